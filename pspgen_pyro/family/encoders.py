@@ -1,0 +1,49 @@
+r"""Encoders :math:`q(z_0 \mid x, m, \varphi)` (Eq. 11, 16): diagonal Gaussians, amortised over the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from pyro.distributions import Independent, Normal
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ..nn import ResidualMLP
+from .base import Dimensions, Part
+
+__all__ = ["ThreeBranchEncoder"]
+
+
+@dataclass(frozen=True)
+class ThreeBranchEncoder(Part):
+    r"""App. A: one residual network each for x, m and φ, all three to :math:`D_0` numbers, and one that joins them.
+
+    .. math:: q(z_0 \mid x, m, \varphi) = \mathcal{N}(\mu, \operatorname{diag} s^2), \quad (\mu, s) = E(x, m, \varphi)
+
+    Arguments:
+        image: The hidden widths of the branch of x.
+        vector: The hidden widths of the branches of m and of φ.
+        joint: The hidden widths of the network that joins the three.
+    """
+
+    image: tuple[int, ...] = (128, 512)
+    vector: tuple[int, ...] = (64,)
+    joint: tuple[int, ...] = (64,)
+
+    def build(self, dims: Dimensions) -> nn.Module:
+        return _ThreeBranchEncoder(dims, self)
+
+
+class _ThreeBranchEncoder(nn.Module):
+    def __init__(self, dims: Dimensions, part: ThreeBranchEncoder) -> None:
+        super().__init__()
+        self.of_x = ResidualMLP(dims.pixels, dims.latent, part.image, "elu")
+        self.of_m = ResidualMLP(dims.properties, dims.latent, part.vector, "elu")
+        self.of_phi = ResidualMLP(dims.process, dims.latent, part.vector, "elu")
+        self.joint = ResidualMLP(3 * dims.latent, 2 * dims.latent, part.joint, "elu")
+
+    def forward(self, x: Tensor, m: Tensor, phi: Tensor) -> Independent:
+        branches = [self.of_x(2 * x.flatten(-2) - 1), self.of_m(m), self.of_phi(phi)]
+        loc, scale = self.joint(torch.cat(branches, dim=-1)).chunk(2, dim=-1)
+        return Normal(loc, 1e-4 + softplus(scale), validate_args=False).to_event(1)

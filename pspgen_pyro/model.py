@@ -1,0 +1,215 @@
+r"""PSP-GEN: the process–structure–property chain as a Pyro model and guide.
+
+.. math::
+    p(x, m \mid \varphi) = \int p(x \mid z_0, z_1)\, p(m \mid z_0, z_1)\, p(z_0 \mid \varphi)\, dz_0,
+    \qquad z_1 = g(\varphi)
+
+with the guide :math:`q(z_0 \mid x, m, \varphi)` (Eq. 2, 5, 6, 11). The training objective weighs the Kullback–Leibler
+term by :math:`\beta` (Eq. 17),
+
+.. math::
+    \mathcal{L} = \mathbb{E}_q[\log p(x \mid z)] + \mathbb{E}_q[\log p(m \mid z)]
+        - \beta\, \mathrm{KL}(q(z_0) \,\|\, p(z_0 \mid \varphi)).
+
+References:
+    PSP-GEN: Stochastic inversion of the process–structure–property chain in materials design through deep,
+    generative probabilistic modeling (Zang & Koutsourelakis, 2024)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import count
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions import Independent
+from pyro.nn import PyroModule, pyro_method
+from torch import Tensor, nn
+
+from .distributions import NormalMixture
+from .errors import InputError
+from .family import (
+    BernoulliImage,
+    Dimensions,
+    MixtureProperty,
+    Part,
+    ResidualMap,
+    StandardNormalPrior,
+    ThreeBranchEncoder,
+)
+from .process import ProcessSpace
+
+__all__ = ["PSPGen"]
+
+_instances = count()
+
+
+class PSPGen(PyroModule):
+    r"""The generative model of the chain, and its guide.
+
+    The sites are `z1` (deterministic), `z0`, `x` and `m`, all inside the plate `sample`. In training mode the site
+    `z0` is scaled by :math:`\beta`; in evaluation mode (`model.eval()`) the density is the plain joint one.
+
+    Arguments:
+        process: The process space; it fixes the meaning of `phi`.
+        image: The pixels `(H, W)` of a microstructure.
+
+    Other arguments:
+        properties: The names of the properties.
+        latent: The size :math:`D_0` of :math:`z_0`.
+        process_latent: The size :math:`D_1` of :math:`z_1`.
+        process_map: The part :math:`z_1 = g(\varphi)`.
+        prior: The part :math:`p(z_0 \mid \varphi)`.
+        image_decoder: The part :math:`p(x \mid z_0, z_1)`.
+        property_decoder: The part :math:`p(m \mid z_0, z_1)`.
+        encoder: The part :math:`q(z_0 \mid x, m, \varphi)`.
+        beta: The weight :math:`\beta` of the Kullback–Leibler term in training.
+
+    Raises:
+        InputError: If a size or β is not positive.
+
+    Example:
+        >>> process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
+        >>> model = PSPGen(process, (36, 36))
+        >>> phi = torch.tensor([[1.0, 2.0]])
+        >>> trace = poutine.trace(model.model).get_trace(phi)
+        >>> trace.nodes["x"]["value"].shape, trace.nodes["m"]["value"].shape
+        (torch.Size([1, 36, 36]), torch.Size([1, 2]))
+    """
+
+    phi_loc: Tensor
+    phi_scale: Tensor
+    m_loc: Tensor
+    m_scale: Tensor
+
+    def __init__(
+        self,
+        process: ProcessSpace,
+        image: tuple[int, int],
+        *,
+        properties: Sequence[str] = ("horizontal", "vertical"),
+        latent: int = 64,
+        process_latent: int = 21,
+        process_map: Part | None = None,
+        prior: Part | None = None,
+        image_decoder: Part | None = None,
+        property_decoder: Part | None = None,
+        encoder: Part | None = None,
+        beta: float = 2.0,
+    ) -> None:
+        # parameters are stored globally by name: a name of its own keeps two models apart
+        super().__init__(f"pspgen{next(_instances)}")
+        self.process = process
+        self.property_names = tuple(properties)
+        self.dims = Dimensions(
+            len(process), (int(image[0]), int(image[1])), len(properties), latent, process_latent
+        )
+        if min(*self.dims.image, latent, process_latent, len(properties)) < 1 or not beta > 0:
+            raise InputError(
+                f"'image' {image}, 'latent' {latent}, 'process_latent' {process_latent}, the number of "
+                f"'properties' {len(properties)} and 'beta' {beta} must all be positive."
+            )
+        self.beta = float(beta)
+        self.parts: dict[str, Part] = {
+            "process_map": process_map or ResidualMap(),
+            "prior": prior or StandardNormalPrior(),
+            "decoder_x": image_decoder or BernoulliImage(),
+            "decoder_m": property_decoder or MixtureProperty(reads=min(4, latent)),
+            "encoder": encoder or ThreeBranchEncoder(),
+        }
+        for name, part in self.parts.items():
+            setattr(self, name, part.build(self.dims))
+        low, high = torch.tensor(process.lower), torch.tensor(process.upper)
+        self.register_buffer("phi_loc", (low + high) / 2)
+        self.register_buffer("phi_scale", (high - low) / 12**0.5)
+        self.register_buffer("m_loc", torch.zeros(len(properties)))
+        self.register_buffer("m_scale", torch.ones(len(properties)))
+
+    @classmethod
+    def paper(cls, process: ProcessSpace, image: tuple[int, int], **sizes: Any) -> PSPGen:
+        """The published model: one Gaussian for m that reads all of z0, the standard normal prior, β = 2."""
+        return cls(process, image, property_decoder=MixtureProperty(1, reads=None), **sizes)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PSPGen:
+        """A copy under a Pyro name of its own, so that training it leaves this model alone."""
+        copy = PSPGen(
+            self.process,
+            self.dims.image,
+            properties=self.property_names,
+            latent=self.dims.latent,
+            process_latent=self.dims.process_latent,
+            process_map=self.parts["process_map"],
+            prior=self.parts["prior"],
+            image_decoder=self.parts["decoder_x"],
+            property_decoder=self.parts["decoder_m"],
+            encoder=self.parts["encoder"],
+            beta=self.beta,
+        ).to(self.m_loc)
+        copy.load_state_dict(self.state_dict())
+        copy.train(self.training)
+        memo[id(self)] = copy
+        return copy
+
+    def standardise_by(self, m: Tensor) -> None:
+        """Takes the location and scale of the properties from training data `m` with shape `(N, K)`."""
+        self.m_loc.copy_(m.mean(dim=0))
+        self.m_scale.copy_(m.std(dim=0).clamp(min=1e-6))
+
+    def param_groups(self) -> dict[str, list[nn.Parameter]]:
+        r"""The parameters :math:`\theta` of the model and :math:`\eta` of the guide, by those two names."""
+        eta = list(self.encoder.parameters())
+        theirs = {id(p) for p in eta}
+        return {"theta": [p for p in self.parameters() if id(p) not in theirs], "eta": eta}
+
+    def standardise(self, phi: Tensor) -> Tensor:
+        r"""The process parameters as the networks see them, with mean 0 and variance 1 under :math:`p(\varphi)`."""
+        return (phi - self.phi_loc) / self.phi_scale
+
+    def latent_of_process(self, phi: Tensor) -> Tensor:
+        r"""The latent :math:`z_1 = g(\varphi)`, with shape `(*, D1)`."""
+        return self.process_map(self.standardise(phi))
+
+    def property_given(self, z0: Tensor, z1: Tensor) -> NormalMixture:
+        """The distribution p(m | z0, z1) in the units of the data."""
+        mixture = self.decoder_m(z0, z1)
+        return NormalMixture(
+            mixture.log_weights,
+            self.m_loc + self.m_scale * mixture.loc,
+            self.m_scale * mixture.scale,
+        )
+
+    def latent_given(self, x: Tensor, m: Tensor, phi: Tensor) -> Independent:
+        """The guide's distribution q(z0 | x, m, φ)."""
+        return self.encoder(x, (m - self.m_loc) / self.m_scale, self.standardise(phi))
+
+    def _tempered(self) -> AbstractContextManager[Any]:
+        return poutine.scale(scale=self.beta) if self.training else nullcontext()
+
+    @pyro_method
+    def model(self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None) -> Tensor:
+        """Samples z0, x and m given the process parameters; x and m may be observed.
+
+        Arguments:
+            phi: Process parameters, with shape `(N, P)`.
+            x: Microstructures of zeros and ones, with shape `(N, H, W)`.
+            m: Properties, with shape `(N, K)`.
+
+        Returns:
+            The properties, with shape `(N, K)`.
+        """
+        with pyro.plate("sample", phi.shape[-2], dim=-1):
+            z1 = pyro.deterministic("z1", self.latent_of_process(phi), event_dim=1)
+            with self._tempered():
+                z0 = pyro.sample("z0", self.prior(self.standardise(phi)))
+            pyro.sample("x", self.decoder_x(z0, z1), obs=x)
+            return pyro.sample("m", self.property_given(z0, z1), obs=m)
+
+    @pyro_method
+    def guide(self, phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
+        """Samples z0 from q(z0 | x, m, φ), with shape `(N, D0)`; arguments as in `model`."""
+        with pyro.plate("sample", phi.shape[-2], dim=-1), self._tempered():
+            return pyro.sample("z0", self.latent_given(x, m, phi))
