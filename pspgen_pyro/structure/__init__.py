@@ -1,0 +1,23 @@
+"""Process → structure: spectra, random fields, phase separation, and statistics of the result."""
+
+from .descriptors import two_point_correlation, void_fraction
+from .phase_field import GRADED_STEPS, cahn_hilliard, free_energy
+from .phase_separation import AS_STATED, CALIBRATED, PRESETS, PhaseSeparatedField, Preset
+from .random_field import five_mode_spectrum, gaussian_random_field, threshold, two_mode_spectrum
+
+__all__ = [
+    "AS_STATED",
+    "CALIBRATED",
+    "GRADED_STEPS",
+    "PRESETS",
+    "PhaseSeparatedField",
+    "Preset",
+    "cahn_hilliard",
+    "five_mode_spectrum",
+    "free_energy",
+    "gaussian_random_field",
+    "threshold",
+    "two_mode_spectrum",
+    "two_point_correlation",
+    "void_fraction",
+]

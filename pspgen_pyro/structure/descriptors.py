@@ -1,0 +1,45 @@
+r"""Statistics of a two-phase microstructure that need no solver.
+
+The two-point correlation of the void phase is the probability that two pixels a shift :math:`r` apart are both void,
+
+.. math:: C(r) = \frac{1}{n^2} \sum_s x(s) \, x(s + r) = \mathcal{F}^{-1}[|\hat x|^2](r) / n^2,
+
+on the periodic image, with :math:`C(0)` the void fraction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft
+
+__all__ = ["two_point_correlation", "void_fraction"]
+
+
+def void_fraction(x: ArrayLike) -> NDArray[np.float64]:
+    """The fraction of void pixels of each image, with shape `(*)` for images of shape `(*, H, W)`.
+
+    Example:
+        >>> void_fraction([[[1, 0], [0, 0]]])
+        array([0.25])
+    """
+    return np.asarray(x, dtype=float).mean(axis=(-2, -1))
+
+
+def two_point_correlation(x: ArrayLike) -> NDArray[np.float64]:
+    """The periodic two-point correlation :math:`C(r)` of the void phase.
+
+    Arguments:
+        x: The images, 1 = void and 0 = solid, with shape `(*, H, W)`.
+
+    Returns:
+        The correlation at every shift, with shape `(*, H, W)`; the zero shift comes first (the order of `fftfreq`).
+
+    Example:
+        >>> two_point_correlation([[1, 0], [1, 0]])
+        array([[0.5, 0. ],
+               [0.5, 0. ]])
+    """
+    image = np.asarray(x, dtype=float)
+    power = np.abs(fft.rfft2(image, workers=1)) ** 2
+    return fft.irfft2(power, s=image.shape[-2:], workers=1) / (image.shape[-2] * image.shape[-1])

@@ -1,0 +1,212 @@
+r"""Phase separation: the Cahn–Hilliard equation on the periodic image.
+
+.. math:: \partial_t c = D \nabla^2 (c^3 - c - \gamma \nabla^2 c), \qquad c = \pm 1 \text{ in the two phases},
+
+with pixel spacing 1 and interfaces of width :math:`\sqrt{\gamma}`. In Fourier space, with
+:math:`k^2 = k_x^2 + k_y^2` of the angular wave numbers :math:`2 \pi i / n`,
+
+.. math:: \dot{\hat c} = L \hat c + N(c), \qquad L = D k^2 (1 - \gamma k^2), \qquad N(c) = -D k^2 \, \widehat{c^3}.
+
+The linear part is stiff and solved exactly; the cubic part is advanced by the fourth-order exponential Runge–Kutta
+scheme ETDRK4. A sharp ±1 image relaxes within a few hundredths of a time unit and coarsens slowly afterwards, so the steps
+are graded. Stabilised semi-implicit steps of equal size damp that first transient and end with other pixels.
+
+The equation conserves the mean of :math:`c` and never raises the free energy
+
+.. math:: F(c) = \sum_{\text{pixels}} \tfrac14 (c^2 - 1)^2 + \tfrac{\gamma}{2} |\nabla c|^2.
+
+References:
+    | Exponential time differencing for stiff systems (Cox, Matthews, 2002)
+    | https://doi.org/10.1006/jcph.2002.6995
+
+    | Fourth-order time-stepping for stiff PDEs (Kassam, Trefethen, 2005)
+    | https://doi.org/10.1137/S1064827502410633
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import fft
+
+from ..errors import InputError
+
+__all__ = ["GRADED_STEPS", "cahn_hilliard", "free_energy"]
+
+GRADED_STEPS: tuple[float, ...] = (0.005,) * 10 + (0.025,) * 18 + (0.125,) * 36
+"""64 steps to :math:`T = 5`: 0.005 to t = 0.05, 0.025 to t = 0.5, 0.125 to t = 5."""
+
+
+def cahn_hilliard(
+    c: NDArray[np.float64],
+    gamma: float,
+    *,
+    diffusivity: float = 10.0,
+    steps: Sequence[float] = GRADED_STEPS,
+) -> NDArray[np.float64]:
+    r"""Evolves concentrations by the given time steps.
+
+    Arguments:
+        c: The initial concentrations, with shape `(N, n, n)`.
+        gamma: The gradient coefficient :math:`\gamma`, in pixels squared.
+        diffusivity: The coefficient :math:`D`, in pixels squared per unit of time.
+        steps: The sizes of the time steps; their sum is the duration.
+
+    Returns:
+        The final concentrations, with shape `(N, n, n)`. Each sample is computed as if it were alone.
+
+    Raises:
+        InputError: If `c` is not a finite stack of square images, or `gamma`, `diffusivity` or a step is not positive.
+
+    Example:
+        >>> c = np.sign(np.random.default_rng(0).standard_normal((2, 16, 16)))
+        >>> bool(np.allclose(cahn_hilliard(c, 2.0).mean((1, 2)), c.mean((1, 2))))
+        True
+    """
+    _check(c, gamma, diffusivity, steps)
+    n = c.shape[-1]
+    result = np.empty(c.shape)
+    size = max(1, _CACHED_PIXELS // n**2)
+    for start in range(0, len(c), size):
+        _evolve(c[start : start + size], result[start : start + size], gamma, diffusivity, steps)
+    return result
+
+
+def free_energy(c: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
+    r"""The free energy :math:`F(c)` of each sample, gradients taken in Fourier space, with shape `(N,)`.
+
+    Arguments:
+        c: The concentrations, with shape `(N, n, n)`.
+        gamma: The gradient coefficient :math:`\gamma`, in pixels squared.
+
+    Example:
+        >>> free_energy(np.ones((1, 8, 8)), 2.0)
+        array([0.])
+    """
+    n = c.shape[-1]
+    power = np.abs(fft.fft2(c, workers=1)) ** 2 / n**2
+    k2 = (2 * np.pi * fft.fftfreq(n)) ** 2
+    gradient = ((k2[:, None] + k2) * power).sum(axis=(1, 2))
+    return 0.25 * ((c**2 - 1) ** 2).sum(axis=(1, 2)) + 0.5 * gamma * gradient
+
+
+# a sub-batch of this size keeps the seven work arrays of a step in the second-level cache
+_CACHED_PIXELS = 8 * 36**2
+
+
+@dataclass(frozen=True)
+class _Coefficients:
+    """The factors of one ETDRK4 step, each with shape `(n, n // 2 + 1)`; −D k² is folded into the last four."""
+
+    whole: NDArray[np.float64]
+    half: NDArray[np.float64]
+    stage: NDArray[np.float64]
+    first: NDArray[np.float64]
+    middle: NDArray[np.float64]
+    last: NDArray[np.float64]
+
+
+@lru_cache(maxsize=32)
+def _coefficients(n: int, gamma: float, diffusivity: float, step: float) -> _Coefficients:
+    r"""The :math:`\varphi` functions of :math:`z = L \Delta t`, averaged over a circle around z to avoid cancellation."""
+    k = 2 * np.pi * fft.fftfreq(n)
+    k2 = k[:, None] ** 2 + k[: n // 2 + 1] ** 2
+    z = step * diffusivity * k2 * (1.0 - gamma * k2)
+    circle = z[..., None] + np.exp(1j * np.pi * (np.arange(32) + 0.5) / 32)
+    e, e_half = np.exp(circle), np.exp(circle / 2)
+    factor = -step * diffusivity * k2
+    f1 = (-4 - circle + e * (4 - 3 * circle + circle**2)) / circle**3
+    f2 = (2 + circle + e * (circle - 2)) / circle**3
+    f3 = (-4 - 3 * circle - circle**2 + e * (4 - circle)) / circle**3
+    stage = (e_half - 1) / circle
+    mean = [factor * f.mean(axis=-1).real for f in (stage, f1, 2 * f2, f3)]
+    return _Coefficients(np.exp(z), np.exp(z / 2), *mean)
+
+
+def _evolve(
+    c: NDArray[np.float64],
+    out: NDArray[np.float64],
+    gamma: float,
+    diffusivity: float,
+    steps: Sequence[float],
+) -> None:
+    n = c.shape[-1]
+    v = fft.rfft2(c, workers=1)
+    a, b = np.empty_like(v), np.empty_like(v)
+    for step in steps:
+        f = _coefficients(n, gamma, diffusivity, step)
+        cubic_v = _cubic(v.copy(), n)
+        _combine(a, f.half, v, f.stage, cubic_v)
+        cubic_a = _cubic(a.copy(), n)
+        _combine(b, f.half, v, f.stage, cubic_a)
+        cubic_b = _cubic(b, n)
+        _last_stage(a, f.half, f.stage, cubic_b, cubic_v)
+        cubic_c = _cubic(a, n)
+        _finish(v, f.whole, f.first, cubic_v, f.middle, cubic_a, cubic_b, f.last, cubic_c)
+    out[:] = fft.irfft2(v, s=(n, n), workers=1)
+
+
+def _cubic(v: NDArray[np.complex128], n: int) -> NDArray[np.complex128]:
+    """The transform of c³ for the transform `v` of c, which it overwrites."""
+    c = fft.irfft2(v, s=(n, n), overwrite_x=True, workers=1)
+    _cube(c.reshape(-1))
+    return fft.rfft2(c, overwrite_x=True, workers=1)
+
+
+@njit(cache=True)
+def _cube(c):  # noqa: ANN001, ANN202
+    for i in range(c.size):
+        c[i] = c[i] * c[i] * c[i]
+
+
+@njit(cache=True)
+def _combine(out, p, u, q, w):  # noqa: ANN001, ANN202
+    for s in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                out[s, i, j] = p[i, j] * u[s, i, j] + q[i, j] * w[s, i, j]
+
+
+@njit(cache=True)
+def _last_stage(a, p, q, cubic_b, cubic_v):  # noqa: ANN001, ANN202
+    for s in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            for j in range(a.shape[2]):
+                a[s, i, j] = p[i, j] * a[s, i, j] + q[i, j] * (
+                    2.0 * cubic_b[s, i, j] - cubic_v[s, i, j]
+                )
+
+
+@njit(cache=True)
+def _finish(v, whole, first, cubic_v, middle, cubic_a, cubic_b, last, cubic_c):  # noqa: ANN001, ANN202
+    for s in range(v.shape[0]):
+        for i in range(v.shape[1]):
+            for j in range(v.shape[2]):
+                v[s, i, j] = (
+                    whole[i, j] * v[s, i, j]
+                    + first[i, j] * cubic_v[s, i, j]
+                    + middle[i, j] * (cubic_a[s, i, j] + cubic_b[s, i, j])
+                    + last[i, j] * cubic_c[s, i, j]
+                )
+
+
+def _check(
+    c: NDArray[np.float64], gamma: float, diffusivity: float, steps: Sequence[float]
+) -> None:
+    if c.ndim != 3 or c.shape[1] != c.shape[2]:
+        raise InputError(
+            f"'c' has shape {c.shape}; give a stack of square images with shape (N, n, n)."
+        )
+    if not np.isfinite(c).all():
+        raise InputError(
+            "'c' holds NaN or infinite values; every concentration must be a finite number."
+        )
+    if not (gamma > 0 and diffusivity > 0 and all(step > 0 for step in steps)):
+        raise InputError(
+            f"'gamma' ({gamma:g}), 'diffusivity' ({diffusivity:g}) and all 'steps' must be positive numbers."
+        )

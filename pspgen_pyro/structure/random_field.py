@@ -1,0 +1,165 @@
+r"""Gaussian random fields on the periodic image, prescribed by their spectrum.
+
+White noise :math:`w` with unit variance per pixel has the flat mean periodogram
+:math:`\mathbb{E}|\hat w_k|^2 / n^2 = 1` on an :math:`n \times n` image. Multiplying its Fourier coefficients by a real
+amplitude :math:`a_k \ge 0`,
+
+.. math:: f = \mathcal{F}^{-1}[a \, \hat w], \qquad \mathbb{E}|\hat f_k|^2 / n^2 = a_k^2,
+
+makes a stationary periodic Gaussian field with the spectrum :math:`a^2`. Both spectra of the study are functions of
+the centred *integer* wave numbers :math:`k_x, k_y \in \{-n/2, \dots, n/2 - 1\}`, where :math:`k_x` belongs to the
+horizontal direction, the last axis of the image:
+
+.. math::
+    S_2(\varphi) &= \varphi_1 e^{-\varphi_2 k_x^2} + (10 - \varphi_1) e^{-\varphi_2 k_y^2} \\
+    S_5(\varphi) &= \textstyle\sum_{i=1}^5 \varphi_{i1} (e^{-\varphi_{i2} k_x^2} + e^{-\varphi_{i2} k_y^2})
+
+A large :math:`\varphi_1` puts the power at :math:`k_x = 0`: bands along the horizontal direction.
+
+References:
+    | PSP-GEN: Stochastic inversion of the Process-Structure-Property chain in materials design (Zang, Koutsourelakis)
+    | Eq. 24 with the weight (10 − φ1), and Eq. 25
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft
+
+from ..errors import InputError
+
+__all__ = ["five_mode_spectrum", "gaussian_random_field", "threshold", "two_mode_spectrum"]
+
+
+def two_mode_spectrum(phi: ArrayLike, n: int) -> NDArray[np.float64]:
+    r"""The spectral density :math:`S_2(\varphi)` of Cases 1 to 4 (Eq. 24).
+
+    Arguments:
+        phi: The process parameters :math:`(\varphi_1, \varphi_2)`, dimensionless, with shape `(N, 2)`.
+        n: The number of pixels of one side.
+
+    Returns:
+        The density over integer wave numbers in the order of `fftfreq`, with shape `(N, n, n)`.
+
+    Raises:
+        InputError: If `phi` does not have two columns or makes the density negative.
+
+    Example:
+        >>> two_mode_spectrum([[9.0, 2.0]], 36).shape
+        (1, 36, 36)
+    """
+    values = _parameters(phi, 2)
+    horizontal = np.exp(-values[:, 1, None] * _squared_wave_numbers(n))
+    weight = values[:, 0, None, None]
+    return weight * horizontal[:, None, :] + (10.0 - weight) * horizontal[:, :, None]
+
+
+def five_mode_spectrum(phi: ArrayLike, n: int) -> NDArray[np.float64]:
+    r"""The spectral density :math:`S_5(\varphi)` of Case 5 (Eq. 25), symmetric in the two directions.
+
+    Arguments:
+        phi: The process parameters :math:`(\varphi_{11}, \dots, \varphi_{51}, \varphi_{12}, \dots, \varphi_{52})`,
+            dimensionless, with shape `(N, 10)`.
+        n: The number of pixels of one side.
+
+    Returns:
+        The density over integer wave numbers in the order of `fftfreq`, with shape `(N, n, n)`.
+
+    Raises:
+        InputError: If `phi` does not have ten columns or a negative weight.
+
+    Example:
+        >>> S = five_mode_spectrum([[1.0] * 5 + [0.5] * 5], 36)
+        >>> bool((S == S.transpose(0, 2, 1)).all())
+        True
+    """
+    values = _parameters(phi, 10)
+    weight, width = values[:, :5, None], values[:, 5:, None]
+    mode = (weight * np.exp(-width * _squared_wave_numbers(n))).sum(axis=1)
+    return mode[:, None, :] + mode[:, :, None]
+
+
+def gaussian_random_field(
+    amplitude: NDArray[np.float64], seeds: Sequence[np.random.SeedSequence]
+) -> NDArray[np.float64]:
+    r"""Filters one image of white noise per sample by the amplitude :math:`a`.
+
+    Arguments:
+        amplitude: The factor of each Fourier coefficient, even in the wave number, with shape `(N, n, n)`.
+        seeds: One seed sequence a sample; sample i depends on `amplitude[i]` and `seeds[i]` only.
+
+    Returns:
+        The fields, with shape `(N, n, n)`; their mean periodogram is the square of the amplitude.
+
+    Raises:
+        InputError: If there is not one seed a sample.
+
+    Example:
+        >>> flat = np.ones((2, 8, 8))
+        >>> gaussian_random_field(flat, np.random.SeedSequence(0).spawn(2)).shape
+        (2, 8, 8)
+    """
+    if len(seeds) != len(amplitude):
+        raise InputError(
+            f"'seeds' has {len(seeds)} entries for {len(amplitude)} samples; give one seed sequence a sample."
+        )
+    n = amplitude.shape[-1]
+    noise = np.empty_like(amplitude)
+    for image, seed in zip(noise, seeds, strict=True):
+        np.random.default_rng(seed).standard_normal(out=image)
+    spectrum = fft.rfft2(noise, workers=1)
+    spectrum *= amplitude[..., : n // 2 + 1]
+    return fft.irfft2(spectrum, s=(n, n), workers=1)
+
+
+def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.uint8]:
+    r"""Labels the highest pixels of each image as void, so that the void fraction is exact.
+
+    Arguments:
+        field: The images, with shape `(N, n, n)`.
+        void_fraction: The fraction :math:`v \in (0, 1)`; the nearest whole number of pixels to :math:`v n^2` is void.
+
+    Returns:
+        1 for void and 0 for solid, with shape `(N, n, n)`. Ties are broken by the order of the pixels.
+
+    Raises:
+        InputError: If the fraction is not between 0 and 1.
+
+    Example:
+        >>> threshold(np.arange(9.0).reshape(1, 3, 3), 1 / 3)[0]
+        array([[0, 0, 0],
+               [0, 0, 0],
+               [1, 1, 1]], dtype=uint8)
+    """
+    if not 0.0 < void_fraction < 1.0:
+        raise InputError(
+            f"'void_fraction' is {void_fraction:g}; give a fraction between 0 and 1, both excluded."
+        )
+    flat = field.reshape(len(field), -1)
+    pixels = flat.shape[1]
+    order = np.argsort(flat, axis=1, kind="stable")
+    solid = pixels - round(void_fraction * pixels)
+    labels = np.ones(flat.shape, dtype=np.uint8)
+    np.put_along_axis(labels, order[:, :solid], np.uint8(0), axis=1)
+    return labels.reshape(field.shape)
+
+
+def _squared_wave_numbers(n: int) -> NDArray[np.float64]:
+    return fft.fftfreq(n, 1.0 / n) ** 2
+
+
+def _parameters(phi: ArrayLike, count: int) -> NDArray[np.float64]:
+    values = np.asarray(phi, dtype=float)
+    if values.ndim != 2 or values.shape[1] != count:
+        raise InputError(
+            f"'phi' has shape {values.shape}; this spectrum needs shape (N, {count})."
+        )
+    weights = values[:, : max(1, count // 2)]
+    if (weights < 0).any() or (count == 2 and (weights > 10).any()):
+        raise InputError(
+            "'phi' makes the spectral density negative; keep its weights inside the process space."
+        )
+    return values
