@@ -17,6 +17,7 @@ right tail, so an interval right of the mean is mirrored to the left one first, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from pyro.distributions import Categorical, MixtureSameFamily, Normal
@@ -77,6 +78,17 @@ class NormalMixture(MixtureSameFamily):
         self.log_weights = torch.log_softmax(log_weights, dim=-1)
         self.loc = loc
         self.scale = scale
+
+    def expand(
+        self, batch_shape: Sequence[int], _instance: NormalMixture | None = None
+    ) -> NormalMixture:
+        """The same mixture with a larger batch shape."""
+        c, k = self.loc.shape[-2:]
+        return NormalMixture(
+            self.log_weights.expand(*batch_shape, c),
+            self.loc.expand(*batch_shape, c, k),
+            self.scale.expand(*batch_shape, c, k),
+        )
 
     def log_box_probability(self, lower: Tensor, upper: Tensor) -> Tensor:
         r"""The value of :math:`\log P(a \le m \le b)`, with shape `(*)`, for ends with shape `(K,)`."""

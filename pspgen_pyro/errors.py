@@ -1,6 +1,6 @@
 """The errors a caller can act on, each raised with one sentence: what came, what is allowed, what to do."""
 
-__all__ = ["DataError", "InputError", "MissingDependencyError", "StorageError"]
+__all__ = ["DataError", "InputError", "MissingDependencyError", "StorageError", "TrainingError"]
 
 
 class InputError(ValueError):
@@ -17,3 +17,7 @@ class MissingDependencyError(ImportError):
 
 class StorageError(OSError):
     """Writing failed (disk full, folder read-only); the sentence names the path and the bytes."""
+
+
+class TrainingError(ArithmeticError):
+    """Training cannot go on; the sentence names the term and the epoch."""
