@@ -1,15 +1,18 @@
 r"""Phase separation: the Cahn–Hilliard equation on the periodic image.
 
-.. math:: \partial_t c = D \nabla^2 (c^3 - c - \gamma \nabla^2 c), \qquad c = \pm 1 \text{ in the two phases},
+.. math:: \partial_t c = D \nabla^2 (c^3 - c - \gamma \nabla^2 c)
 
-with pixel spacing 1 and interfaces of width :math:`\sqrt{\gamma}`. In Fourier space, with
+with :math:`c = \pm 1` in the two phases, pixel spacing 1 and interfaces of width :math:`\sqrt{\gamma}`. In Fourier space, with
 :math:`k^2 = k_x^2 + k_y^2` of the angular wave numbers :math:`2 \pi i / n`,
 
-.. math:: \dot{\hat c} = L \hat c + N(c), \qquad L = D k^2 (1 - \gamma k^2), \qquad N(c) = -D k^2 \, \widehat{c^3}.
+.. math::
+    \dot{\hat c} = L \hat c + N(c), \qquad
+    L = D k^2 (1 - \gamma k^2), \qquad N(c) = -D k^2 \, \widehat{c^3}.
 
-The linear part is stiff and solved exactly; the cubic part is advanced by the fourth-order exponential Runge–Kutta
-scheme ETDRK4. A sharp ±1 image relaxes within a few hundredths of a time unit and coarsens slowly afterwards, so the steps
-are graded. Stabilised semi-implicit steps of equal size damp that first transient and end with other pixels.
+The linear part is stiff and solved exactly; the cubic part is advanced by the fourth-order
+exponential Runge–Kutta scheme ETDRK4. A sharp ±1 image relaxes within a few hundredths of a time
+unit and coarsens slowly afterwards, so the steps are graded. Stabilised semi-implicit steps of
+equal size damp that first transient and end with other pixels.
 
 The equation conserves the mean of :math:`c` and never raises the free energy
 
@@ -32,9 +35,9 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import fft
 
 from ..errors import InputError
+from ._fourier import backward, forward
 
 __all__ = ["GRADED_STEPS", "cahn_hilliard", "free_energy"]
 
@@ -58,10 +61,12 @@ def cahn_hilliard(
         steps: The sizes of the time steps; their sum is the duration.
 
     Returns:
-        The final concentrations, with shape `(N, n, n)`. Each sample is computed as if it were alone.
+        The final concentrations, with shape `(N, n, n)`. Each sample is computed as if it were
+        alone.
 
     Raises:
-        InputError: If `c` is not a finite stack of square images, or `gamma`, `diffusivity` or a step is not positive.
+        InputError: If `c` is not a finite stack of square images, or `gamma`, `diffusivity` or a
+        step is not positive.
 
     Example:
         >>> c = np.sign(np.random.default_rng(0).standard_normal((2, 16, 16)))
@@ -78,7 +83,7 @@ def cahn_hilliard(
 
 
 def free_energy(c: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
-    r"""The free energy :math:`F(c)` of each sample, gradients taken in Fourier space, with shape `(N,)`.
+    r"""The free energy :math:`F(c)` of each sample, with shape `(N,)`; gradients by Fourier.
 
     Arguments:
         c: The concentrations, with shape `(N, n, n)`.
@@ -89,8 +94,8 @@ def free_energy(c: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
         array([0.])
     """
     n = c.shape[-1]
-    power = np.abs(fft.fft2(c, workers=1)) ** 2 / n**2
-    k2 = (2 * np.pi * fft.fftfreq(n)) ** 2
+    power = np.abs(np.fft.fft2(c)) ** 2 / n**2
+    k2 = (2 * np.pi * np.fft.fftfreq(n)) ** 2
     gradient = ((k2[:, None] + k2) * power).sum(axis=(1, 2))
     return 0.25 * ((c**2 - 1) ** 2).sum(axis=(1, 2)) + 0.5 * gamma * gradient
 
@@ -101,7 +106,7 @@ _CACHED_PIXELS = 8 * 36**2
 
 @dataclass(frozen=True)
 class _Coefficients:
-    """The factors of one ETDRK4 step, each with shape `(n, n // 2 + 1)`; −D k² is folded into the last four."""
+    """The factors of one step, each `(n, n // 2 + 1)`; −D k² is folded into the last four."""
 
     whole: NDArray[np.float64]
     half: NDArray[np.float64]
@@ -113,8 +118,8 @@ class _Coefficients:
 
 @lru_cache(maxsize=32)
 def _coefficients(n: int, gamma: float, diffusivity: float, step: float) -> _Coefficients:
-    r"""The :math:`\varphi` functions of :math:`z = L \Delta t`, averaged over a circle around z to avoid cancellation."""
-    k = 2 * np.pi * fft.fftfreq(n)
+    r"""The factors as means over a circle around :math:`z = L \Delta t`: no cancellation at 0."""
+    k = 2 * np.pi * np.fft.fftfreq(n)
     k2 = k[:, None] ** 2 + k[: n // 2 + 1] ** 2
     z = step * diffusivity * k2 * (1.0 - gamma * k2)
     circle = z[..., None] + np.exp(1j * np.pi * (np.arange(32) + 0.5) / 32)
@@ -136,7 +141,7 @@ def _evolve(
     steps: Sequence[float],
 ) -> None:
     n = c.shape[-1]
-    v = fft.rfft2(c, workers=1)
+    v = forward(c)
     a, b = np.empty_like(v), np.empty_like(v)
     for step in steps:
         f = _coefficients(n, gamma, diffusivity, step)
@@ -148,14 +153,14 @@ def _evolve(
         _last_stage(a, f.half, f.stage, cubic_b, cubic_v)
         cubic_c = _cubic(a, n)
         _finish(v, f.whole, f.first, cubic_v, f.middle, cubic_a, cubic_b, f.last, cubic_c)
-    out[:] = fft.irfft2(v, s=(n, n), workers=1)
+    out[:] = backward(v, n)
 
 
 def _cubic(v: NDArray[np.complex128], n: int) -> NDArray[np.complex128]:
     """The transform of c³ for the transform `v` of c, which it overwrites."""
-    c = fft.irfft2(v, s=(n, n), overwrite_x=True, workers=1)
+    c = backward(v, n, overwrite=True)
     _cube(c.reshape(-1))
-    return fft.rfft2(c, overwrite_x=True, workers=1)
+    return forward(c, overwrite=True)
 
 
 @njit(cache=True)
@@ -208,5 +213,5 @@ def _check(
         )
     if not (gamma > 0 and diffusivity > 0 and all(step > 0 for step in steps)):
         raise InputError(
-            f"'gamma' ({gamma:g}), 'diffusivity' ({diffusivity:g}) and all 'steps' must be positive numbers."
+            f"'gamma' ({gamma:g}), 'diffusivity' ({diffusivity:g}) and all 'steps' must be positive."
         )

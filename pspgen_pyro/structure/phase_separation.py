@@ -2,7 +2,8 @@ r"""Process → structure: a thresholded Gaussian field that separates into two 
 
 .. math:: \varphi \to S(\varphi) \to f \to c_0 = \pm 1 \to c(T) \to x = 1[c(T) > 0].
 
-The paper leaves two choices of this link unsaid, so they are named presets, and every dataset says which made it.
+The paper leaves two choices of this link unsaid, so they are named presets, and every dataset says
+which made it.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Preset:
 
     Arguments:
         name: The name that published numbers quote.
-        filter: "power" takes :math:`S` as the power spectral density (amplitude :math:`\sqrt S`); "amplitude" takes
-            it as the amplitude of the filter itself.
+        filter: "power" takes :math:`S` as the power spectral density (amplitude :math:`\sqrt S`);
+            "amplitude" takes it as the amplitude of the filter itself.
         void_fraction: The void fraction before phase separation.
     """
 
@@ -43,7 +44,7 @@ class Preset:
             raise InputError(f"'filter' is {self.filter!r}; choose 'power' or 'amplitude'.")
         if not 0.0 < self.void_fraction < 1.0:
             raise InputError(
-                f"'void_fraction' is {self.void_fraction:g}; give a fraction between 0 and 1, both excluded."
+                f"'void_fraction' is {self.void_fraction:g}; give a fraction above 0 and below 1."
             )
 
     def amplitude(self, spectrum: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -86,7 +87,8 @@ class PhaseSeparatedField:
     def __post_init__(self) -> None:
         if self.n < 4 or self.gamma <= 0:
             raise InputError(
-                f"'n' is {self.n} and 'gamma' {self.gamma:g}; give at least 4 pixels and a positive gamma."
+                f"'n' is {self.n} and 'gamma' is {self.gamma:g}; give at least 4 pixels a side and a "
+                "positive gradient coefficient."
             )
 
     def __call__(

@@ -1,23 +1,24 @@
 r"""Gaussian random fields on the periodic image, prescribed by their spectrum.
 
 White noise :math:`w` with unit variance per pixel has the flat mean periodogram
-:math:`\mathbb{E}|\hat w_k|^2 / n^2 = 1` on an :math:`n \times n` image. Multiplying its Fourier coefficients by a real
-amplitude :math:`a_k \ge 0`,
+:math:`\mathbb{E}|\hat w_k|^2 / n^2 = 1` on an :math:`n \times n` image. Multiplying its Fourier
+coefficients by a real amplitude :math:`a_k \ge 0`,
 
 .. math:: f = \mathcal{F}^{-1}[a \, \hat w], \qquad \mathbb{E}|\hat f_k|^2 / n^2 = a_k^2,
 
-makes a stationary periodic Gaussian field with the spectrum :math:`a^2`. Both spectra of the study are functions of
-the centred *integer* wave numbers :math:`k_x, k_y \in \{-n/2, \dots, n/2 - 1\}`, where :math:`k_x` belongs to the
-horizontal direction, the last axis of the image:
+makes a stationary periodic Gaussian field with the spectrum :math:`a^2`. Both spectra of the study
+are functions of the centred *integer* wave numbers :math:`k_x, k_y \in \{-n/2, \dots, n/2 - 1\}`,
+where :math:`k_x` belongs to the horizontal direction, the last axis of the image:
 
 .. math::
     S_2(\varphi) &= \varphi_1 e^{-\varphi_2 k_x^2} + (10 - \varphi_1) e^{-\varphi_2 k_y^2} \\
-    S_5(\varphi) &= \textstyle\sum_{i=1}^5 \varphi_{i1} (e^{-\varphi_{i2} k_x^2} + e^{-\varphi_{i2} k_y^2})
+    S_5(\varphi) &= \textstyle\sum_{i=1}^5 \varphi_{i1}
+        (e^{-\varphi_{i2} k_x^2} + e^{-\varphi_{i2} k_y^2})
 
 A large :math:`\varphi_1` puts the power at :math:`k_x = 0`: bands along the horizontal direction.
 
 References:
-    | PSP-GEN: Stochastic inversion of the Process-Structure-Property chain in materials design (Zang, Koutsourelakis)
+    | PSP-GEN: Stochastic inversion of the Process-Structure-Property chain in materials design
     | Eq. 24 with the weight (10 − φ1), and Eq. 25
 """
 
@@ -27,9 +28,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 
 from ..errors import InputError
+from ._fourier import backward, forward
 
 __all__ = ["five_mode_spectrum", "gaussian_random_field", "threshold", "two_mode_spectrum"]
 
@@ -38,7 +39,8 @@ def two_mode_spectrum(phi: ArrayLike, n: int) -> NDArray[np.float64]:
     r"""The spectral density :math:`S_2(\varphi)` of Cases 1 to 4 (Eq. 24).
 
     Arguments:
-        phi: The process parameters :math:`(\varphi_1, \varphi_2)`, dimensionless, with shape `(N, 2)`.
+        phi: The process parameters :math:`(\varphi_1, \varphi_2)`, dimensionless, shape
+            `(N, 2)`.
         n: The number of pixels of one side.
 
     Returns:
@@ -58,11 +60,12 @@ def two_mode_spectrum(phi: ArrayLike, n: int) -> NDArray[np.float64]:
 
 
 def five_mode_spectrum(phi: ArrayLike, n: int) -> NDArray[np.float64]:
-    r"""The spectral density :math:`S_5(\varphi)` of Case 5 (Eq. 25), symmetric in the two directions.
+    r"""The spectral density :math:`S_5(\varphi)` of Case 5 (Eq. 25), symmetric in the two
+    directions.
 
     Arguments:
-        phi: The process parameters :math:`(\varphi_{11}, \dots, \varphi_{51}, \varphi_{12}, \dots, \varphi_{52})`,
-            dimensionless, with shape `(N, 10)`.
+        phi: The process parameters :math:`(\varphi_{11}, \dots, \varphi_{51}, \varphi_{12}, \dots,
+            \varphi_{52})`, dimensionless, with shape `(N, 10)`.
         n: The number of pixels of one side.
 
     Returns:
@@ -88,7 +91,8 @@ def gaussian_random_field(
     r"""Filters one image of white noise per sample by the amplitude :math:`a`.
 
     Arguments:
-        amplitude: The factor of each Fourier coefficient, even in the wave number, with shape `(N, n, n)`.
+        amplitude: The factor of each Fourier coefficient, even in the wave number, with shape
+            `(N, n, n)`.
         seeds: One seed sequence a sample; sample i depends on `amplitude[i]` and `seeds[i]` only.
 
     Returns:
@@ -104,15 +108,16 @@ def gaussian_random_field(
     """
     if len(seeds) != len(amplitude):
         raise InputError(
-            f"'seeds' has {len(seeds)} entries for {len(amplitude)} samples; give one seed sequence a sample."
+            f"'seeds' has {len(seeds)} entries for {len(amplitude)} samples; give one seed sequence "
+            "a sample."
         )
     n = amplitude.shape[-1]
     noise = np.empty_like(amplitude)
     for image, seed in zip(noise, seeds, strict=True):
         np.random.default_rng(seed).standard_normal(out=image)
-    spectrum = fft.rfft2(noise, workers=1)
+    spectrum = forward(noise)
     spectrum *= amplitude[..., : n // 2 + 1]
-    return fft.irfft2(spectrum, s=(n, n), workers=1)
+    return backward(spectrum, n)
 
 
 def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.uint8]:
@@ -120,10 +125,12 @@ def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.ui
 
     Arguments:
         field: The images, with shape `(N, n, n)`.
-        void_fraction: The fraction :math:`v \in (0, 1)`; the nearest whole number of pixels to :math:`v n^2` is void.
+        void_fraction: The fraction :math:`v \in (0, 1)`; the nearest whole number of pixels to
+            :math:`v n^2` is void.
 
     Returns:
-        1 for void and 0 for solid, with shape `(N, n, n)`. Ties are broken by the order of the pixels.
+        1 for void and 0 for solid, with shape `(N, n, n)`. Ties are broken by the order of the
+        pixels.
 
     Raises:
         InputError: If the fraction is not between 0 and 1.
@@ -136,7 +143,7 @@ def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.ui
     """
     if not 0.0 < void_fraction < 1.0:
         raise InputError(
-            f"'void_fraction' is {void_fraction:g}; give a fraction between 0 and 1, both excluded."
+            f"'void_fraction' is {void_fraction:g}; give a fraction above 0 and below 1."
         )
     flat = field.reshape(len(field), -1)
     pixels = flat.shape[1]
@@ -148,7 +155,7 @@ def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.ui
 
 
 def _squared_wave_numbers(n: int) -> NDArray[np.float64]:
-    return fft.fftfreq(n, 1.0 / n) ** 2
+    return np.fft.fftfreq(n, 1.0 / n) ** 2
 
 
 def _parameters(phi: ArrayLike, count: int) -> NDArray[np.float64]:
