@@ -1,0 +1,222 @@
+r"""DOLFINx on the periodic unit cell: guarded import, mesh, and direct solves with MUMPS.
+
+The cell is the torus :math:`[0, 1)^2` cut into :math:`N \times N` squares. Its mesh has
+connectivity that wraps, so that the topology is periodic and no constraint is needed; each square
+then gets four points of its own, so that the coordinates are right at the seam. Columns run along
+:math:`x_1`, rows along :math:`x_2`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from dolfinx.mesh import Mesh
+
+__all__ = ["Factor", "compiled", "form_on", "periodic_mesh", "require", "submatrix"]
+
+VOID = 1
+"""The subdomain id of the cells that a form is integrated over."""
+
+
+def require() -> None:
+    """Imports DOLFINx in the order that works, or says what to install.
+
+    Raises:
+        MissingDependencyError: If DOLFINx is missing.
+    """
+    try:
+        try:
+            # the wheel's libmpi is found only once this package (or mpi4py) has loaded it
+            importlib.import_module("dolfinx_solver")
+        except ModuleNotFoundError:
+            importlib.import_module("mpi4py.MPI")
+        importlib.import_module("petsc4py.PETSc")
+        importlib.import_module("dolfinx.fem.petsc")
+    except ImportError as error:
+        raise MissingDependencyError(
+            "DOLFINx (real scalars, with PETSc and MUMPS) is needed for this solver and could not be imported "
+            f'({error}); install it with `pip install "pspgen-pyro[fem]"` or '
+            "`conda install -c conda-forge fenics-dolfinx mpich`."
+        ) from error
+
+
+def compiled(form: Any) -> Any:
+    """Compiles a UFL form that does not depend on the sample's data; a form seen before comes
+    from the cache on disk.
+
+    Raises:
+        MissingDependencyError: If the compilation fails because no C compiler or no Python header
+            is there.
+    """
+    from dolfinx.fem import compile_form
+    from mpi4py import MPI
+
+    try:
+        return compile_form(MPI.COMM_SELF, form)
+    except Exception as error:
+        if lack := _lacking_for_compilation():
+            raise MissingDependencyError(
+                f"DOLFINx compiles its weak forms with a C compiler, and {lack} was not found; install gcc or clang "
+                "(and the Python development headers) or set CC to the compiler."
+            ) from error
+        raise
+
+
+def _lacking_for_compilation() -> str:
+    """What form compilation misses on this machine; empty if nothing."""
+    named = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[:1]
+    candidates = named if os.environ.get("CC") else [*named, "cc", "gcc"]
+    if not any(shutil.which(name) for name in candidates):
+        return f"no compiler ({', '.join(dict.fromkeys(candidates))})"
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    return "" if header.exists() else str(header)
+
+
+def periodic_mesh(size: int) -> tuple[Mesh, NDArray[np.int64]]:
+    r"""The periodic unit cell of :math:`N \times N` squares.
+
+    Arguments:
+        size: The number :math:`N \geq 3` of squares a side.
+
+    Returns:
+        The mesh, and for each of its cells the index :math:`\text{row} \cdot N + \text{column}`
+        of its square.
+    """
+    import basix.ufl
+    import ufl
+    from dolfinx import cpp, mesh
+    from dolfinx.common import IndexMap
+    from mpi4py import MPI
+
+    rows, columns = np.divmod(np.arange(size * size), size)
+    right, above = (columns + 1) % size, (rows + 1) % size
+    corners = [
+        rows * size + columns,
+        rows * size + right,
+        above * size + columns,
+        above * size + right,
+    ]
+    element = basix.ufl.element("Lagrange", "quadrilateral", 1, shape=(2,))
+    wrapped = mesh.create_mesh(
+        MPI.COMM_SELF, np.stack(corners, axis=1), element, np.zeros((size * size, 2))
+    )
+    squares = np.asarray(wrapped.topology.original_cell_index)
+
+    origin = np.stack([squares % size, squares // size], axis=1)
+    unit = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    points = (origin[:, None, :] + unit).reshape(-1, 2) / size
+    own = np.arange(len(points))
+    geometry = mesh.create_geometry(
+        IndexMap(MPI.COMM_SELF, len(points)),
+        own.astype(np.int32).reshape(-1, 4),
+        wrapped.geometry.cmaps[0],
+        points,
+        own,
+    )
+    whole = cpp.mesh.Mesh_float64(
+        MPI.COMM_SELF, wrapped.topology._cpp_object, geometry._cpp_object
+    )
+    return mesh.Mesh(whole, ufl.Mesh(element)), squares
+
+
+def form_on(
+    compiled_form: Any,
+    spaces: list[Any],
+    cells: NDArray[np.int32],
+    coefficients: tuple[Any, ...] = (),
+    constants: tuple[Any, ...] = (),
+) -> Any:
+    """The compiled form integrated over `cells` (ascending local numbers), with the data it was
+    written with."""
+    from dolfinx.fem import IntegralType, create_form
+
+    domains = {IntegralType.cell: [(VOID, cells)]}
+    coefficient_map = {held: held for held in coefficients}
+    constant_map = {held: held for held in constants}
+    return create_form(
+        compiled_form, spaces, spaces[0].mesh, domains, coefficient_map, constant_map
+    )
+
+
+@contextmanager
+def submatrix(matrix: Any, unknowns: NDArray[np.int32]) -> Iterator[Any]:
+    """The rows and columns `unknowns` of a PETSc matrix, destroyed on leaving."""
+    from petsc4py import PETSc
+
+    index = PETSc.IS().createGeneral(unknowns, comm=PETSc.COMM_SELF)
+    part = matrix.createSubMatrix(index, index)
+    try:
+        yield part
+    finally:
+        part.destroy()
+        index.destroy()
+
+
+class Factor:
+    r"""A sparse factorisation by MUMPS, for any number of right-hand sides.
+
+    Arguments:
+        matrix: A square PETSc matrix.
+        kind: "cholesky" for :math:`LDL^\top` of a symmetric matrix (definite or not), "lu" for
+            :math:`LU`.
+
+    Use it as a context manager, so that what PETSc and MUMPS hold is freed.
+    """
+
+    def __init__(self, matrix: Any, kind: str = "cholesky") -> None:
+        from petsc4py import PETSc
+
+        if kind == "cholesky":
+            matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
+        self._pc = PETSc.PC().create(PETSc.COMM_SELF)
+        self._pc.setOperators(matrix)
+        self._pc.setType(kind)
+        self._pc.setFactorSolverType("mumps")
+        self._pc.setFactorSetUpSolverType()
+        factor = self._pc.getFactorMatrix()
+        # room for delayed pivots, in per cent of the estimate
+        factor.setMumpsIcntl(14, 50)
+        # no matching on values: the analysis then depends on the pattern alone, and so does every rounding error
+        factor.setMumpsIcntl(6, 0)
+        self._right, self._left = matrix.createVecs()
+
+    def __enter__(self) -> Factor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for held in (self._right, self._left, self._pc):
+            held.destroy()
+
+    def solve(self, loads: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Solves for `loads` of shape `(R, unknowns)`; factorises if the matrix has changed since
+        the last call.
+
+        Raises:
+            ArithmeticError: If MUMPS cannot factorise the matrix.
+        """
+        self._pc.setUp()
+        if self._pc.getFailedReason():
+            code = self._pc.getFactorMatrix().getMumpsInfog(1)
+            raise ArithmeticError(
+                f"MUMPS could not factorise the system (INFOG(1) = {code}); it is singular or too big."
+            )
+        solutions = np.empty_like(loads)
+        for load, solution in zip(loads, solutions, strict=True):
+            self._right.array[:] = load
+            self._pc.apply(self._right, self._left)
+            solution[:] = self._left.array
+        return solutions

@@ -1,0 +1,64 @@
+"""What the property solvers accept: batches of labelled images on a periodic cell."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+
+__all__ = ["choice", "labels", "positive"]
+
+
+def labels(x: ArrayLike, phases: int = 2) -> NDArray[np.uint8]:
+    """Returns `x` as uint8 with shape `(N, n, n)`, or says why it is no batch of periodic
+    microstructures.
+
+    Raises:
+        InputError: If `x` is not numeric, not 3-D, empty, not square, smaller than 3 pixels a
+            side, or holds a value that is not one of the labels 0, …, `phases` - 1.
+    """
+    try:
+        values = np.asarray(x)
+    except ValueError as error:
+        raise InputError(
+            "'x' is a ragged sequence; pass one array of shape (N, n, n), all microstructures of one size."
+        ) from error
+    if values.dtype.kind not in "biuf":
+        raise InputError(
+            f"'x' has dtype {values.dtype}; pass whole-number labels 0 to {phases - 1}."
+        )
+    if values.ndim != 3:
+        raise InputError(
+            f"'x' has shape {values.shape}; pass a batch of shape (N, n, n) (one microstructure: x[None])."
+        )
+    if values.size == 0:
+        raise InputError(
+            f"'x' is empty, with shape {values.shape}; pass at least one microstructure."
+        )
+    if values.shape[1] != values.shape[2] or values.shape[1] < 3:
+        raise InputError(
+            f"'x' has images of {values.shape[1]} by {values.shape[2]} pixels; the unit cell is a square of at "
+            "least 3 pixels a side."
+        )
+    allowed = np.isin(values, np.arange(phases))
+    if not allowed.all():
+        sample, row, column = np.argwhere(~allowed)[0]
+        listed = "0 (solid) and 1 (void)" if phases == 2 else f"the labels 0 to {phases - 1}"
+        raise InputError(
+            f"'x' holds {values[sample, row, column]} at sample {sample}, row {row}, column {column}; only {listed} "
+            "are allowed."
+        )
+    return values.astype(np.uint8)
+
+
+def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raises InputError unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise InputError(f"'{name}' is {value!r}; choose one of {', '.join(map(repr, allowed))}.")
+
+
+def positive(name: str, value: object) -> None:
+    """Raises InputError unless `value` is a whole number above zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"'{name}' is {value!r}; pass a whole number of at least 1.")
