@@ -1,0 +1,93 @@
+r"""Inverse materials design under uncertainty, as a Pyro program.
+
+The chain, and where each step of it lives:
+
+1. :math:`\varphi`, what the engineer sets: `process`
+2. :math:`\varphi \to x`, process to microstructure: `structure`
+3. :math:`x \to m`, microstructure to property: `properties`
+4. 1–3 as one seeded simulator, and labelled triads of it: `chain`, `data`, `study`
+5. :math:`p(x, m \mid \varphi)`, the whole chain as a Pyro model and guide: `model`, built of the parts in `family`
+6. learning it from triads: `training`
+7. :math:`\varphi^* = \arg\max P(m \in \mathcal{M}_d \mid \varphi)`, and its check by fresh physics: `design`
+
+The names below are loaded when first used, so that a process that only simulates never loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batches import Batches
+    from .chain import Chain
+    from .data import generate, open_triads
+    from .design import Box, Design, maximise, probability, verify
+    from .errors import InputError
+    from .model import PSPGen
+    from .process import ProcessSpace
+    from .properties import percolation, permeability
+    from .runs import load_run, save_run
+    from .study import case
+    from .training import Alternating, Cosine, Joint, Plateau, fit
+
+_HOME = {
+    "Alternating": "training",
+    "Batches": "batches",
+    "Box": "design",
+    "Chain": "chain",
+    "Cosine": "training",
+    "Design": "design",
+    "InputError": "errors",
+    "Joint": "training",
+    "PSPGen": "model",
+    "Plateau": "training",
+    "ProcessSpace": "process",
+    "case": "study",
+    "fit": "training",
+    "generate": "data",
+    "load_run": "runs",
+    "maximise": "design",
+    "open_triads": "data",
+    "percolation": "properties",
+    "permeability": "properties",
+    "probability": "design",
+    "save_run": "runs",
+    "verify": "design",
+}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Alternating",
+    "Batches",
+    "Box",
+    "Chain",
+    "Cosine",
+    "Design",
+    "InputError",
+    "Joint",
+    "PSPGen",
+    "Plateau",
+    "ProcessSpace",
+    "case",
+    "fit",
+    "generate",
+    "load_run",
+    "maximise",
+    "open_triads",
+    "percolation",
+    "permeability",
+    "probability",
+    "save_run",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,171 @@
+"""Run folders: a trained model on disk, without pickle.
+
+A run folder holds
+
+- `model.safetensors`: the weights and the standardisation,
+- `run.json`: what the model is made of, what it was trained on (case, preset, formulation, seeds) and by what,
+- `history.json`: every term of the objective in every epoch.
+
+It is written under a temporary name and renamed when complete. Loading builds the model from `run.json` and accepts
+the weights only if names and shapes agree; nothing in a run folder is ever executed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from .errors import DataError, InputError
+from .family import part_from_json, part_to_json
+from .model import PSPGen
+from .process import ProcessSpace
+from .publish import publishing
+from .training import History
+
+__all__ = ["Run", "load_run", "model_from_json", "model_to_json", "save_run"]
+
+FORMAT = 1
+_DATA_KEYS = ("case", "preset", "formulation")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with its story.
+
+    Arguments:
+        model: The model, in evaluation mode.
+        history: The history of its training.
+        data: What it was trained on: case, preset, formulation, seed, number of samples.
+        training: The settings of `fit`, the package versions and the machine's cores.
+    """
+
+    model: PSPGen
+    history: History
+    data: dict[str, Any]
+    training: dict[str, Any]
+
+    def check_against(self, triads: xr.Dataset) -> None:
+        """Says why a data set does not belong to this run, if it does not.
+
+        Raises:
+            InputError: If the sizes, the process parameters, the preset or the formulation differ.
+        """
+        dims = self.model.dims
+        image = (triads.sizes["row"], triads.sizes["column"])
+        names = tuple(str(name) for name in triads["parameter"].values)
+        if image != dims.image or names != self.model.process.names:
+            raise InputError(
+                f"'triads' has {image[0]}×{image[1]} pixels and the parameters {', '.join(names)}, but the run was "
+                f"trained on {dims.image[0]}×{dims.image[1]} pixels and {', '.join(self.model.process.names)}; "
+                "take data of the run's own case."
+            )
+        for key in _DATA_KEYS[1:]:
+            if triads.attrs.get(key) != self.data.get(key):
+                raise InputError(
+                    f"'triads' was made with {key} {triads.attrs.get(key)!r} but the run was trained on "
+                    f"{self.data.get(key)!r}; the two must not be mixed."
+                )
+
+
+def model_to_json(model: PSPGen) -> dict[str, Any]:
+    """What the model is made of, ready for JSON."""
+    return {
+        "process": dataclasses.asdict(model.process),
+        "image": list(model.dims.image),
+        "properties": list(model.property_names),
+        "latent": model.dims.latent,
+        "process_latent": model.dims.process_latent,
+        "beta": model.beta,
+        "parts": {name: part_to_json(part) for name, part in model.parts.items()},
+    }
+
+
+def model_from_json(spec: dict[str, Any]) -> PSPGen:
+    """A model with fresh weights from what `model_to_json` wrote.
+
+    Raises:
+        DataError: If an entry is missing or unusable.
+    """
+    try:
+        process = ProcessSpace(**{key: tuple(value) for key, value in spec["process"].items()})
+        parts = {name: part_from_json(part) for name, part in spec["parts"].items()}
+        return PSPGen(
+            process,
+            tuple(spec["image"]),
+            properties=spec["properties"],
+            latent=spec["latent"],
+            process_latent=spec["process_latent"],
+            process_map=parts["process_map"],
+            prior=parts["prior"],
+            image_decoder=parts["decoder_x"],
+            property_decoder=parts["decoder_m"],
+            encoder=parts["encoder"],
+            beta=spec["beta"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the description of the model is incomplete or damaged: {error!r}.") from error
+
+
+def save_run(run: Run, out: str | Path) -> Path:
+    """Writes a run folder, all of it or nothing.
+
+    Raises:
+        InputError: If `out` exists.
+        StorageError: If writing fails.
+    """
+    with publishing(Path(out)) as folder:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in run.model.state_dict().items()},
+            folder / "model.safetensors",
+        )
+        description = {
+            "format": FORMAT,
+            "model": model_to_json(run.model),
+            "data": run.data,
+            "training": run.training,
+        }
+        (folder / "run.json").write_text(json.dumps(description, indent=2) + "\n")
+        (folder / "history.json").write_text(json.dumps(dataclasses.asdict(run.history)) + "\n")
+    return Path(out)
+
+
+def load_run(path: str | Path) -> Run:
+    """Opens a run folder.
+
+    Raises:
+        DataError: If it is not a run folder, or its weights do not fit its description.
+    """
+    folder = Path(path)
+    try:
+        description = json.loads((folder / "run.json").read_text())
+        history = History(**json.loads((folder / "history.json").read_text()))
+        version = description["format"]
+        model = model_from_json(description["model"])
+        run = Run(model, history, dict(description["data"]), dict(description["training"]))
+        weights = load_file(folder / "model.safetensors")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(
+            f"'run' is {str(path)!r}, which is no run folder ({Path(error.filename).name} is missing); "
+            "make one with `pspgen fit TRIADS --out RUN`."
+        ) from error
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DataError(f"'run' is {str(path)!r}, which is damaged: {error}.") from error
+    if version != FORMAT:
+        raise DataError(
+            f"'run' is {str(path)!r}, of format {version}; this version of the package reads format {FORMAT}."
+        )
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DataError(
+            f"'run' is {str(path)!r}, whose weights do not fit its description; fit the model again."
+        ) from error
+    model.eval()
+    return run
