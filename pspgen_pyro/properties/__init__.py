@@ -74,7 +74,8 @@ def permeability_tensor(
     r"""The whole tensor :math:`K_{ij}`, with shape `(N, 2, 2)`; arguments and errors as in
     `permeability`.
 
-    Axis 2 points along increasing rows, which fixes the sign of :math:`K_{12}`.
+    Axis 2 points along increasing rows, which fixes the sign of :math:`K_{12}`. The mean velocities
+    of "consistent" are symmetric only up to the discretisation; their symmetric part is returned.
     """
     values = labels(x)
     choice("formulation", formulation, ("study", "consistent"))
@@ -83,7 +84,7 @@ def permeability_tensor(
     open_samples = np.flatnonzero(values.all(axis=(1, 2)))
     if len(open_samples):
         raise InputError(
-            f"'x' has no solid in sample {open_samples[0]}, so the flow never becomes steady; every "
+            f"'x' has no solid in sample {open_samples[0]}, so its flow never is steady; every "
             "sample needs at least one solid pixel."
         )
     if solver == "multifrontal":

@@ -16,7 +16,7 @@ import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,8 @@ def require() -> None:
         importlib.import_module("dolfinx.fem.petsc")
     except ImportError as error:
         raise MissingDependencyError(
-            "DOLFINx (real scalars, with PETSc and MUMPS) is needed for this solver and could not be imported "
-            f'({error}); install it with `pip install "pspgen-pyro[fem]"` or '
+            "DOLFINx (real scalars, with PETSc and MUMPS) is needed for this solver and could not "
+            f'be imported ({error}); install it with `pip install "pspgen-pyro[fem]"` or '
             "`conda install -c conda-forge fenics-dolfinx mpich`."
         ) from error
 
@@ -70,8 +70,8 @@ def compiled(form: Any) -> Any:
     except Exception as error:
         if lack := _lacking_for_compilation():
             raise MissingDependencyError(
-                f"DOLFINx compiles its weak forms with a C compiler, and {lack} was not found; install gcc or clang "
-                "(and the Python development headers) or set CC to the compiler."
+                f"DOLFINx compiles its weak forms with a C compiler, and {lack} was not found; "
+                "install gcc and the Python development headers, or set CC to a compiler."
             ) from error
         raise
 
@@ -98,7 +98,7 @@ def periodic_mesh(size: int) -> tuple[Mesh, NDArray[np.int64]]:
     """
     import basix.ufl
     import ufl
-    from dolfinx import cpp, mesh
+    from dolfinx import cpp, mesh  # pyright: ignore[reportAttributeAccessIssue]
     from dolfinx.common import IndexMap
     from mpi4py import MPI
 
@@ -110,7 +110,7 @@ def periodic_mesh(size: int) -> tuple[Mesh, NDArray[np.int64]]:
         above * size + columns,
         above * size + right,
     ]
-    element = basix.ufl.element("Lagrange", "quadrilateral", 1, shape=(2,))
+    element: Any = basix.ufl.element("Lagrange", "quadrilateral", 1, shape=(2,))
     wrapped = mesh.create_mesh(
         MPI.COMM_SELF, np.stack(corners, axis=1), element, np.zeros((size * size, 2))
     )
@@ -157,7 +157,7 @@ def submatrix(matrix: Any, unknowns: NDArray[np.int32]) -> Iterator[Any]:
     """The rows and columns `unknowns` of a PETSc matrix, destroyed on leaving."""
     from petsc4py import PETSc
 
-    index = PETSc.IS().createGeneral(unknowns, comm=PETSc.COMM_SELF)
+    index = PETSc.IS().createGeneral(cast(Any, unknowns), comm=PETSc.COMM_SELF)
     part = matrix.createSubMatrix(index, index)
     try:
         yield part
@@ -190,7 +190,7 @@ class Factor:
         factor = self._pc.getFactorMatrix()
         # room for delayed pivots, in per cent of the estimate
         factor.setMumpsIcntl(14, 50)
-        # no matching on values: the analysis then depends on the pattern alone, and so does every rounding error
+        # no matching on values: the analysis depends on the pattern alone, and so do roundings
         factor.setMumpsIcntl(6, 0)
         self._right, self._left = matrix.createVecs()
 
@@ -211,9 +211,7 @@ class Factor:
         self._pc.setUp()
         if self._pc.getFailedReason():
             code = self._pc.getFactorMatrix().getMumpsInfog(1)
-            raise ArithmeticError(
-                f"MUMPS could not factorise the system (INFOG(1) = {code}); it is singular or too big."
-            )
+            raise ArithmeticError(f"MUMPS could not factorise the system (INFOG(1) = {code}).")
         solutions = np.empty_like(loads)
         for load, solution in zip(loads, solutions, strict=True):
             self._right.array[:] = load

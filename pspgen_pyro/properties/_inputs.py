@@ -22,7 +22,7 @@ def labels(x: ArrayLike, phases: int = 2) -> NDArray[np.uint8]:
         values = np.asarray(x)
     except ValueError as error:
         raise InputError(
-            "'x' is a ragged sequence; pass one array of shape (N, n, n), all microstructures of one size."
+            "'x' is ragged; pass one array of shape (N, n, n), all microstructures of one size."
         ) from error
     if values.dtype.kind not in "biuf":
         raise InputError(
@@ -30,7 +30,8 @@ def labels(x: ArrayLike, phases: int = 2) -> NDArray[np.uint8]:
         )
     if values.ndim != 3:
         raise InputError(
-            f"'x' has shape {values.shape}; pass a batch of shape (N, n, n) (one microstructure: x[None])."
+            f"'x' has shape {values.shape}; pass a batch of shape (N, n, n), or x[None] for one "
+            "microstructure."
         )
     if values.size == 0:
         raise InputError(
@@ -38,18 +39,18 @@ def labels(x: ArrayLike, phases: int = 2) -> NDArray[np.uint8]:
         )
     if values.shape[1] != values.shape[2] or values.shape[1] < 3:
         raise InputError(
-            f"'x' has images of {values.shape[1]} by {values.shape[2]} pixels; the unit cell is a square of at "
-            "least 3 pixels a side."
+            f"'x' has images of {values.shape[1]} by {values.shape[2]} pixels; the unit cell is a "
+            "square of at least 3 pixels a side."
         )
     allowed = np.isin(values, np.arange(phases))
     if not allowed.all():
         sample, row, column = np.argwhere(~allowed)[0]
         listed = "0 (solid) and 1 (void)" if phases == 2 else f"the labels 0 to {phases - 1}"
         raise InputError(
-            f"'x' holds {values[sample, row, column]} at sample {sample}, row {row}, column {column}; only {listed} "
-            "are allowed."
+            f"'x' holds {values[sample, row, column]} at sample {sample}, row {row}, column "
+            f"{column}; only {listed} are allowed."
         )
-    return values.astype(np.uint8)
+    return np.ascontiguousarray(values, dtype=np.uint8)
 
 
 def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

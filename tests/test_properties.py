@@ -1,0 +1,238 @@
+"""Structure → property: exact flows, symmetries, two formulations, percolation, refusals."""
+
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from pspgen_pyro.errors import InputError, MissingDependencyError
+from pspgen_pyro.properties import _fem, percolation, permeability, permeability_tensor, stokes
+
+N = 12
+dolfinx = partial(permeability, solver="dolfinx")
+dolfinx_tensor = partial(permeability_tensor, solver="dolfinx")
+images = arrays(np.uint8, (6, 6), elements=st.integers(0, 1))
+
+
+def channel(width, n=N):
+    x = np.zeros((1, n, n), dtype=np.uint8)
+    x[0, 3 : 3 + width] = 1
+    return x
+
+
+def blobs(samples, n=N, seed=0):
+    """Smooth random structures, void fraction about 0.6."""
+    noise = np.fft.fft2(np.random.default_rng(seed).standard_normal((samples, n, n)))
+    wave = np.fft.fftfreq(n, 1 / n)
+    smooth = np.fft.ifft2(noise * np.exp(-0.15 * (wave**2 + wave[:, None] ** 2))).real
+    return (smooth > np.quantile(smooth, 0.4, axis=(1, 2), keepdims=True)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("formulation", ["study", "consistent"])
+@pytest.mark.parametrize("width", [1, 2, 5, 8])
+def test_a_channel_w_pixels_wide_has_the_elements_exact_permeability(formulation, width):
+    exact = width**3 / (12 * N**3) * (1 - 1 / width**2)
+    k = dolfinx(channel(width), formulation)[0, 0]
+    assert k == pytest.approx(exact, rel=1e-8, abs=1e-15)
+
+
+def test_a_channel_along_the_rows_is_vertical_flow():
+    x = channel(5)
+    assert dolfinx(x.transpose(0, 2, 1))[0, ::-1] == pytest.approx(dolfinx(x)[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("formulation", ["study", "consistent"])
+def test_permeability_does_not_depend_on_where_the_cell_is_cut(formulation):
+    x = blobs(3)
+    rolled = np.roll(x, (5, -2), axis=(1, 2))
+    assert dolfinx_tensor(rolled, formulation) == pytest.approx(
+        dolfinx_tensor(x, formulation), rel=1e-9, abs=1e-14
+    )
+
+
+@pytest.mark.parametrize("formulation", ["study", "consistent"])
+def test_transposing_the_image_swaps_the_directions(formulation):
+    x = blobs(3)
+    turned = dolfinx_tensor(x.transpose(0, 2, 1), formulation)
+    assert turned[:, ::-1, ::-1] == pytest.approx(
+        dolfinx_tensor(x, formulation), rel=1e-9, abs=1e-14
+    )
+
+
+def test_mirroring_the_image_flips_the_sign_of_the_off_diagonal():
+    x = blobs(3)
+    sign = np.array([[1, -1], [-1, 1]])
+    mirrored = dolfinx_tensor(x[:, :, ::-1])
+    assert mirrored == pytest.approx(dolfinx_tensor(x) * sign, rel=1e-9, abs=1e-14)
+
+
+def test_the_study_tensor_is_symmetric_and_positive():
+    tensor = dolfinx_tensor(blobs(6))
+    assert tensor == pytest.approx(tensor.transpose(0, 2, 1), rel=1e-9, abs=1e-14)
+    assert (np.linalg.eigvalsh(tensor) > 0).all()
+
+
+def test_a_blocked_direction_leaks_in_the_study_and_not_when_consistent():
+    x = np.ones((1, 36, 36), dtype=np.uint8)
+    x[0, :, 7] = 0
+    leak = x.mean() / (6 * 36**2)
+    assert dolfinx(x, "study")[0, 0] == pytest.approx(leak, rel=0.06)
+    assert np.log(leak) == pytest.approx(-9.0, abs=0.7)
+    assert abs(dolfinx(x, "consistent")[0, 0]) < 1e-10
+
+
+def test_more_solid_never_lets_more_through_the_consistent_channel():
+    widths = [dolfinx(channel(w), "consistent")[0, 0] for w in (2, 3, 4, 5)]
+    assert np.all(np.diff(widths) > 0)
+
+
+def test_without_void_nothing_flows():
+    assert (dolfinx_tensor(np.zeros((2, N, N))) == 0).all()
+
+
+def test_both_mumps_routes_and_any_number_of_workers_agree():
+    x = blobs(3)
+    ldl = stokes.solve(x)
+    assert stokes.solve(x, route="lu") == pytest.approx(ldl, rel=1e-9, abs=1e-16)
+    assert np.array_equal(stokes.solve(x, workers=2), ldl)
+
+
+@pytest.mark.parametrize("formulation", ["study", "consistent"])
+def test_multifrontal_and_dolfinx_are_the_same_numbers(formulation):
+    x = np.concatenate([blobs(6), channel(5), channel(1), np.zeros((1, N, N), dtype=np.uint8)])
+    fast, reference = permeability_tensor(x, formulation), dolfinx_tensor(x, formulation)
+    assert fast == pytest.approx(reference, rel=1e-9, abs=1e-12)
+
+
+def test_taylor_hood_has_the_channels_exact_permeability_at_any_refinement():
+    x = channel(3, n=6)
+    for refinement in (1, 2):
+        found = stokes.reference(x, refinement=refinement)
+        assert found.k[0, 0] == pytest.approx(27 / (12 * 6**3), rel=1e-9)
+        assert np.isnan(found.k[0, 1])
+        assert found.percolates.tolist() == [[True, False]]
+
+
+def test_the_three_elements_close_in_on_one_permeability():
+    x = np.ones((1, 4, 4), dtype=np.uint8)
+    x[0, :2, :2] = 0
+    k = [
+        [stokes.reference(x, name, refinement=r).k[0, 0] for name in stokes.FORMULATIONS]
+        for r in (2, 4, 8)
+    ]
+    spread = np.ptp(k, axis=1) / np.mean(k, axis=1)
+    assert (spread[1:] < spread[:-1] / 2).all()
+    assert spread[-1] < 0.005
+
+
+@settings(deadline=None, max_examples=300)
+@given(images)
+def test_percolation_is_what_labels_on_the_unrolled_plane_say(void):
+    assert percolation(void[None])[0].tolist() == unrolled(void)
+
+
+def unrolled(void):
+    """Whether a component of 9 by 9 copies of the cell holds a pixel and an image of it."""
+    n, copies = len(void), 9
+    parts = ndimage.label(np.tile(void, (copies, copies)))[0]
+    parts = parts.reshape(copies, n, copies, n).transpose(0, 2, 1, 3)
+    middle = parts[copies // 2, copies // 2]
+    joined = ((parts == middle) & (middle > 0)).any(axis=(2, 3))
+    down, right = np.nonzero(joined)
+    return [bool((right != copies // 2).any()), bool((down != copies // 2).any())]
+
+
+@settings(deadline=None, max_examples=50)
+@given(images, st.integers(0, 5), st.integers(0, 5))
+def test_percolation_moves_with_the_image(void, down, right):
+    flags = percolation(void[None])[0]
+    assert (percolation(np.roll(void, (down, right), (0, 1))[None])[0] == flags).all()
+    assert (percolation(void.T[None])[0] == flags[::-1]).all()
+
+
+def test_a_staircase_that_winds_only_along_the_diagonal_percolates_both_ways():
+    x = np.eye(N, dtype=np.uint8) | np.roll(np.eye(N, dtype=np.uint8), 1, axis=1)
+    assert percolation(x[None]).all()
+    assert not percolation(np.eye(N)[None]).any()
+
+
+def test_a_path_that_leaves_the_cell_and_comes_back_does_not_percolate():
+    x = np.zeros((1, N, N), dtype=np.uint8)
+    x[0, 4, -3:] = x[0, 4, :3] = 1
+    assert not percolation(x).any()
+
+
+@settings(deadline=None, max_examples=25)
+@given(images)
+def test_what_percolates_flows_once_it_is_refined(void):
+    if void.all():
+        return
+    flags = percolation(void[None])[0]
+    k = np.diag(stokes.solve(void[None], "taylor-hood", refinement=2)[0])
+    assert (k[flags] > 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.full((1, 4, 4), 2), "'x' holds 2 at sample 0"),
+        (np.full((1, 4, 4), np.nan), "'x' holds nan at sample 0"),
+        (np.full((1, 4, 4), 0.5), "'x' holds 0.5"),
+        (np.zeros((4, 4)), r"'x' has shape \(4, 4\)"),
+        (np.zeros((1, 4, 5)), "4 by 5 pixels"),
+        (np.zeros((1, 2, 2)), "2 by 2 pixels"),
+        (np.zeros((0, 4, 4)), "'x' is empty"),
+        (np.zeros((1, 4, 4), dtype=complex), "'x' has dtype complex128"),
+        ([[[0, 1], [0]]], "'x' is ragged"),
+        (np.stack([np.zeros((4, 4)), np.ones((4, 4))]), "'x' has no solid in sample 1"),
+    ],
+)
+def test_what_is_no_microstructure_is_refused_by_name(x, words):
+    with pytest.raises(InputError, match=words):
+        permeability(x)
+
+
+@pytest.mark.parametrize(
+    "option", [{"formulation": "exact"}, {"solver": "magic"}, {"workers": 0}, {"workers": 1.5}]
+)
+def test_an_unknown_option_is_refused_by_name(option):
+    with pytest.raises(InputError, match=f"'{next(iter(option))}' is"):
+        permeability(channel(3), **option)
+
+
+def test_without_dolfinx_the_error_says_how_to_get_it(monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(_fem.importlib, "import_module", missing)
+    with pytest.raises(MissingDependencyError, match=r"pspgen-pyro\[fem\].*conda install"):
+        dolfinx(channel(3))
+
+
+def test_without_a_compiler_the_error_says_so(monkeypatch):
+    import dolfinx.fem
+
+    def failing(*_):
+        raise RuntimeError("command 'cc' failed")
+
+    monkeypatch.setattr(dolfinx.fem, "compile_form", failing)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(MissingDependencyError, match=r"C compiler.*no-such-compiler"):
+        stokes.UnitCell(5, "study")
+
+
+def test_the_front_door_does_not_import_dolfinx():
+    code = (
+        "import sys, pspgen_pyro.properties; "
+        "print(sorted({'dolfinx', 'petsc4py'} & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "[]"
