@@ -72,8 +72,8 @@ def solve(
         workers: The number of threads. The result does not depend on it, to the last bit.
 
     Returns:
-        The symmetric tensors, with shape `(N, 2, 2)`; index 0 is horizontal (the last axis of `x`), 1 vertical. In the
-        consistent form the off-diagonal entry is the mean of the two, which differ by the discretisation error.
+        The tensors, with shape `(N, 2, 2)`; index 0 is horizontal (the last axis of `x`), 1 vertical. Symmetric positive
+        in the study form; in the consistent one symmetric only as the pixels are refined.
 
     Example:
         >>> x = np.zeros((1, 12, 12), np.uint8)
@@ -89,8 +89,7 @@ def solve(
     chunks = [slice(i, i + 4) for i in range(0, len(x), 4)]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(lambda part: _eliminate_all(x[part], element, schur[part]), chunks))
-    k = schur[:, :2, :2] if formulation == "study" else schur[:, :2, :2] + schur[:, :2, 2:]
-    return (k + k.transpose(0, 2, 1)) / 2
+    return schur[:, :2, :2] if formulation == "study" else schur[:, :2, :2] + schur[:, :2, 2:]
 
 
 @njit(cache=True, nogil=True)
