@@ -87,8 +87,8 @@ class PhaseSeparatedField:
     def __post_init__(self) -> None:
         if self.n < 4 or self.gamma <= 0:
             raise InputError(
-                f"'n' is {self.n} and 'gamma' is {self.gamma:g}; give at least 4 pixels a side and a "
-                "positive gradient coefficient."
+                f"'n' is {self.n} and 'gamma' is {self.gamma:g}; give at least 4 pixels a side "
+                "and a positive gradient coefficient."
             )
 
     def __call__(
@@ -104,7 +104,8 @@ class PhaseSeparatedField:
             1 for void and 0 for solid, with shape `(N, n, n)`.
         """
         initial = self.initial(phi, seeds)
-        return (cahn_hilliard(2.0 * initial - 1.0, self.gamma) > 0).astype(np.uint8)
+        c = 2.0 * initial.astype(np.float64) - 1.0
+        return (cahn_hilliard(c, self.gamma) > 0).astype(np.uint8)
 
     def initial(
         self, phi: ArrayLike, seeds: Sequence[np.random.SeedSequence]

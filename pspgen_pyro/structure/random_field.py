@@ -108,8 +108,8 @@ def gaussian_random_field(
     """
     if len(seeds) != len(amplitude):
         raise InputError(
-            f"'seeds' has {len(seeds)} entries for {len(amplitude)} samples; give one seed sequence "
-            "a sample."
+            f"'seeds' has {len(seeds)} entries for {len(amplitude)} samples; give one seed "
+            "sequence a sample."
         )
     n = amplitude.shape[-1]
     noise = np.empty_like(amplitude)
