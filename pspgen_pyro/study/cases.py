@@ -1,0 +1,195 @@
+r"""The cases of the study: which chain, which data, which targets.
+
+| case | pixels | parameters | training triads | targets |
+|---|---|---|---|---|
+| case1 | 36 × 36 | 2 | 2,500 φ × 4 | L, M, R |
+| case2 | 36 × 36 | 2 | as case1, without any in R or within 0.5 of it | R |
+| case3 | 36 × 36 | 2 | 2,500 φ × 1 | L, M, R |
+| case4 | 128 × 128 | 2 | 2,500 φ × 4 | L, M, R |
+| case5 | 36 × 36 | 10 | 10,000 φ × 1 | low, high |
+
+Targets are boxes of :math:`m = \log k` (horizontal, vertical), of a unit cell of side 1. L opens
+the vertical direction and blocks the horizontal one, R the reverse, M opens both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..chain import Chain, Permeability
+from ..errors import InputError
+from ..process import ProcessSpace
+from ..properties import Formulation, Solver
+from ..structure import (
+    PRESETS,
+    PhaseSeparatedField,
+    Preset,
+    five_mode_spectrum,
+    two_mode_spectrum,
+)
+
+__all__ = ["CASES", "Case", "Region", "Split", "case"]
+
+Region = tuple[tuple[float, ...], tuple[float, ...]]
+"""The lower and the upper corner of a box in property space."""
+
+
+@dataclass(frozen=True)
+class Split:
+    r"""A part of a case's data.
+
+    Arguments:
+        index: The first number of every spawn key of this split.
+        points: The number of φ; of a grid, the number along each axis.
+        replicates: The number of microstructures a φ.
+        grid: Whether the φ form a uniform grid, ends included, or are drawn uniformly.
+    """
+
+    index: int
+    points: int
+    replicates: int
+    grid: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    r"""One problem of the study.
+
+    Arguments:
+        name: The name.
+        chain: The simulator.
+        preset: How the structure simulator turns a spectrum into an image.
+        targets: The target regions, by name.
+        splits: The data sets by name, at the paper's sizes.
+        excluded: A region whose triads are no part of the *training* data, or None.
+    """
+
+    name: str
+    chain: Chain
+    preset: Preset
+    targets: Mapping[str, Region]
+    splits: Mapping[str, Split]
+    excluded: Region | None = field(default=None)
+
+    @property
+    def process(self) -> ProcessSpace:
+        """The admissible process parameters."""
+        return self.chain.process
+
+    def excludes(self, m: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each m, with shape `(*, K)`, lies in the excluded region, with shape `(*)`."""
+        values = np.asarray(m, dtype=float)
+        if self.excluded is None:
+            return np.zeros(values.shape[:-1], dtype=bool)
+        lower, upper = self.excluded
+        return ((values >= lower) & (values <= upper)).all(axis=-1)
+
+
+def case(
+    name: str,
+    preset: str = "calibrated",
+    formulation: Formulation = "study",
+    solver: Solver = "multifrontal",
+) -> Case:
+    """A case of the study by its name.
+
+    Arguments:
+        name: "case1" to "case5".
+        preset: "calibrated" or "as_stated", see `pspgen_pyro.structure`.
+        formulation: "study" or "consistent", see `pspgen_pyro.properties`; the targets are meant
+            for "study".
+        solver: "multifrontal" or "dolfinx".
+
+    Raises:
+        InputError: If there is no such case, preset, formulation or solver.
+
+    Example:
+        >>> case("case1").targets["L"]
+        ((-10.0, -7.0), (-9.0, -5.0))
+    """
+    if name not in CASES:
+        raise InputError(f"'case' is {name!r}; choose one of {', '.join(CASES)}.")
+    if preset not in PRESETS:
+        raise InputError(f"'preset' is {preset!r}; choose one of {', '.join(PRESETS)}.")
+    return CASES[name](PRESETS[preset], Permeability(formulation, solver))
+
+
+_SMALL: dict[str, Region] = {
+    "L": ((-10.0, -7.0), (-9.0, -5.0)),
+    "M": ((-7.0, -7.0), (-5.0, -5.0)),
+    "R": ((-7.0, -10.0), (-5.0, -9.0)),
+}
+_LARGE: dict[str, Region] = {
+    "L": ((-12.5, -8.0), (-11.0, -5.0)),
+    "M": ((-8.0, -8.0), (-6.0, -6.0)),
+    "R": ((-8.0, -12.5), (-5.0, -11.0)),
+}
+_BOTH: dict[str, Region] = {
+    "low": ((-10.0, -10.0), (-7.0, -7.0)),
+    "high": ((-7.0, -7.0), (-4.0, -4.0)),
+}
+_MARGIN = 0.5
+
+
+def _splits(points: int, replicates: int) -> dict[str, Split]:
+    return {"train": Split(0, points, replicates), "test": Split(1, 500, 4)}
+
+
+_REFERENCE = {"reference": Split(2, 20, 500, grid=True)}
+
+
+def _two_parameters(
+    name: str,
+    preset: Preset,
+    property_: Permeability,
+    *,
+    n: int = 36,
+    gamma: float = 2.0,
+    targets: Mapping[str, Region] = _SMALL,
+    replicates: int = 4,
+    excluded: Region | None = None,
+) -> Case:
+    process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
+    structure = PhaseSeparatedField(n, two_mode_spectrum, preset, gamma)
+    splits = _splits(2500, replicates) | _REFERENCE
+    return Case(name, Chain(process, structure, property_), preset, targets, splits, excluded)
+
+
+def _case1(preset: Preset, property_: Permeability) -> Case:
+    return _two_parameters("case1", preset, property_)
+
+
+def _case2(preset: Preset, property_: Permeability) -> Case:
+    lower, upper = _SMALL["R"]
+    near = tuple(a - _MARGIN for a in lower), tuple(b + _MARGIN for b in upper)
+    target = {"R": _SMALL["R"]}
+    return _two_parameters("case2", preset, property_, targets=target, excluded=near)
+
+
+def _case3(preset: Preset, property_: Permeability) -> Case:
+    return _two_parameters("case3", preset, property_, replicates=1)
+
+
+def _case4(preset: Preset, property_: Permeability) -> Case:
+    return _two_parameters("case4", preset, property_, n=128, gamma=10.0, targets=_LARGE)
+
+
+def _case5(preset: Preset, property_: Permeability) -> Case:
+    names = tuple(f"phi{i}{j}" for j in (1, 2) for i in range(1, 6))
+    process = ProcessSpace(names, (1.0,) * 5 + (0.02,) * 5, (9.0,) * 5 + (2.0,) * 5)
+    structure = PhaseSeparatedField(36, five_mode_spectrum, preset, 2.0)
+    return Case("case5", Chain(process, structure, property_), preset, _BOTH, _splits(10_000, 1))
+
+
+CASES: dict[str, Callable[[Preset, Permeability], Case]] = {
+    "case1": _case1,
+    "case2": _case2,
+    "case3": _case3,
+    "case4": _case4,
+    "case5": _case5,
+}
+"""The cases by name, each as a function of the preset and the property."""
