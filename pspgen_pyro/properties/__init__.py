@@ -19,9 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ._inputs import choice, labels, positive
+from .conductivity import conductivity, conductivity_tensor
 from .percolation import percolation
 
-__all__ = ["percolation", "permeability", "permeability_tensor"]
+__all__ = [
+    "conductivity",
+    "conductivity_tensor",
+    "percolation",
+    "permeability",
+    "permeability_tensor",
+]
 
 Formulation = Literal["study", "consistent"]
 Solver = Literal["multifrontal", "dolfinx"]
@@ -71,11 +78,11 @@ def permeability_tensor(
     solver: Solver = "multifrontal",
     workers: int = 1,
 ) -> NDArray[np.float64]:
-    r"""The whole tensor :math:`K_{ij}`, with shape `(N, 2, 2)`; arguments and errors as in
-    `permeability`.
+    r"""The whole tensor :math:`K_{ij}`, with shape `(N, 2, 2)`; otherwise as `permeability`.
 
-    Axis 2 points along increasing rows, which fixes the sign of :math:`K_{12}`. The mean velocities
-    of "consistent" are symmetric only up to the discretisation; their symmetric part is returned.
+    Axis 2 points along increasing rows, which fixes the sign of :math:`K_{12}`. The mean
+    velocities of "consistent" are symmetric only up to the discretisation; their symmetric part
+    is returned.
     """
     values = labels(x)
     choice("formulation", formulation, ("study", "consistent"))

@@ -26,10 +26,19 @@ from ..errors import MissingDependencyError
 if TYPE_CHECKING:
     from dolfinx.mesh import Mesh
 
-__all__ = ["Factor", "compiled", "form_on", "periodic_mesh", "require", "submatrix"]
+__all__ = [
+    "CHOSEN",
+    "Factor",
+    "compiled",
+    "corners",
+    "form_on",
+    "periodic_mesh",
+    "require",
+    "submatrix",
+]
 
-VOID = 1
-"""The subdomain id of the cells that a form is integrated over."""
+CHOSEN = 1
+"""The subdomain id of the squares that a form is integrated over."""
 
 
 def require() -> None:
@@ -86,6 +95,14 @@ def _lacking_for_compilation() -> str:
     return "" if header.exists() else str(header)
 
 
+def corners(size: int) -> NDArray[np.int64]:
+    """The nodes of each square of the torus, this row's two and the next one's: `(size**2, 4)`."""
+    rows, columns = np.divmod(np.arange(size * size), size)
+    right, above = (columns + 1) % size, (rows + 1) % size
+    here, there = rows * size, above * size
+    return np.stack([here + columns, here + right, there + columns, there + right], axis=1)
+
+
 def periodic_mesh(size: int) -> tuple[Mesh, NDArray[np.int64]]:
     r"""The periodic unit cell of :math:`N \times N` squares.
 
@@ -102,18 +119,8 @@ def periodic_mesh(size: int) -> tuple[Mesh, NDArray[np.int64]]:
     from dolfinx.common import IndexMap
     from mpi4py import MPI
 
-    rows, columns = np.divmod(np.arange(size * size), size)
-    right, above = (columns + 1) % size, (rows + 1) % size
-    corners = [
-        rows * size + columns,
-        rows * size + right,
-        above * size + columns,
-        above * size + right,
-    ]
     element: Any = basix.ufl.element("Lagrange", "quadrilateral", 1, shape=(2,))
-    wrapped = mesh.create_mesh(
-        MPI.COMM_SELF, np.stack(corners, axis=1), element, np.zeros((size * size, 2))
-    )
+    wrapped = mesh.create_mesh(MPI.COMM_SELF, corners(size), element, np.zeros((size * size, 2)))
     squares = np.asarray(wrapped.topology.original_cell_index)
 
     origin = np.stack([squares % size, squares // size], axis=1)
@@ -144,7 +151,7 @@ def form_on(
     written with."""
     from dolfinx.fem import IntegralType, create_form
 
-    domains = {IntegralType.cell: [(VOID, cells)]}
+    domains = {IntegralType.cell: [(CHOSEN, cells)]}
     coefficient_map = {held: held for held in coefficients}
     constant_map = {held: held for held in constants}
     return create_form(
