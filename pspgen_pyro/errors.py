@@ -1,6 +1,6 @@
 """The errors a caller can act on, each raised with one sentence: what came, what is allowed, what to do."""
 
-__all__ = ["DataError", "InputError", "MissingDependencyError", "StorageError", "TrainingError"]
+__all__ = ["DataError", "InputError", "MissingDependencyError", "StorageError", "TrainingError", "WorkerError"]
 
 
 class InputError(ValueError):
@@ -21,3 +21,7 @@ class StorageError(OSError):
 
 class TrainingError(ArithmeticError):
     """Training cannot go on; the sentence names the term and the epoch."""
+
+
+class WorkerError(RuntimeError):
+    """Worker processes keep dying; the sentence says what is kept and what to do."""

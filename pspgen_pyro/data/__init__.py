@@ -1,0 +1,6 @@
+"""Labelled triads (φ, x, m) on disk: simulate, resume, open, verify."""
+
+from .engine import generate
+from .store import Report, Store, open_triads, verify
+
+__all__ = ["Report", "Store", "generate", "open_triads", "verify"]

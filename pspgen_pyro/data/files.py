@@ -1,0 +1,180 @@
+"""Files that are whole or absent: written aside, forced to disk, renamed.
+
+A folder `<out>.partial` holds a store under construction:
+
+| name | content |
+|---|---|
+| `lock` | an advisory lock held by the run that writes |
+| `configuration.json` | what decides the bytes of the store |
+| `store/` | the finished files of the store |
+| `records/` | one file a finished chunk: the checksums of its files |
+| `temporary/` | files that are not whole yet |
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, StorageError
+
+__all__ = ["Workplace", "storage_error", "write_file"]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The folder `<out>.partial` beside the store that it will become.
+
+    Arguments:
+        out: The store's final path, absolute.
+    """
+
+    out: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.out.with_name(self.out.name + ".partial")
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "configuration.json"
+
+    @property
+    def temporary(self) -> Path:
+        return self.folder / "temporary"
+
+    def record(self, j: int) -> Path:
+        """The completion record of chunk j."""
+        return self.folder / "records" / f"{j:06d}.json"
+
+    @contextmanager
+    def locked(self, *, resume: bool) -> Iterator[None]:
+        """Holds the folder for this run alone; creates it unless there is one to resume.
+
+        Raises:
+            InputError: If another run holds it, or an interrupted run left it and `resume` is
+            false.
+            StorageError: If it cannot be created.
+        """
+        fresh = not self.folder.exists()
+        try:
+            self.folder.mkdir(exist_ok=True)
+            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise storage_error(self.folder, 0, error) from error
+        try:
+            self._hold(descriptor)
+            if not (fresh or resume):
+                raise InputError(
+                    f"'out' has an unfinished store beside it, {str(self.folder)!r}; resume that "
+                    "run (--resume), or remove the folder to start again."
+                )
+            shutil.rmtree(self.temporary, ignore_errors=True)
+            for folder in (self.store, self.record(0).parent, self.temporary):
+                folder.mkdir(exist_ok=True)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _hold(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            current = os.stat(self.folder / "lock").st_ino == os.fstat(descriptor).st_ino
+        except OSError:
+            current = False
+        if not current:
+            raise InputError(
+                f"'out' is being written by another run, which holds {str(self.folder)!r}; wait "
+                "for it, or choose another name."
+            )
+
+    def put(self, files: dict[str, bytes], store: Path | None = None) -> None:
+        """Writes files of a store, each by its key; of the one under construction if not told.
+
+        Raises:
+            StorageError: If that fails.
+        """
+        root = store or self.store
+        folders = {root}
+        for key, data in files.items():
+            path = root / key
+            path.parent.mkdir(exist_ok=True)
+            write_file(path, data, self.temporary, sync=False)
+            folders.add(path.parent)
+        for folder in folders:
+            sync_folder(folder)
+
+    def put_json(self, path: Path, content: Any) -> None:
+        """Writes a small file of the workplace itself."""
+        write_file(path, json.dumps(content, indent=1).encode(), self.temporary)
+
+    def publish(self) -> None:
+        """Turns the finished store into `out`, in one step, and removes the rest.
+
+        Raises:
+            StorageError: If the store cannot be renamed.
+        """
+        try:
+            for folder in (*self.store.iterdir(), self.store):
+                if folder.is_dir():
+                    sync_folder(folder)
+            os.rename(self.store, self.out)
+            sync_folder(self.out.parent)
+        except OSError as error:
+            raise storage_error(self.out, 0, error) from error
+        self.discard()
+
+    def discard(self) -> None:
+        """Removes the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def write_file(path: Path, data: bytes, temporary: Path, *, sync: bool = True) -> None:
+    """Writes a file beside, forces it to disk and renames it to `path`.
+
+    Raises:
+        StorageError: If that fails; `path` is then what it was before.
+    """
+    draft = temporary / uuid.uuid4().hex
+    try:
+        try:
+            with open(draft, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+        if sync:
+            sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, len(data), error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Forces the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(path: Path, size: int, error: OSError) -> StorageError:
+    """The sentence for a failed write."""
+    return StorageError(
+        f"writing {str(path)!r} ({size} bytes) failed: {error.strerror or error}; what was "
+        "finished before is kept, so make room and resume."
+    )

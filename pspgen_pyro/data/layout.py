@@ -1,0 +1,154 @@
+"""The bytes of a triads store: Zarr version 3, encoded in memory, file by file.
+
+A store holds one array a variable, chunked along `sample` only, so that one writer owns one file
+of every variable. Nothing here touches the disk; `files` does, and only whole files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.storage import MemoryStore
+
+from .plan import Plan
+
+__all__ = [
+    "FORMAT",
+    "VARIABLES",
+    "chunk_files",
+    "chunk_of",
+    "manifest_file",
+    "manifest_digest",
+    "metadata_files",
+    "sha256",
+]
+
+FORMAT = "pspgen triads 1"
+"""The name and the version of the format, in the attribute `format`."""
+
+_LABELS = {"flag_values": [0, 1], "flag_meanings": "solid void"}
+_FOLDS = {"flag_values": [0, 1], "flag_meanings": "train validation"}
+VARIABLES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
+    "phi": ("float64", ("sample", "parameter"), {"long_name": "process parameters"}),
+    "x": (
+        "uint8",
+        ("sample", "row", "column"),
+        {"long_name": "microstructure", "units": "1"} | _LABELS,
+    ),
+    "k": (
+        "float64",
+        ("sample", "property"),
+        {"long_name": "effective permeability", "units": "area of the unit cell"},
+    ),
+    "m": (
+        "float64",
+        ("sample", "property"),
+        {"long_name": "natural logarithm of k", "units": "1"},
+    ),
+    "percolates": (
+        "bool",
+        ("sample", "property"),
+        {"long_name": "whether the void percolates along the direction"},
+    ),
+    "phi_index": ("int64", ("sample",), {"long_name": "number of the process parameters"}),
+    "replicate": ("int64", ("sample",), {"long_name": "number of the microstructure of its phi"}),
+    "fold": ("int8", ("sample",), {"long_name": "fold, split by phi"} | _FOLDS),
+    "excluded": ("bool", ("sample",), {"long_name": "in the region without training data"}),
+}
+"""Every variable: its type, its dimensions and its attributes."""
+
+
+def metadata_files(plan: Plan) -> dict[str, bytes]:
+    """The files that do not belong to a chunk: groups, arrays and coordinates."""
+    files, group = _group(plan)
+    for name, labels in _coordinates(plan).items():
+        group[name][:] = np.array(labels, dtype=object)  # type: ignore[index]
+    return {key: value.to_bytes() for key, value in files.items()}
+
+
+def chunk_files(plan: Plan, j: int, arrays: dict[str, NDArray[Any]]) -> dict[str, bytes]:
+    """The files of chunk j, one a variable."""
+    files, group = _group(plan)
+    known = set(files)
+    span = plan.span(j)
+    for name, values in arrays.items():
+        group[name][span.start : span.stop] = values  # type: ignore[index]
+    return {key: value.to_bytes() for key, value in files.items() if key not in known}
+
+
+def chunk_of(key: str) -> int | None:
+    """The chunk to which a file belongs; None for metadata and coordinates."""
+    name, _, rest = key.partition("/")
+    return int(rest.split(".")[1]) if name in VARIABLES and rest.startswith("c.") else None
+
+
+def manifest_file(
+    configuration: dict[str, Any], digests: dict[str, str], failures: dict[str, str]
+) -> tuple[str, bytes]:
+    """The last file of a store: what made it, the checksum of every file, every failed sample."""
+    content = {
+        "configuration": configuration,
+        "files": dict(sorted(digests.items())),
+        "failures": failures,
+    }
+    files: dict[str, Any] = {}
+    attributes = content | {"sha256": manifest_digest(content)}
+    zarr.create_group(MemoryStore(files), attributes=attributes)
+    return "manifest/zarr.json", files["zarr.json"].to_bytes()
+
+
+def manifest_digest(content: dict[str, Any]) -> str:
+    """The checksum of a manifest without its own."""
+    return sha256(json.dumps(content, sort_keys=True).encode())
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _coordinates(plan: Plan) -> dict[str, tuple[str, ...]]:
+    return {"parameter": plan.case.process.names, "property": plan.case.chain.property_.names}
+
+
+def _group(plan: Plan) -> tuple[dict[str, Any], zarr.Group]:
+    files: dict[str, Any] = {}
+    configuration = {"format": FORMAT} | plan.configuration()
+    group = zarr.create_group(MemoryStore(files), attributes=configuration)
+    n = plan.case.chain.structure.n
+    sizes = {"sample": plan.samples, "row": n, "column": n}
+    sizes |= {name: len(labels) for name, labels in _coordinates(plan).items()}
+    for name, labels in _coordinates(plan).items():
+        _array(group, name, (len(labels),), (len(labels),), str, (name,), {})
+    for name, (dtype, dims, attributes) in VARIABLES.items():
+        shape = tuple(sizes[dim] for dim in dims)
+        chunks = (min(plan.chunk, plan.samples), *shape[1:])
+        extra = {"units": ", ".join(plan.case.process.units)} if name == "phi" else {}
+        _array(group, name, shape, chunks, dtype, dims, attributes | extra)
+    return files, group
+
+
+def _array(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: Any,
+    dims: tuple[str, ...],
+    attributes: dict[str, Any],
+) -> None:
+    group.create_array(
+        name,
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        dimension_names=dims,
+        attributes=attributes,
+        chunk_key_encoding={"name": "default", "separator": "."},
+        config={"write_empty_chunks": True},
+    )

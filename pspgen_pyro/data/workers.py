@@ -1,0 +1,104 @@
+"""Who simulates the chunks: this process, a pool of local processes, or a dask cluster.
+
+Each yields the numbers of finished chunks. A chunk is simulated, encoded and written by one
+worker; only its number travels back, so the result does not depend on who did what.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+
+from ..errors import InputError, WorkerError
+
+__all__ = ["on_cluster", "on_pool", "on_this_process"]
+
+Task = Callable[[int], int]
+_RESTARTS = 3
+
+
+def on_this_process(task: Task, chunks: Iterable[int]) -> Iterator[int]:
+    """One chunk after the other."""
+    return map(task, chunks)
+
+
+def on_pool(task: Task, chunks: Iterable[int], workers: int) -> Iterator[int]:
+    """Local processes; a pool that lost a worker is replaced, up to three times.
+
+    Raises:
+        WorkerError: If workers keep dying.
+    """
+    pending = list(chunks)
+    for _ in range(_RESTARTS + 1):
+        try:
+            for j in _one_pool(task, pending, workers):
+                pending.remove(j)
+                yield j
+            return
+        except BrokenProcessPool:
+            continue
+    raise WorkerError(
+        f"worker processes died {_RESTARTS + 1} times, as when memory runs out; what was "
+        "finished is kept, so resume with fewer workers."
+    )
+
+
+def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Iterator[int]:
+    """The workers of a `dask.distributed` scheduler, which see the same file system.
+
+    Raises:
+        InputError: If no scheduler answers.
+        WorkerError: If the cluster loses the workers of a chunk again and again.
+    """
+    from distributed import Client, KilledWorker
+    from distributed import as_completed as completed
+
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"'scheduler' is {address!r}, where no scheduler answers ({error}); start one, or "
+            "leave it out."
+        ) from error
+    with client:
+        futures = client.map(task, list(chunks), pure=False)
+        try:
+            for future in completed(futures):
+                yield future.result()
+        except KilledWorker as error:
+            raise WorkerError(
+                "the cluster lost the workers of a chunk again and again, as when memory runs "
+                "out; what was finished is kept, so resume."
+            ) from error
+        finally:
+            client.cancel(futures)
+
+
+def _one_pool(task: Task, chunks: list[int], workers: int) -> Iterator[int]:
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        futures: list[Future[int]] = [executor.submit(task, j) for j in chunks]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the parent, and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

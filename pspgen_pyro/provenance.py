@@ -1,0 +1,72 @@
+"""Where a number comes from: the versions and the machine that every published result names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["environment", "versions"]
+
+_PACKAGES = (
+    "pspgen-pyro",
+    "numpy",
+    "scipy",
+    "numba",
+    "torch",
+    "pyro-ppl",
+    "arviz",
+    "zarr",
+    "xarray",
+    "dolfinx-solver-real",
+    "fenics-dolfinx",
+)
+
+
+def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
+    """The installed version of each package; absent ones are left out.
+
+    Example:
+        >>> sorted(versions(["numpy", "no-such-package"]))
+        ['numpy']
+    """
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """The command, the versions and the machine of this process, ready for JSON.
+
+    Example:
+        >>> sorted(environment())
+        ['command', 'cores', 'processor', 'python', 'system', 'threads', 'versions']
+    """
+    program = Path(sys.argv[0]).name
+    return {
+        "command": " ".join(["python", program, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": os.environ.get("OMP_NUM_THREADS", "unset"),
+        "versions": versions(),
+    }
+
+
+def _processor() -> str:
+    """The model name of the processor, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
