@@ -50,7 +50,8 @@ def permeability(
             Never mix the two in one dataset.
         solver: "multifrontal" (numba) or "dolfinx" (DOLFINx and MUMPS): the same element and the
             same numbers.
-        workers: The number of processes; it does not change a bit of the result.
+        workers: The number of processes ("multifrontal": threads); it does not change a bit of the
+            result. With more than one process a script needs `if __name__ == "__main__"`.
 
     Returns:
         :math:`k` of (horizontal, vertical), with shape `(N, 2)`; 0 for a sample without void.
@@ -80,9 +81,8 @@ def permeability_tensor(
 ) -> NDArray[np.float64]:
     r"""The whole tensor :math:`K_{ij}`, with shape `(N, 2, 2)`; otherwise as `permeability`.
 
-    Axis 2 points along increasing rows, which fixes the sign of :math:`K_{12}`. The mean
-    velocities of "consistent" are symmetric only up to the discretisation; their symmetric part
-    is returned.
+    Axis 2 points along increasing rows, which fixes the sign of :math:`K_{12}`. In "study" the
+    tensor is symmetric; in "consistent" only up to the discretisation.
     """
     values = labels(x)
     choice("formulation", formulation, ("study", "consistent"))

@@ -231,7 +231,7 @@ def ldl(cell: UnitCell, x: NDArray[np.uint8]) -> NDArray[np.float64]:
     if not len(index):
         return np.zeros((2, 2))
     with _fem.submatrix(cell.matrix, index) as part, _fem.Factor(part) as factor:
-        return _tensor(cell.mean[:, index], factor.solve(loads[:, index]))
+        return cell.mean[:, index] @ factor.solve(loads[:, index]).T
 
 
 def lu(cell: UnitCell, x: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -241,19 +241,13 @@ def lu(cell: UnitCell, x: NDArray[np.uint8]) -> NDArray[np.float64]:
     cell.matrix.zeroRowsColumnsLocal(np.flatnonzero(~unknown).astype(np.int32), 1.0)
     if cell.factor is None:
         cell.factor = _fem.Factor(cell.matrix, "lu")
-    return _tensor(cell.mean, cell.factor.solve(loads * unknown))
+    return cell.mean @ cell.factor.solve(loads * unknown).T
 
 
 ROUTES: dict[str, Callable[[UnitCell, NDArray[np.uint8]], NDArray[np.float64]]] = {
     "ldl": ldl,
     "lu": lu,
 }
-
-
-def _tensor(mean: NDArray[np.float64], flows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The symmetric part of the mean velocities; "study" and "taylor-hood" have no other."""
-    velocities = mean @ flows.T
-    return (velocities + velocities.T) / 2
 
 
 def _part(
