@@ -140,7 +140,7 @@ def weak_form(space: Any, h: Any, formulation: str) -> tuple[Any, list[Any]]:
 
     viscous = 2 * inner(sym(grad(u)), sym(grad(v)))
     # the last term fixes the pressure level of each void component
-    flow = (viscous - p * div(v) - q * div(u) - tau * dot(grad(p), grad(q)) - 1e-12 * p * q) * dx
+    flow = (viscous - p * div(v) - q * div(u) - tau * dot(grad(p), grad(q)) - 1e-14 * p * q) * dx
     axes = (as_vector((1, 0)), as_vector((0, 1)))
     return flow, [(dot(e, v) - sigma * tau * dot(e, grad(q))) * dx for e in axes]
 
