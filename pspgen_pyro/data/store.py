@@ -37,8 +37,8 @@ def open_triads(path: str | Path, *, excluded: bool = False) -> xr.Dataset:
     """
     Store(Path(path)).manifest()
     triads = xr.open_zarr(path, consolidated=False, chunks=None)
-    names = {name: triads[name].values.astype(str) for name in ("parameter", "property")}
-    triads = triads.assign_coords(names)
+    for name in ("parameter", "property"):
+        triads[name] = [str(label) for label in triads[name].values]
     if excluded or not triads["excluded"].any():
         return triads
     return triads.isel(sample=~triads["excluded"].values)
@@ -85,7 +85,7 @@ def verify(path: str | Path, *, repair: bool = False, case: Case | None = None) 
     digests: dict[str, str] = store.manifest()["files"]
     damaged = [key for key, digest in digests.items() if store.digest(key) != digest]
     known = {*digests, "manifest/zarr.json"}
-    unexpected = sorted(set(store.keys()) - known)
+    unexpected = sorted(set(store.names()) - known)
     chunks = sorted({j for key in damaged if (j := layout.chunk_of(key)) is not None})
     if damaged and repair:
         store.rebuild(damaged, case)
@@ -150,7 +150,7 @@ class Store:
                     f"{found.get(key)!r} there and {wanted[key]!r} here; choose another name."
                 )
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """The relative path of every file, sorted."""
         files = (path for path in self.path.rglob("*") if path.is_file())
         return sorted(path.relative_to(self.path).as_posix() for path in files)
@@ -160,7 +160,7 @@ class Store:
         if key is not None:
             path = self.path / key
             return layout.sha256(path.read_bytes()) if path.is_file() else ""
-        lines = [f"{name} {self.digest(name)}" for name in self.keys()]
+        lines = [f"{name} {self.digest(name)}" for name in self.names()]
         return layout.sha256("\n".join(lines).encode())
 
     def rebuild(self, damaged: list[str], case: Case | None) -> None:

@@ -60,7 +60,7 @@ def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Iterator[int]
     from distributed import as_completed as completed
 
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout="5s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"'scheduler' is {address!r}, where no scheduler answers ({error}); start one, or "
