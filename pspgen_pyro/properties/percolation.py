@@ -2,7 +2,7 @@ r"""Percolation: does the void connect around the periodic cell?
 
 On the torus a void component percolates along a direction if it holds a closed path that winds
 around the cell in that direction. Lift the component to the plane by walking it from one pixel:
-every pixel gets the number of the periodic image :math:`(w_r, w_c) \in \mathbb{Z}^2` in which it
+every pixel gets the number of the periodic image :math:`(w_1, w_2) \in \mathbb{Z}^2` in which it
 was first met, and a step to a neighbour met before closes a path whose winding is the difference
 of the two image numbers. These closed paths generate all others, so the component percolates
 along a direction exactly if one of them has a winding with a non-zero part there. A component
@@ -47,56 +47,53 @@ def percolation(x: ArrayLike) -> NDArray[np.bool_]:
 def _windings(x: NDArray[np.uint8]) -> NDArray[np.bool_]:
     samples, n, _ = x.shape
     found = np.zeros((samples, 2), dtype=np.bool_)
-    met = np.empty((n, n), dtype=np.bool_)
-    image = np.empty((n, n, 2), dtype=np.int16)
-    waiting = np.empty((n * n, 2), dtype=np.int16)
+    image = np.empty((n * n, 2), dtype=np.int32)
+    waiting = np.empty(n * n, dtype=np.int32)
     for i in range(samples):
-        met[:] = x[i] == 0
-        for row in range(n):
-            for column in range(n):
-                if not met[row, column]:
-                    _walk(x[i], row, column, met, image, waiting, found[i])
+        # 0 = solid, 1 = void not met yet, 2 = void met
+        state = x[i].copy().ravel()
+        for pixel in range(n * n):
+            if state[pixel] == 1:
+                _walk(pixel, n, state, image, waiting, found[i])
     return found
 
 
 @numba.njit(cache=True)
 def _walk(
-    void: NDArray[np.uint8],
-    row: int,
-    column: int,
-    met: NDArray[np.bool_],
-    image: NDArray[np.int16],
-    waiting: NDArray[np.int16],
+    pixel: int,
+    n: int,
+    state: NDArray[np.uint8],
+    image: NDArray[np.int32],
+    waiting: NDArray[np.int32],
     found: NDArray[np.bool_],
 ) -> None:
-    """Walks the component of one pixel; sets `found` where a closed path winds (horizontally,
-    vertically)."""
-    n = len(void)
-    met[row, column] = True
-    image[row, column] = 0
-    waiting[0, 0], waiting[0, 1] = row, column
+    """Walks one component; sets `found` where a closed path winds (horizontally, vertically)."""
+    last = n - 1
+    state[pixel] = 2
+    image[pixel] = 0
+    waiting[0] = pixel
     length = 1
     while length > 0:
         length -= 1
-        row, column = waiting[length]
+        at = waiting[length]
+        row = at // n
+        column = at - row * n
         for side in range(4):
-            r, c = row + (side == 0) - (side == 1), column + (side == 2) - (side == 3)
-            wind_r, wind_c = image[row, column]
-            if r == n:
-                r, wind_r = 0, wind_r + 1
-            elif r < 0:
-                r, wind_r = n - 1, wind_r - 1
-            if c == n:
-                c, wind_c = 0, wind_c + 1
-            elif c < 0:
-                c, wind_c = n - 1, wind_c - 1
-            if void[r, c] == 0:
-                continue
-            if met[r, c]:
-                found[0] |= image[r, c, 1] != wind_c
-                found[1] |= image[r, c, 0] != wind_r
+            across, down, to = 0, 0, at
+            if side == 0:
+                to, across = (at + 1, 0) if column < last else (at - last, 1)
+            elif side == 1:
+                to, across = (at - 1, 0) if column > 0 else (at + last, -1)
+            elif side == 2:
+                to, down = (at + n, 0) if row < last else (column, 1)
             else:
-                met[r, c] = True
-                image[r, c, 0], image[r, c, 1] = wind_r, wind_c
-                waiting[length, 0], waiting[length, 1] = r, c
+                to, down = (at - n, 0) if row > 0 else (last * n + column, -1)
+            across, down = image[at, 0] + across, image[at, 1] + down
+            if state[to] == 1:
+                state[to] = 2
+                image[to, 0], image[to, 1] = across, down
+                waiting[length] = to
                 length += 1
+            elif state[to] == 2:
+                found[0] |= image[to, 0] != across
+                found[1] |= image[to, 1] != down
