@@ -201,8 +201,9 @@ def test_what_percolates_flows_once_it_is_refined(void):
     ],
 )
 def test_what_is_no_microstructure_is_refused_by_name(x, words):
-    with pytest.raises(InputError, match=words):
-        permeability(x)
+    for solved in (permeability, stokes.reference):
+        with pytest.raises(InputError, match=words):
+            solved(x)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def require() -> None:
         raise MissingDependencyError(
             "DOLFINx (real scalars, with PETSc and MUMPS) is needed for this solver and could not "
             f'be imported ({error}); install it with `pip install "pspgen-pyro[fem]"` or '
-            "`conda install -c conda-forge fenics-dolfinx mpich`."
+            '`conda install -c conda-forge "fenics-dolfinx>=0.11" mpich`.'
         ) from error
 
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 
-__all__ = ["choice", "labels", "positive"]
+__all__ = ["choice", "labels", "positive", "with_solid"]
 
 
 def labels(x: ArrayLike, phases: int = 2) -> NDArray[np.uint8]:
@@ -51,6 +51,22 @@ def labels(x: ArrayLike, phases: int = 2) -> NDArray[np.uint8]:
             f"{column}; only {listed} are allowed."
         )
     return np.ascontiguousarray(values, dtype=np.uint8)
+
+
+def with_solid(x: ArrayLike) -> NDArray[np.uint8]:
+    """Returns `x` as `labels` does; flow also needs a solid pixel in every sample.
+
+    Raises:
+        InputError: If `labels` refuses `x`, or a sample is all void.
+    """
+    values = labels(x)
+    all_void = np.flatnonzero(values.all(axis=(1, 2)))
+    if len(all_void):
+        raise InputError(
+            f"'x' has no solid in sample {all_void[0]}, so its flow never is steady; every sample "
+            "needs at least one solid pixel."
+        )
+    return values
 
 
 def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -42,12 +42,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _fem
-from ._inputs import choice, labels, positive
+from ._inputs import choice, positive, with_solid
 from .percolation import percolation
 
-__all__ = ["ROUTES", "Reference", "UnitCell", "ldl", "lu", "reference", "solve", "weak_form"]
+__all__ = [
+    "FORMULATIONS",
+    "ROUTES",
+    "Reference",
+    "UnitCell",
+    "ldl",
+    "lu",
+    "reference",
+    "solve",
+    "unit_cell",
+    "weak_form",
+]
 
 FORMULATIONS = ("study", "consistent", "taylor-hood")
+"""The discretisations of this module; the study's data are made with the first."""
 
 
 def solve(
@@ -107,7 +119,8 @@ def reference(
     and log k is not finite.
 
     Raises:
-        InputError: If `x` is not a batch of square 0/1 images or an option is unknown.
+        InputError: If `x` is not a batch of square 0/1 images, a sample has no solid, or an
+            option is unknown.
 
     Example:
         >>> x = np.zeros((1, 6, 6), dtype=int)
@@ -115,7 +128,7 @@ def reference(
         >>> reference(x).percolates
         array([[ True, False]])
     """
-    values = labels(x)
+    values = with_solid(x)
     choice("formulation", formulation, FORMULATIONS)
     positive("refinement", refinement)
     positive("workers", workers)
