@@ -64,10 +64,10 @@ class Batches:
 
     @classmethod
     def from_dataset(cls, triads: xr.Dataset, dtype: torch.dtype = torch.float32) -> Batches:
-        """Takes the folds of a triads dataset as tensors.
+        """Takes the folds of a triads dataset as tensors; failed samples (m is NaN) are left out.
 
         Raises:
-            InputError: If a fold is empty or a training property is not finite.
+            InputError: If a fold is empty or a property is infinite.
         """
         fold = triads["fold"].values
         parts = []
@@ -79,11 +79,13 @@ class Batches:
                 )
             part = triads.isel(sample=index)
             m = torch.tensor(part["m"].values, dtype=dtype)
-            if not m.isfinite().all():
+            if m.isinf().any():
                 raise InputError(
-                    f"'triads' has {int((~m.isfinite()).any(-1).sum())} {name} sample(s) without a finite m; "
-                    "drop them with `triads.where(triads.m.notnull().all('property'), drop=True)`."
+                    f"'triads' has {int(m.isinf().any(-1).sum())} {name} sample(s) with k = 0, whose m = log k is "
+                    "infinite; the 'study' formulation keeps a blocked direction finite."
                 )
+            known = m.isfinite().all(-1)
+            part, m = part.isel(sample=known.numpy()), m[known]
             parts.append(
                 TriadTensors(
                     torch.tensor(part["phi"].values, dtype=dtype), torch.tensor(part["x"].values), m

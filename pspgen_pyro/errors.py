@@ -1,6 +1,14 @@
-"""The errors a caller can act on, each raised with one sentence: what came, what is allowed, what to do."""
+"""The errors a caller can act on: one sentence on what came, what is allowed, what to do."""
 
-__all__ = ["DataError", "InputError", "MissingDependencyError", "StorageError", "TrainingError", "WorkerError"]
+__all__ = [
+    "DataError",
+    "InputError",
+    "MissingDependencyError",
+    "SimulationError",
+    "StorageError",
+    "TrainingError",
+    "WorkerError",
+]
 
 
 class InputError(ValueError):
@@ -25,3 +33,7 @@ class TrainingError(ArithmeticError):
 
 class WorkerError(RuntimeError):
     """Worker processes keep dying; the sentence says what is kept and what to do."""
+
+
+class SimulationError(RuntimeError):
+    """A simulation failed; the sentence says which and why."""

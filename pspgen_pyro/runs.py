@@ -29,7 +29,15 @@ from .process import ProcessSpace
 from .publish import publishing
 from .training import History
 
-__all__ = ["Run", "load_run", "model_from_json", "model_to_json", "save_run"]
+__all__ = [
+    "Run",
+    "describe",
+    "load_run",
+    "model_from_json",
+    "model_to_json",
+    "process_of",
+    "save_run",
+]
 
 FORMAT = 1
 _DATA_KEYS = ("case", "preset", "formulation")
@@ -72,6 +80,18 @@ class Run:
                     f"'triads' was made with {key} {triads.attrs.get(key)!r} but the run was trained on "
                     f"{self.data.get(key)!r}; the two must not be mixed."
                 )
+
+
+def process_of(triads: xr.Dataset) -> ProcessSpace:
+    """The process space that a triads set was simulated in."""
+    attrs = triads.attrs
+    lower, upper = zip(*attrs["bounds"], strict=True)
+    return ProcessSpace(tuple(attrs["names"]), lower, upper, tuple(attrs["units"]))
+
+
+def describe(triads: xr.Dataset) -> dict[str, Any]:
+    """What a run remembers of the data it was trained on."""
+    return {name: triads.attrs[name] for name in (*_DATA_KEYS, "solver", "seed", "samples")}
 
 
 def model_to_json(model: PSPGen) -> dict[str, Any]:

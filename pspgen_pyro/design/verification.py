@@ -7,17 +7,23 @@ standard deviation of the Beta(h + ½, n − h + ½) posterior under Jeffreys' p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..chain import Chain
-from ..errors import InputError
+from ..errors import InputError, SimulationError
 from .probability import Estimate
 from .target import Box
 
+if TYPE_CHECKING:
+    from ..chain import Chain
+
 __all__ = ["Verification", "frequency", "verify"]
+
+_BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -49,17 +55,49 @@ def frequency(hits: ArrayLike, samples: int) -> Estimate:
     return Estimate(h / samples, np.sqrt(a * b / ((a + b) ** 2 * (a + b + 1))))
 
 
-def verify(chain: Chain, target: Box, phi: ArrayLike, *, samples: int = 400, seed: int = 0) -> Verification:
-    """Simulates `samples` fresh materials at one φ and counts those in the target.
+def verify(
+    chain: Chain,
+    target: Box,
+    phi: ArrayLike,
+    *,
+    samples: int = 400,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Verification:
+    r"""Simulates fresh materials at one :math:`\varphi` and counts those in the target.
+
+    Arguments:
+        chain: The simulator.
+        target: The box.
+        phi: The process parameters, with shape `(P)`.
+
+    Other arguments:
+        samples: How many materials.
+        seed: Seeds them; no data set shares their random numbers.
+        progress: Called with the number of materials just finished.
 
     Raises:
         InputError: If φ is not one admissible setting or `samples` is not positive.
+        SimulationError: If a simulation failed; the sentence says why.
     """
     if samples < 1:
         raise InputError(f"'samples' is {samples}; it must be at least 1.")
-    settings = np.broadcast_to(chain.process.check(phi), (samples, len(chain.process)))
+    setting = chain.process.check(phi)
+    if setting.ndim != 1:
+        raise InputError(f"'phi' has shape {setting.shape}; verify one setting at a time.")
     # a spawn key that no data set uses, so that these materials are new to the model
     seeds = [np.random.SeedSequence(seed, spawn_key=(0xF2E5, i)) for i in range(samples)]
-    result = chain.simulate(settings, seeds)
-    hits = int(target.contains(result.m).sum())
-    return Verification(frequency(hits, samples), result.m, result.x, result.percolates)
+    parts = []
+    for start in range(0, samples, _BATCH):
+        batch = seeds[start : start + _BATCH]
+        part = chain.simulate(np.tile(setting, (len(batch), 1)), batch)
+        if part.failures:
+            i, reason = next(iter(part.failures.items()))
+            raise SimulationError(f"simulation {start + i} at φ = {setting.tolist()} failed: {reason}")
+        parts.append(part)
+        if progress is not None:
+            progress(len(batch))
+    m, x, percolates = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("m", "x", "percolates")
+    )
+    return Verification(frequency(target.contains(m).sum(), samples), m, x, percolates)

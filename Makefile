@@ -1,0 +1,28 @@
+.PHONY: demo test lint docs bench clean
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+
+demo: .venv/installed
+	@rm -rf demo
+	@$(BIN)/pspgen demo --out demo
+
+test: .venv/installed
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/installed
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+
+docs: .venv/installed
+	@$(BIN)/sphinx-build -W -q -b html docs docs/_build
+
+bench: .venv/installed
+	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv demo docs/_build
+
+.venv/installed: pyproject.toml tools/bootstrap.sh
+	@sh tools/bootstrap.sh

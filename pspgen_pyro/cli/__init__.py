@@ -1,0 +1,85 @@
+"""The command line: parse, call the library function a notebook would call, print.
+
+Bad input ends with one sentence on standard error and exit code 2; a failure of the machine with exit code 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from tyro.conf import subcommand
+
+from ..errors import (
+    InputError,
+    MissingDependencyError,
+    SimulationError,
+    StorageError,
+    TrainingError,
+    WorkerError,
+)
+from .data import DataInfo, DataVerify
+from .demo import Demo
+from .design import DesignCommand
+from .fit import Fit
+from .report import Report
+from .simulate import Simulate
+
+__all__ = ["main"]
+
+_FAILURES = (MissingDependencyError, SimulationError, StorageError, TrainingError, WorkerError)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Describe a triads store, or check its checksums."""
+
+    command: (
+        Annotated[DataInfo, subcommand("info", prefix_name=False)]
+        | Annotated[DataVerify, subcommand("verify", prefix_name=False)]
+    )
+
+    def run(self) -> int | None:
+        return self.command.run()
+
+
+Command = (
+    Annotated[Simulate, subcommand("simulate")]
+    | Annotated[Data, subcommand("data")]
+    | Annotated[Fit, subcommand("fit")]
+    | Annotated[DesignCommand, subcommand("design")]
+    | Annotated[Report, subcommand("report")]
+    | Annotated[Demo, subcommand("demo")]
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    command = tyro.cli(
+        Command,  # type: ignore[arg-type]
+        prog="pspgen",
+        description=(
+            "Inverse materials design under uncertainty: simulate triads, fit the model, ask for a design, "
+            "check it against fresh physics."
+        ),
+        args=args,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    try:
+        return command.run() or 0
+    except InputError as error:
+        print(f"pspgen: error: {error}", file=sys.stderr)
+        return 2
+    except _FAILURES as error:
+        print(f"pspgen: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("pspgen: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""`pspgen fit`: learn the chain from triads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+__all__ = ["Fit"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Train PSP-GEN on a triads store and write a run folder.
+
+    Example: pspgen fit triads.zarr --out run
+    """
+
+    triads: Positional[Path]
+    """The triads store made by `pspgen simulate`."""
+    out: Path
+    """The run folder to write; it must not exist."""
+    model: Literal["default", "paper"] = "default"
+    """`default`: a mixture of Gaussians for m. `paper`: the published single Gaussian."""
+    epochs: int = 30
+    """Passes through the training data."""
+    batch_size: int = 250
+    """Triads a step."""
+    learning_rate: Annotated[float, arg(aliases=["--lr"])] = 2e-3
+    """Adam's learning rate."""
+    updates: Literal["alternating", "joint"] = "alternating"
+    """Guide and model in alternation, or both at once."""
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    """How the learning rate falls."""
+    patience: int | None = None
+    """Stop early after this many epochs without a better validation loss."""
+    latent: int = 64
+    """The size of z0."""
+    process_latent: int = 21
+    """The size of z1."""
+    beta: float = 2.0
+    """The weight of the Kullback-Leibler term."""
+    seed: int = 0
+    """Seeds the weights, the order of the data and the noise."""
+
+    def run(self) -> int | None:
+        from ..publish import refuse_existing
+
+        refuse_existing(self.out)
+        from ..data import open_triads
+
+        triads = open_triads(self.triads)
+        import torch
+
+        from ..batches import Batches
+        from ..model import PSPGen
+        from ..provenance import environment
+        from ..runs import Run, describe, process_of, save_run
+        from ..training import Alternating, Cosine, Joint, Plateau, fit
+
+        data = Batches.from_dataset(triads)
+        torch.manual_seed(self.seed)
+        make = PSPGen.paper if self.model == "paper" else PSPGen
+        model = make(
+            process_of(triads),
+            (triads.sizes["row"], triads.sizes["column"]),
+            properties=[str(name) for name in triads["property"].values],
+            latent=self.latent,
+            process_latent=self.process_latent,
+            beta=self.beta,
+        )
+        history = fit(
+            model,
+            data,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            updates=Alternating() if self.updates == "alternating" else Joint(),
+            schedule=Cosine() if self.schedule == "cosine" else Plateau(),
+            patience=self.patience,
+            seed=self.seed,
+        )
+        settings = {**asdict(self), "triads": str(self.triads), "out": str(self.out)}
+        save_run(Run(model, history, describe(triads), settings | environment()), self.out)
+        last = {name: values[history.best_epoch] for name, values in history.epochs.items()}
+        print(
+            f"{self.out}: {len(history)} epochs in {history.epochs['seconds'][-1]:.0f} s, {history.status}; best "
+            f"validation terms in nats a sample: x {last['validation_x']:.1f}, m {last['validation_m']:.2f}, "
+            f"KL {last['validation_kl']:.1f}"
+        )
+        return None

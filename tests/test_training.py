@@ -1,0 +1,203 @@
+"""Claims about training: what moves, what is kept, what is left alone, and what stops it."""
+
+import math
+
+import numpy as np
+import pyro
+import pytest
+import torch
+from exact import exact_model, log_evidence
+from pyro.infer import Predictive
+from test_model import PROCESS, small_model, triads
+
+from pspgen_pyro import Alternating, Batches, Cosine, InputError, Joint, Plateau, fit
+from pspgen_pyro.batches import TriadTensors
+from pspgen_pyro.errors import TrainingError
+from pspgen_pyro.objective import elbo_terms
+from pspgen_pyro.training import History, TrainingState, _copy, _step
+
+
+def batches(n=64, size=8):
+    torch.manual_seed(1)
+    return Batches(TriadTensors(*triads(n, size)), TriadTensors(*triads(n // 4, size)))
+
+
+def quick(model, data, **options):
+    return fit(model, data, **{"epochs": 3, "batch_size": 16, "progress": False, **options})
+
+
+def state_of(model, **rates):
+    optimisers = {
+        name: torch.optim.Adam(group, lr=1e-2) for name, group in model.param_groups().items()
+    }
+    return TrainingState(model, optimisers, History(), _copy(model))
+
+
+@pytest.mark.parametrize("group", ["theta", "eta"])
+def test_a_half_step_moves_the_named_group_and_nothing_else(group):
+    model, data = small_model(), triads(16)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    updates = Alternating()
+    object.__setattr__(updates, "half_steps", ((group,),))
+    model.train()
+    _step(state_of(model), data, updates, clip=10.0)
+    named = {id(p) for p in model.param_groups()[group]}
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name]) != (id(p) in named), name
+
+
+def test_the_two_groups_are_all_parameters_and_share_none():
+    model = small_model()
+    groups = model.param_groups()
+    theta, eta = ({id(p) for p in groups[name]} for name in ("theta", "eta"))
+    assert not theta & eta
+    assert theta | eta == {id(p) for p in model.parameters()}
+
+
+def test_a_half_steps_gradient_is_that_of_the_objective_with_the_other_group_fixed():
+    model, data = small_model(), triads(16)
+    model.train()
+    state = state_of(model)
+    torch.manual_seed(5)
+    _step(state, data, Alternating(), clip=1e9)
+    seen = [p.grad.clone() for p in model.param_groups()["eta"]]
+    fresh = small_model()
+    fresh.load_state_dict(state.best)
+    torch.manual_seed(5)
+    loss = elbo_terms(fresh, *data).loss(fresh.beta)
+    exact = torch.autograd.grad(loss, fresh.param_groups()["eta"])
+    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(seen, exact, strict=True))
+
+
+@pytest.mark.parametrize("updates", [Alternating(), Joint()])
+def test_training_raises_the_bound_on_data_with_something_to_learn(updates):
+    data, model = batches(), small_model()
+    for part in (data.train, data.validation):
+        part.x[:] = (part.phi[:, :1, None] > 5.0).to(part.x)
+    history = quick(model, data, epochs=12, updates=updates)
+    losses = history.epochs["train_loss"]
+    assert losses[-1] < losses[0] - 10
+    assert len(history) == 12
+
+
+def test_the_model_half_step_climbs_to_the_evidence_under_the_exact_guide():
+    """With q exact after every step, ascent in θ is ascent in log p(x, m | φ) itself."""
+    truth = exact_model(seed=1)
+    phi = 2 * torch.rand(128, 2) - 1
+    with torch.no_grad():
+        draw = Predictive(truth.model, num_samples=1)(phi)
+    x, m = draw["x"][0], draw["m"][0]
+    model = exact_model(seed=2)
+    before = log_evidence(model, phi, x, m).mean().item()
+    optimiser = torch.optim.Adam(model.param_groups()["theta"], lr=2e-2)
+    for _ in range(150):
+        optimiser.zero_grad()
+        elbo_terms(model, phi, x, m).loss(1.0).backward(inputs=model.param_groups()["theta"])
+        optimiser.step()
+    after = log_evidence(model, phi, x, m).mean().item()
+    best = log_evidence(truth, phi, x, m).mean().item()
+    assert before < best - 1.0
+    assert after > best - 0.5
+
+
+def test_the_same_seed_trains_the_same_weights_and_another_seed_others():
+    data = batches()
+    weights = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(0)
+        model = small_model()
+        quick(model, data, seed=seed)
+        weights.append(torch.nn.utils.parameters_to_vector(model.parameters()))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_training_leaves_the_callers_random_numbers_and_pyros_store_alone():
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    pyro.param("mine", torch.tensor(1.5))
+    model = small_model()
+    torch.manual_seed(11)
+    quick(model, batches_without_drawing(), epochs=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert list(pyro.get_param_store().keys()) == ["mine"]
+
+
+def batches_without_drawing():
+    with torch.random.fork_rng(devices=[]):
+        return batches()
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch():
+    """A run that ends with its best epoch has the weights that a longer run goes back to."""
+    data, runs = batches(), []
+    for epochs in (40, None):
+        torch.manual_seed(0)
+        model = small_model()
+        epochs = epochs or runs[0][0].best_epoch + 1
+        history = quick(model, data, epochs=epochs, learning_rate=3e-2, schedule=Plateau(1000))
+        runs.append((history, torch.nn.utils.parameters_to_vector(model.parameters())))
+    (long, kept), (short, last) = runs
+    assert long.best_epoch == int(np.argmin(long.epochs["validation_loss"])) < 39
+    assert short.best_epoch == len(short) - 1
+    assert torch.equal(kept, last)
+
+
+def test_training_stops_early_once_the_validation_loss_stops_falling():
+    history = quick(small_model(), batches(), epochs=200, learning_rate=3e-2, patience=3)
+    assert len(history) < 200
+    assert len(history) - 1 - history.best_epoch == 3
+    assert "stopped early" in history.status
+
+
+def test_a_term_that_is_not_finite_stops_training_by_name_and_keeps_the_best_weights():
+    data, model = batches(), small_model()
+    data.train.m[5, 0] = 1e200
+    before = {name: p.clone() for name, p in model.state_dict().items() if "_loc" not in name}
+    with pytest.raises(TrainingError, match="the term 'm' became (nan|-inf) in epoch 0"):
+        quick(model, data, batch_size=64)
+    after = model.state_dict()
+    moved = [n for n in before if "m_scale" not in n and not torch.equal(before[n], after[n])]
+    assert not moved
+
+
+def test_a_plateau_divides_the_rate_by_three_after_twenty_epochs_without_improvement():
+    losses = [5.0, 4.0] + [4.5] * 20
+    assert Plateau().factor(22, 500, losses) == pytest.approx(1 / 3)
+    assert Plateau().factor(21, 500, losses[:-1]) == 1.0
+
+
+def test_a_cosine_starts_at_the_full_rate_and_ends_near_its_floor():
+    schedule = Cosine(final=0.01)
+    assert schedule.factor(0, 30, []) == 1.0
+    assert schedule.factor(29, 30, []) < 0.02
+    assert math.isclose(schedule.factor(15, 30, []), 0.505)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [({"epochs": 0}, "'epochs' is 0"), ({"batch_size": -1}, "'batch_size'"), ({"clip": 0.0}, "'clip'")],
+)
+def test_a_number_that_is_not_positive_is_refused(option, words):
+    with pytest.raises(InputError, match=words):
+        quick(small_model(), batches(), **option)
+
+
+def test_data_of_other_dimensions_are_refused():
+    with pytest.raises(InputError, match="'data' has x of size"):
+        quick(small_model(), batches(size=6))
+
+
+def test_data_without_a_fold_are_refused(toy_triads):
+    with pytest.raises(InputError, match="no validation sample"):
+        Batches.from_dataset(toy_triads.isel(sample=toy_triads.fold.values == 0))
+
+
+def test_no_phi_is_both_trained_and_validated_on(toy_triads):
+    data = Batches.from_dataset(toy_triads)
+    train, validation = ({tuple(row) for row in part.phi.tolist()} for part in (data.train, data.validation))
+    assert train
+    assert validation
+    assert not train & validation
+    assert PROCESS.names == tuple(toy_triads["parameter"].values)
