@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 __all__ = ["Simulate"]
 
@@ -44,7 +44,7 @@ class Simulate:
     """The Stokes discretisation; the study's targets are meant for `study`."""
     solver: Literal["multifrontal", "dolfinx"] = "multifrontal"
     """Who solves it; both give the same numbers."""
-    resume: Annotated[bool, arg(help_behavior_hint="")] = False
+    resume: bool = False
     """Go on with an interrupted run."""
     scheduler: str | None = None
     """A dask scheduler to use instead of local processes, as tcp://host:8786."""

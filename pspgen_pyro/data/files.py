@@ -106,15 +106,9 @@ class Workplace:
         Raises:
             StorageError: If that fails.
         """
-        root = store or self.store
-        folders = {root}
         for key, data in files.items():
-            path = root / key
-            path.parent.mkdir(exist_ok=True)
-            write_file(path, data, self.temporary, sync=False)
-            folders.add(path.parent)
-        for folder in folders:
-            sync_folder(folder)
+            path = (store or self.store) / key
+            write_file(path, data, self.temporary)
 
     def put_json(self, path: Path, content: Any) -> None:
         """Writes a small file of the workplace itself."""
@@ -127,11 +121,10 @@ class Workplace:
             StorageError: If the store cannot be renamed.
         """
         try:
-            for folder in (*self.store.iterdir(), self.store):
-                if folder.is_dir():
-                    sync_folder(folder)
+            for folder in (*filter(Path.is_dir, self.store.iterdir()), self.store):
+                _sync_folder(folder)
             os.rename(self.store, self.out)
-            sync_folder(self.out.parent)
+            _sync_folder(self.out.parent)
         except OSError as error:
             raise storage_error(self.out, 0, error) from error
         self.discard()
@@ -141,8 +134,11 @@ class Workplace:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def write_file(path: Path, data: bytes, temporary: Path, *, sync: bool = True) -> None:
-    """Writes a file beside, forces it to disk and renames it to `path`.
+def write_file(path: Path, data: bytes, temporary: Path) -> None:
+    """Writes a file aside, forces it to disk and renames it to `path`.
+
+    The name itself is forced to disk by `Workplace.publish` only: until then, a name lost to a
+    power cut is a chunk without its file, which the next run misses and makes again.
 
     Raises:
         StorageError: If that fails; `path` is then what it was before.
@@ -154,16 +150,15 @@ def write_file(path: Path, data: bytes, temporary: Path, *, sync: bool = True) -
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            path.parent.mkdir(exist_ok=True)
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
-        if sync:
-            sync_folder(path.parent)
     except OSError as error:
         raise storage_error(path, len(data), error) from error
 
 
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Forces the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

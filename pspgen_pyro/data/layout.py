@@ -65,19 +65,19 @@ VARIABLES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
 
 def metadata_files(plan: Plan) -> dict[str, bytes]:
     """The files that do not belong to a chunk: groups, arrays and coordinates."""
-    files, group = _group(plan)
+    files, arrays = _store(plan, {"format": FORMAT} | plan.configuration())
     for name, labels in _coordinates(plan).items():
-        group[name][:] = np.array(labels, dtype=object)  # type: ignore[index]
+        arrays[name][:] = np.array(labels, dtype=object)
     return {key: value.to_bytes() for key, value in files.items()}
 
 
-def chunk_files(plan: Plan, j: int, arrays: dict[str, NDArray[Any]]) -> dict[str, bytes]:
+def chunk_files(plan: Plan, j: int, variables: dict[str, NDArray[Any]]) -> dict[str, bytes]:
     """The files of chunk j, one a variable."""
-    files, group = _group(plan)
+    files, arrays = _store(plan, {})
     known = set(files)
     span = plan.span(j)
-    for name, values in arrays.items():
-        group[name][span.start : span.stop] = values  # type: ignore[index]
+    for name, values in variables.items():
+        arrays[name][span.start : span.stop] = values
     return {key: value.to_bytes() for key, value in files.items() if key not in known}
 
 
@@ -116,21 +116,22 @@ def _coordinates(plan: Plan) -> dict[str, tuple[str, ...]]:
     return {"parameter": plan.case.process.names, "property": plan.case.chain.property_.names}
 
 
-def _group(plan: Plan) -> tuple[dict[str, Any], zarr.Group]:
+def _store(plan: Plan, attributes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, zarr.Array]]:
+    """An empty store in memory: its files by key, and its arrays by name."""
     files: dict[str, Any] = {}
-    configuration = {"format": FORMAT} | plan.configuration()
-    group = zarr.create_group(MemoryStore(files), attributes=configuration)
+    group = zarr.create_group(MemoryStore(files), attributes=attributes)
     n = plan.case.chain.structure.n
     sizes = {"sample": plan.samples, "row": n, "column": n}
     sizes |= {name: len(labels) for name, labels in _coordinates(plan).items()}
+    arrays = {}
     for name, labels in _coordinates(plan).items():
-        _array(group, name, (len(labels),), (len(labels),), str, (name,), {})
-    for name, (dtype, dims, attributes) in VARIABLES.items():
+        arrays[name] = _array(group, name, (len(labels),), (len(labels),), str, (name,), {})
+    for name, (dtype, dims, described) in VARIABLES.items():
         shape = tuple(sizes[dim] for dim in dims)
         chunks = (min(plan.chunk, plan.samples), *shape[1:])
         extra = {"units": ", ".join(plan.case.process.units)} if name == "phi" else {}
-        _array(group, name, shape, chunks, dtype, dims, attributes | extra)
-    return files, group
+        arrays[name] = _array(group, name, shape, chunks, dtype, dims, described | extra)
+    return files, arrays
 
 
 def _array(
@@ -141,8 +142,9 @@ def _array(
     dtype: Any,
     dims: tuple[str, ...],
     attributes: dict[str, Any],
-) -> None:
-    group.create_array(
+) -> zarr.Array:
+    # a chunk of zeros is written like any other, so that its checksum can be missed
+    return group.create_array(
         name,
         shape=shape,
         chunks=chunks,

@@ -69,7 +69,7 @@ def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Iterator[int]
     with client:
         futures = client.map(task, list(chunks), pure=False)
         try:
-            for future in completed(futures):
+            for future in completed(futures, loop=client.loop):
                 yield future.result()
         except KilledWorker as error:
             raise WorkerError(
