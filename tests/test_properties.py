@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from pspgen_pyro.errors import InputError, MissingDependencyError
 from pspgen_pyro.properties import _fem, percolation, permeability, permeability_tensor, stokes
+from pspgen_pyro.structure import CALIBRATED, PhaseSeparatedField, two_mode_spectrum
 
 N = 12
 dolfinx = partial(permeability, solver="dolfinx")
@@ -173,6 +174,15 @@ def test_a_path_that_leaves_the_cell_and_comes_back_does_not_percolate():
     x = np.zeros((1, N, N), dtype=np.uint8)
     x[0, 4, -3:] = x[0, 4, :3] = 1
     assert not percolation(x).any()
+
+
+def test_on_the_studys_structures_the_flag_tells_exactly_which_directions_flow():
+    phi = np.random.default_rng(0).uniform((1.0, 0.2), (9.0, 2.0), (100, 2))
+    structure = PhaseSeparatedField(36, two_mode_spectrum, CALIBRATED, gamma=2.0)
+    x = structure(phi, np.random.SeedSequence(0).spawn(100))
+    flags = percolation(x)
+    assert 0.5 < flags.mean() < 0.9
+    assert np.array_equal(permeability(x, "consistent") > 1e-9, flags)
 
 
 @settings(deadline=None, max_examples=25)
