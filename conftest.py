@@ -1,5 +1,7 @@
 """Every test starts from the same seeds; tensors are float64 unless a test asks otherwise."""
 
+from collections.abc import Iterator
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -13,7 +15,7 @@ torch.set_num_threads(1)  # two threads wait for each other on a loaded machine
 
 
 @pytest.fixture(autouse=True)
-def _reproducible(request):
+def _reproducible(request: pytest.FixtureRequest) -> Iterator[None]:
     """Seeds every generator and keeps Pyro's global parameters out of the next test."""
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002

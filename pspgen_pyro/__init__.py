@@ -6,11 +6,14 @@ The chain, and where each step of it lives:
 2. :math:`\varphi \to x`, process to microstructure: `structure`
 3. :math:`x \to m`, microstructure to property: `properties`
 4. 1–3 as one seeded simulator, and labelled triads of it: `chain`, `data`, `study`
-5. :math:`p(x, m \mid \varphi)`, the whole chain as a Pyro model and guide: `model`, built of the parts in `family`
+5. :math:`p(x, m \mid \varphi)`, the whole chain as a Pyro model and guide: `model`, built of the
+parts in `family`
 6. learning it from triads: `training`
-7. :math:`\varphi^* = \arg\max P(m \in \mathcal{M}_d \mid \varphi)`, and its check by fresh physics: `design`
+7. :math:`\varphi^* = \arg\max P(m \in \mathcal{M}_d \mid \varphi)`, and its check by fresh
+physics: `design`
 
-The names below are loaded when first used, so that a process that only simulates never loads torch.
+The names below are loaded when first used, so that a process that only simulates never loads
+torch.
 """
 
 from __future__ import annotations

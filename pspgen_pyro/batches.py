@@ -75,20 +75,24 @@ class Batches:
             index = np.flatnonzero(fold == value)
             if not len(index):
                 raise InputError(
-                    f"'triads' has no {name} sample; simulate at least 10 different φ so that both folds are filled."
+                    f"'triads' has no {name} sample; simulate at least 10 different φ so that "
+                    "both folds are filled."
                 )
             part = triads.isel(sample=index)
             m = torch.tensor(part["m"].values, dtype=dtype)
             if m.isinf().any():
                 raise InputError(
-                    f"'triads' has {int(m.isinf().any(-1).sum())} {name} sample(s) with k = 0, whose m = log k is "
+                    f"'triads' has {int(m.isinf().any(-1).sum())} {name} sample(s) with k = 0, "
+                    "whose m = log k is "
                     "infinite; the 'study' formulation keeps a blocked direction finite."
                 )
             known = m.isfinite().all(-1)
             part, m = part.isel(sample=known.numpy()), m[known]
             parts.append(
                 TriadTensors(
-                    torch.tensor(part["phi"].values, dtype=dtype), torch.tensor(part["x"].values), m
+                    torch.tensor(part["phi"].values, dtype=dtype),
+                    torch.tensor(part["x"].values),
+                    m,
                 )
             )
         return cls(*parts)

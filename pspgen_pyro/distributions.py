@@ -10,8 +10,9 @@ Its probability of a box needs no sampling,
         \left[\Phi\!\left(\tfrac{b_j - \mu_{cj}}{\sigma_{cj}}\right)
             - \Phi\!\left(\tfrac{a_j - \mu_{cj}}{\sigma_{cj}}\right)\right],
 
-and is computed in logarithms: :math:`\log(\Phi(b) - \Phi(a))` underflows as it stands when both ends lie in the
-right tail, so an interval right of the mean is mirrored to the left one first, where :math:`\log \Phi` is exact.
+and is computed in logarithms: :math:`\log(\Phi(b) - \Phi(a))` underflows as it stands when both
+ends lie in the right tail, so an interval right of the mean is mirrored to the left one first,
+where :math:`\log \Phi` is exact.
 """
 
 from __future__ import annotations
@@ -20,14 +21,19 @@ import math
 from collections.abc import Sequence
 
 import torch
-from pyro.distributions import Categorical, MixtureSameFamily, Normal
+from pyro.distributions import (
+    Categorical,
+    MixtureSameFamily,  # pyright: ignore
+    Normal,
+)
 from torch import Tensor
 
 __all__ = ["NormalMixture", "log_interval_probability"]
 
 
 def log_interval_probability(lower: Tensor, upper: Tensor) -> Tensor:
-    r"""The value of :math:`\log[\Phi(b) - \Phi(a)]` for standardised ends, finite wherever :math:`a < b`.
+    r"""The value of :math:`\log[\Phi(b) - \Phi(a)]` for standardised ends, finite wherever
+    :math:`a < b`.
 
     Arguments:
         lower: The ends :math:`a`, with shape `(*)`; may be :math:`-\infty`.
@@ -91,7 +97,8 @@ class NormalMixture(MixtureSameFamily):
         )
 
     def log_box_probability(self, lower: Tensor, upper: Tensor) -> Tensor:
-        r"""The value of :math:`\log P(a \le m \le b)`, with shape `(*)`, for ends with shape `(K,)`."""
+        r"""The value of :math:`\log P(a \le m \le b)`, with shape `(*)`, for ends with shape
+        `(K,)`."""
         interval = log_interval_probability(
             (lower - self.loc) / self.scale, (upper - self.loc) / self.scale
         )

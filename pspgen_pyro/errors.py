@@ -20,7 +20,8 @@ class DataError(InputError):
 
 
 class MissingDependencyError(ImportError):
-    """An optional library, or a C compiler, is needed and absent; the sentence says what to install."""
+    """An optional library, or a C compiler, is needed and absent; the sentence says what to
+    install."""
 
 
 class StorageError(OSError):

@@ -1,19 +1,19 @@
 r"""PSP-GEN: the process–structure–property chain as a Pyro model and guide.
 
 .. math::
-    p(x, m \mid \varphi) = \int p(x \mid z_0, z_1)\, p(m \mid z_0, z_1)\, p(z_0 \mid \varphi)\, dz_0,
-    \qquad z_1 = g(\varphi)
+    p(x, m \mid \varphi) = \int p(x \mid z_0, z_1)\, p(m \mid z_0, z_1)\, p(z_0 \mid \varphi)\,
+    dz_0, \qquad z_1 = g(\varphi)
 
-with the guide :math:`q(z_0 \mid x, m, \varphi)` (Eq. 2, 5, 6, 11). The training objective weighs the Kullback–Leibler
-term by :math:`\beta` (Eq. 17),
+with the guide :math:`q(z_0 \mid x, m, \varphi)` (Eq. 2, 5, 6, 11). The training objective weighs
+the Kullback–Leibler term by :math:`\beta` (Eq. 17),
 
 .. math::
     \mathcal{L} = \mathbb{E}_q[\log p(x \mid z)] + \mathbb{E}_q[\log p(m \mid z)]
         - \beta\, \mathrm{KL}(q(z_0) \,\|\, p(z_0 \mid \varphi)).
 
 References:
-    PSP-GEN: Stochastic inversion of the process–structure–property chain in materials design through deep,
-    generative probabilistic modeling (Zang & Koutsourelakis, 2024)
+    PSP-GEN: Stochastic inversion of the process–structure–property chain in materials design
+    through deep, generative probabilistic modeling (Zang & Koutsourelakis, 2024)
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ _instances = count()
 class PSPGen(PyroModule):
     r"""The generative model of the chain, and its guide.
 
-    The sites are `z1` (deterministic), `z0`, `x` and `m`, all inside the plate `sample`. In training mode the site
-    `z0` is scaled by :math:`\beta`; in evaluation mode (`model.eval()`) the density is the plain joint one.
+    The sites are `z1` (deterministic), `z0`, `x` and `m`, all inside the plate `sample`. In
+    training mode the site `z0` is scaled by :math:`\beta`; in evaluation mode (`model.eval()`) the
+    density is the plain joint one.
 
     Arguments:
         process: The process space; it fixes the meaning of `phi`.
@@ -110,7 +111,8 @@ class PSPGen(PyroModule):
         )
         if min(*self.dims.image, latent, process_latent, len(properties)) < 1 or not beta > 0:
             raise InputError(
-                f"'image' {image}, 'latent' {latent}, 'process_latent' {process_latent}, the number of "
+                f"'image' {image}, 'latent' {latent}, 'process_latent' {process_latent}, the "
+                "number of "
                 f"'properties' {len(properties)} and 'beta' {beta} must all be positive."
             )
         self.beta = float(beta)
@@ -131,7 +133,8 @@ class PSPGen(PyroModule):
 
     @classmethod
     def paper(cls, process: ProcessSpace, image: tuple[int, int], **sizes: Any) -> PSPGen:
-        """The published model: one Gaussian for m that reads all of z0, the standard normal prior, β = 2."""
+        """The published model: one Gaussian for m that reads all of z0, the standard normal prior,
+        β = 2."""
         return cls(process, image, property_decoder=MixtureProperty(1, reads=None), **sizes)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PSPGen:
@@ -155,18 +158,21 @@ class PSPGen(PyroModule):
         return copy
 
     def standardise_by(self, m: Tensor) -> None:
-        """Takes the location and scale of the properties from training data `m` with shape `(N, K)`."""
+        """Takes the location and scale of the properties from training data `m` with shape `(N,
+        K)`."""
         self.m_loc.copy_(m.mean(dim=0))
         self.m_scale.copy_(m.std(dim=0).clamp(min=1e-6))
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
-        r"""The parameters :math:`\theta` of the model and :math:`\eta` of the guide, by those two names."""
+        r"""The parameters :math:`\theta` of the model and :math:`\eta` of the guide, by those two
+        names."""
         eta = list(self.encoder.parameters())
         theirs = {id(p) for p in eta}
         return {"theta": [p for p in self.parameters() if id(p) not in theirs], "eta": eta}
 
     def standardise(self, phi: Tensor) -> Tensor:
-        r"""The process parameters as the networks see them, with mean 0 and variance 1 under :math:`p(\varphi)`."""
+        r"""The process parameters as the networks see them, with mean 0 and variance 1 under
+        :math:`p(\varphi)`."""
         return (phi - self.phi_loc) / self.phi_scale
 
     def latent_of_process(self, phi: Tensor) -> Tensor:

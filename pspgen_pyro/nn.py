@@ -1,7 +1,7 @@
 r"""Residual networks of App. A: ordinary torch modules, no Pyro in them.
 
-A layer maps :math:`h \mapsto a(W h + b) + V h`, where :math:`a` is the activation and :math:`V` the identity when the
-widths agree and a learned projection otherwise; the last layer is affine.
+A layer maps :math:`h \mapsto a(W h + b) + V h`, where :math:`a` is the activation and :math:`V`
+the identity when the widths agree and a learned projection otherwise; the last layer is affine.
 """
 
 from __future__ import annotations

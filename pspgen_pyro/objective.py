@@ -3,17 +3,18 @@ r"""The training objective, term by term (Eq. 12–17).
 .. math::
     \mathcal{L} = \underbrace{\mathbb{E}_q[\log p(x \mid z)]}_{x}
         + \underbrace{\mathbb{E}_q[\log p(m \mid z)]}_{m}
-        - \beta\,\underbrace{\mathrm{KL}(q(z_0 \mid x, m, \varphi) \,\|\, p(z_0 \mid \varphi))}_{\mathrm{KL}}
+        - \beta\,\underbrace{\mathrm{KL}(q(z_0 \mid x, m, \varphi) \,\|\, p(z_0 \mid
+          \varphi))}_{\mathrm{KL}}
 
-Each term is read off the Pyro traces of the model and the guide, so whatever the model samples is what is trained. The
-Kullback–Leibler term is closed-form where torch knows it and a one-draw estimate otherwise; the other expectations use
-one reparametrised draw.
+Each term is read off the Pyro traces of the model and the guide, so whatever the model samples is
+what is trained. The Kullback–Leibler term is closed-form where torch knows it and a one-draw
+estimate otherwise; the other expectations use one reparametrised draw.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pyro import poutine
@@ -49,7 +50,9 @@ class Terms:
         return {"x": self.x.item(), "m": self.m.item(), "kl": self.kl.item()}
 
 
-def _divergence(q: torch.distributions.Distribution, p: torch.distributions.Distribution, z0: Tensor) -> Tensor:
+def _divergence(
+    q: torch.distributions.Distribution, p: torch.distributions.Distribution, z0: Tensor
+) -> Tensor:
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
@@ -66,10 +69,10 @@ def elbo_terms(model: PSPGen, phi: Tensor, x: Tensor, m: Tensor) -> Terms:
         m: Properties, with shape `(N, K)`.
     """
     guide = poutine.trace(model.guide).get_trace(phi, x, m)
-    nodes = poutine.trace(poutine.replay(model.model, guide)).get_trace(phi, x, m).nodes
-    q, p, z0 = guide.nodes["z0"]["fn"], nodes["z0"]["fn"], guide.nodes["z0"]["value"]
+    posterior: Any = guide.nodes["z0"]
+    nodes: Any = poutine.trace(poutine.replay(model.model, guide)).get_trace(phi, x, m).nodes
     return Terms(
         x=nodes["x"]["fn"].log_prob(x).mean(),
         m=nodes["m"]["fn"].log_prob(m).mean(),
-        kl=_divergence(q, p, z0).mean(),
+        kl=_divergence(posterior["fn"], nodes["z0"]["fn"], posterior["value"]).mean(),
     )

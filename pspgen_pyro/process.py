@@ -1,7 +1,9 @@
 r"""Process space: the settings an engineer controls.
 
-A process has :math:`P` parameters :math:`\varphi` with names, units and bounds; the admissible set is the box
-:math:`U_\varphi = [l_1, u_1] \times \dots \times [l_P, u_P]`, and the prior :math:`p(\varphi)` is uniform on it.
+A process has :math:`P` parameters :math:`\varphi` with names, units and bounds; the admissible set
+is the box
+:math:`U_\varphi = [l_1, u_1] \times \dots \times [l_P, u_P]`, and the prior :math:`p(\varphi)` is
+uniform on it.
 """
 
 from __future__ import annotations
@@ -45,49 +47,61 @@ class ProcessSpace:
             object.__setattr__(self, "units", ("1",) * len(self.names))
         if not len(self.names) == len(self.lower) == len(self.upper) == len(self.units):
             raise InputError(
-                f"'names', 'lower', 'upper' and 'units' have lengths {len(self.names)}, {len(self.lower)}, "
+                f"'names', 'lower', 'upper' and 'units' have lengths {len(self.names)}, "
+                f"{len(self.lower)}, "
                 f"{len(self.upper)} and {len(self.units)}; give one of each for every parameter."
             )
         bounds = np.array([self.lower, self.upper], dtype=float)
         if not np.isfinite(bounds).all() or (bounds[0] >= bounds[1]).any():
             raise InputError(
-                f"'lower' {self.lower} and 'upper' {self.upper} must be finite, each lower bound below its upper one."
+                f"'lower' {self.lower} and 'upper' {self.upper} must be finite, each lower bound "
+                "below its upper one."
             )
 
     def __len__(self) -> int:
         return len(self.names)
 
     def check(self, phi: ArrayLike) -> NDArray[np.float64]:
-        """Returns `phi` as float64 with shape `(*, P)`, or says why it is not in the process space.
+        """Returns `phi` as float64 with shape `(*, P)`, or says why it is not in the process
+        space.
 
         Raises:
-            InputError: If the last axis is not P long, a value is not finite, or one lies outside the bounds.
+            InputError: If the last axis is not P long, a value is not finite, or one lies outside
+                the bounds.
         """
         values = np.asarray(phi, dtype=float)
         if values.ndim == 0 or values.shape[-1] != len(self):
             came = 1 if values.ndim == 0 else values.shape[-1]
             raise InputError(
-                f"'phi' has {came} parameter(s) but this process has {len(self)}: {', '.join(self.names)}; "
+                f"'phi' has {came} parameter(s) but this process has {len(self)}: "
+                f"{', '.join(self.names)}; "
                 "pass them in that order."
             )
         if not np.isfinite(values).all():
-            raise InputError("'phi' holds NaN or infinite values; every process parameter must be a finite number.")
+            raise InputError(
+                "'phi' holds NaN or infinite values; every process parameter must be a finite "
+                "number."
+            )
         outside = (values < self.lower) | (values > self.upper)
         if outside.any():
             j = int(np.argwhere(outside)[0][-1])
             value = values[outside].flat[0]
             raise InputError(
-                f"'phi' has {self.names[j]} = {value:g}, outside [{self.lower[j]:g}, {self.upper[j]:g}]; "
+                f"'phi' has {self.names[j]} = {value:g}, outside [{self.lower[j]:g}, "
+                f"{self.upper[j]:g}]; "
                 "choose a value inside the process space."
             )
         return values
 
-    def sample(self, shape: int | tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+    def sample(
+        self, shape: int | tuple[int, ...], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
         r"""Draws :math:`\varphi \sim \mathcal{U}(U_\varphi)`, with shape `(*shape, P)`."""
         size = (shape,) if isinstance(shape, int) else shape
         return rng.uniform(self.lower, self.upper, size=(*size, len(self)))
 
     def grid(self, points: int) -> NDArray[np.float64]:
-        """A uniform grid with both ends included, with shape `(points ** P, P)`; the first parameter varies slowest."""
+        """A uniform grid with both ends included, with shape `(points ** P, P)`; the first
+        parameter varies slowest."""
         axes = [np.linspace(a, b, points) for a, b in zip(self.lower, self.upper, strict=True)]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self))

@@ -21,7 +21,9 @@ def refuse_existing(out: Path, name: str = "out") -> None:
         InputError: If `out` exists or its parent does not.
     """
     if out.exists():
-        raise InputError(f"'{name}' is {str(out)!r}, which exists; choose another name or remove it first.")
+        raise InputError(
+            f"'{name}' is {str(out)!r}, which exists; choose another name or remove it first."
+        )
     if not out.absolute().parent.is_dir():
         raise InputError(
             f"'{name}' is {str(out)!r}, whose parent folder does not exist; create it first."
@@ -40,7 +42,8 @@ def sync_tree(folder: Path) -> None:
 
 @contextmanager
 def publishing(out: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `out` when the block ends well and vanishes when it does not.
+    """A temporary folder that becomes `out` when the block ends well and vanishes when it does
+    not.
 
     Raises:
         InputError: If `out` exists or its parent does not.
@@ -59,7 +62,9 @@ def publishing(out: Path) -> Iterator[Path]:
         os.replace(folder, out)
         sync_tree(out)
     except OSError as error:
-        raise StorageError(f"writing {str(out)!r} failed: {error.strerror or error}; nothing was kept.") from error
+        raise StorageError(
+            f"writing {str(out)!r} failed: {error.strerror or error}; nothing was kept."
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -83,7 +88,8 @@ def publish_file(out: Path, text: str, name: str = "out") -> None:
         os.replace(temporary, out)
     except OSError as error:
         raise StorageError(
-            f"writing {str(out)!r} ({len(text)} characters) failed: {error.strerror}; nothing was kept."
+            f"writing {str(out)!r} ({len(text)} characters) failed: {error.strerror}; nothing was "
+            "kept."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,11 +3,13 @@
 A run folder holds
 
 - `model.safetensors`: the weights and the standardisation,
-- `run.json`: what the model is made of, what it was trained on (case, preset, formulation, seeds) and by what,
+- `run.json`: what the model is made of, what it was trained on (case, preset, formulation, seeds)
+  and by what,
 - `history.json`: every term of the objective in every epoch.
 
-It is written under a temporary name and renamed when complete. Loading builds the model from `run.json` and accepts
-the weights only if names and shapes agree; nothing in a run folder is ever executed.
+It is written under a temporary name and renamed when complete. Loading builds the model from
+`run.json` and accepts the weights only if names and shapes agree; nothing in a run folder is ever
+executed.
 """
 
 from __future__ import annotations
@@ -70,14 +72,17 @@ class Run:
         names = tuple(str(name) for name in triads["parameter"].values)
         if image != dims.image or names != self.model.process.names:
             raise InputError(
-                f"'triads' has {image[0]}×{image[1]} pixels and the parameters {', '.join(names)}, but the run was "
-                f"trained on {dims.image[0]}×{dims.image[1]} pixels and {', '.join(self.model.process.names)}; "
+                f"'triads' has {image[0]}×{image[1]} pixels and the parameters "
+                f"{', '.join(names)}, but the run was "
+                f"trained on {dims.image[0]}×{dims.image[1]} pixels and "
+                f"{', '.join(self.model.process.names)}; "
                 "take data of the run's own case."
             )
         for key in _DATA_KEYS[1:]:
             if triads.attrs.get(key) != self.data.get(key):
                 raise InputError(
-                    f"'triads' was made with {key} {triads.attrs.get(key)!r} but the run was trained on "
+                    f"'triads' was made with {key} {triads.attrs.get(key)!r} but the run was "
+                    "trained on "
                     f"{self.data.get(key)!r}; the two must not be mixed."
                 )
 
@@ -130,7 +135,9 @@ def model_from_json(spec: dict[str, Any]) -> PSPGen:
             beta=spec["beta"],
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"the description of the model is incomplete or damaged: {error!r}.") from error
+        raise DataError(
+            f"the description of the model is incomplete or damaged: {error!r}."
+        ) from error
 
 
 def save_run(run: Run, out: str | Path) -> Path:
@@ -163,6 +170,12 @@ def load_run(path: str | Path) -> Run:
         DataError: If it is not a run folder, or its weights do not fit its description.
     """
     folder = Path(path)
+    for name in ("run.json", "history.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise DataError(
+                f"'run' is {str(path)!r}, which is no run folder ({name} is missing); "
+                "make one with `pspgen fit TRIADS --out RUN`."
+            )
     try:
         description = json.loads((folder / "run.json").read_text())
         history = History(**json.loads((folder / "history.json").read_text()))
@@ -170,22 +183,19 @@ def load_run(path: str | Path) -> Run:
         model = model_from_json(description["model"])
         run = Run(model, history, dict(description["data"]), dict(description["training"]))
         weights = load_file(folder / "model.safetensors")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(
-            f"'run' is {str(path)!r}, which is no run folder ({Path(error.filename).name} is missing); "
-            "make one with `pspgen fit TRIADS --out RUN`."
-        ) from error
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(f"'run' is {str(path)!r}, which is damaged: {error}.") from error
     if version != FORMAT:
         raise DataError(
-            f"'run' is {str(path)!r}, of format {version}; this version of the package reads format {FORMAT}."
+            f"'run' is {str(path)!r}, of format {version}; this version of the package reads "
+            f"format {FORMAT}."
         )
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
+        model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+    except (RuntimeError, StopIteration) as error:
         raise DataError(
-            f"'run' is {str(path)!r}, whose weights do not fit its description; fit the model again."
+            f"'run' is {str(path)!r}, whose weights do not fit its description; fit the model "
+            "again."
         ) from error
     model.eval()
     return run

@@ -1,19 +1,21 @@
 r"""Training by stochastic variational inference in two parameter groups (§3.3, Algorithm 1).
 
-The objective :math:`\mathcal{L}(\theta, \eta)` of `objective` is ascended in half steps: the guide's parameters
-:math:`\eta` with the model held fixed (the E step), then the model's :math:`\theta` with the guide held fixed (the
-M step). Each group has an Adam optimiser of its own and sees a gradient of its own; nothing of the other group moves.
-`Joint` updates both at once, at about two thirds of the cost.
+The objective :math:`\mathcal{L}(\theta, \eta)` of `objective` is ascended in half steps: the
+guide's parameters
+:math:`\eta` with the model held fixed (the E step), then the model's :math:`\theta` with the guide
+held fixed (the M step). Each group has an Adam optimiser of its own and sees a gradient of its
+own; nothing of the other group moves. `Joint` updates both at once, at about two thirds of the
+cost.
 
-The order of the data, the noise and the weights come from one seed. Training reads and leaves alone the state of the
-caller's random numbers and Pyro's global parameter store.
+The order of the data, the noise and the weights come from one seed. Training reads and leaves
+alone the state of the caller's random numbers and Pyro's global parameter store.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -36,8 +38,9 @@ Group = Literal["theta", "eta"]
 class Alternating:
     """Half steps: the guide's parameters first, then the model's (the method; the default).
 
-    The guide steps without momentum: what it remembers is a direction from before the model's half step, and
-    following it made the two chase each other (divergences of thousands of nats in the first epochs).
+    The guide steps without momentum: what it remembers is a direction from before the model's half
+    step, and following it made the two chase each other (divergences of thousands of nats in the
+    first epochs).
 
     Arguments:
         guide_rate: The guide's learning rate as a fraction of the model's.
@@ -71,7 +74,8 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Plateau:
-    """The learning rate is multiplied by `decay` whenever the validation loss has not improved for `patience` epochs."""
+    """The learning rate is multiplied by `decay` whenever the validation loss has not improved for
+    `patience` epochs."""
 
     patience: int = 20
     decay: float = 1 / 3
@@ -91,8 +95,9 @@ class Plateau:
 class History:
     """What training saw: one number an epoch for every name.
 
-    The names are `train_x, train_m, train_kl, validation_x, …` (nats a sample; see `objective.Terms`),
-    `train_loss`, `validation_loss`, `learning_rate` (the factor) and `seconds` (wall time since the start).
+    The names are `train_x, train_m, train_kl, validation_x, …` (nats a sample; see
+    `objective.Terms`), `train_loss`, `validation_loss`, `learning_rate` (the factor) and `seconds`
+    (wall time since the start).
     """
 
     epochs: dict[str, list[float]] = field(default_factory=dict)
@@ -142,22 +147,27 @@ def fit(
         epochs: The largest number of passes through the training data.
         batch_size: Triads a step.
         learning_rate: Adam's rate for the model.
-        updates: `Alternating()` or `Joint()`; either says how the guide's rate and momentum differ.
+        updates: `Alternating()` or `Joint()`; either says how the guide's rate and momentum
+            differ.
         schedule: `Cosine()` or `Plateau()`.
-        clip: The largest norm of a group's gradient (of the mean loss a triad); longer ones are shortened to it.
-        patience: Stop once the validation loss has not improved for this many epochs; None never does.
+        clip: The largest norm of a group's gradient (of the mean loss a triad); longer ones are
+            shortened to it.
+        patience: Stop once the validation loss has not improved for this many epochs; None never
+            does.
         seed: Seeds the order of the data and the noise.
         progress: Show a progress bar.
 
     Returns:
-        The history of every term. `best_epoch` is the epoch whose weights were kept: the one with the lowest
-        validation loss :math:`-\mathcal{L}`.
+        The history of every term. `best_epoch` is the epoch whose weights were kept: the one with
+        the lowest validation loss :math:`-\mathcal{L}`.
 
     Raises:
         InputError: If the data do not fit the model or a number is not positive.
         TrainingError: If a term becomes NaN or infinite; the best weights so far are in the model.
     """
-    _check(model, data, epochs=epochs, batch_size=batch_size, clip=clip)
+    _check(
+        model, data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, clip=clip
+    )
     model.standardise_by(data.train.m)
     rates = {"theta": learning_rate, "eta": learning_rate * updates.guide_rate}
     momenta = {"theta": 0.9, "eta": updates.guide_momentum}
@@ -172,7 +182,9 @@ def fit(
     )
     with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
         torch.manual_seed(seed)
-        bar = tqdm(range(epochs), desc="training", unit="epoch", disable=not progress)
+        bar = tqdm(
+            range(epochs), desc="training", unit="epoch", disable=None if progress else True
+        )
         try:
             for epoch in bar:
                 losses = state.history.epochs.get("validation_loss", [])
@@ -210,7 +222,10 @@ def _epoch(
     seen = [_step(state, batch, updates, clip) for batch in data.train.shuffled(batch_size)]
     train = {name: sum(terms[name] for terms in seen) / len(seen) for name in seen[0]}
     validation = evaluate(model, data)
-    losses = {name: model.beta * t["kl"] - t["x"] - t["m"] for name, t in (("train", train), ("validation", validation))}
+    losses = {
+        name: model.beta * t["kl"] - t["x"] - t["m"]
+        for name, t in (("train", train), ("validation", validation))
+    }
     if losses["validation"] < min(history.epochs.get("validation_loss", [math.inf])):
         history.best_epoch, state.best = len(history), _copy(model)
     history.append(
@@ -228,7 +243,9 @@ def _step(
 ) -> dict[str, float]:
     values: dict[str, float] = {}
     for names in updates.half_steps:
-        parameters = [p for name in names for p in state.optimisers[name].param_groups[0]["params"]]
+        parameters = [
+            p for name in names for p in state.optimisers[name].param_groups[0]["params"]
+        ]
         for name in names:
             state.optimisers[name].zero_grad(set_to_none=True)
         terms = elbo_terms(state.model, *batch)
@@ -245,7 +262,8 @@ def _finite(terms: Terms, state: TrainingState) -> dict[str, float]:
     for name, value in values.items():
         if not math.isfinite(value):
             raise TrainingError(
-                f"the term '{name}' became {value} in epoch {len(state.history)}; the best weights so far "
+                f"the term '{name}' became {value} in epoch {len(state.history)}; the best "
+                "weights so far "
                 "(of the epochs before) are kept; try a smaller learning rate or 'clip'."
             )
     return values

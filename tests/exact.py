@@ -4,7 +4,8 @@ r"""A linear-Gaussian member of the family, whose every density is known in clos
     z_1 = A\varphi + a, \quad z_0 \sim \mathcal{N}(0, I), \quad
     x = B z + b + \varepsilon_x, \quad m = C z + c + \varepsilon_m, \quad z = (z_0, z_1)
 
-with Gaussian noise of standard deviations `noise_x` and `noise_m`; the exact guide is the Gaussian posterior.
+with Gaussian noise of standard deviations `noise_x` and `noise_m`; the exact guide is the Gaussian
+posterior.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from pyro.distributions import MultivariateNormal, Normal
 from torch import nn
 
-from pspgen_pyro import PSPGen, ProcessSpace
+from pspgen_pyro import ProcessSpace, PSPGen
 from pspgen_pyro.distributions import NormalMixture
 from pspgen_pyro.family import Dimensions, Part
 

@@ -38,9 +38,7 @@ def permeability_by_pivoting(x, formulation="study"):
     h = 1 / n
     K, G, P, g = quadrature_element(h)
     r, c = np.nonzero(x)
-    corners = np.stack(
-        [(r + i) % n * n + (c + j) % n for i in (0, 1) for j in (0, 1)], axis=-1
-    )
+    corners = np.stack([(r + i) % n * n + (c + j) % n for i in (0, 1) for j in (0, 1)], axis=-1)
     void = np.bincount(corners.ravel(), minlength=n * n)
     element = np.zeros((12, 12))
     element[:8, :8], element[:8, 8:], element[8:, :8], element[8:, 8:] = K, -G, -G.T, -P

@@ -19,8 +19,12 @@ BOX = Box((-0.6, -0.4), (0.7, 0.9))
 def exact_probability(model, phi, box):
     """P(m ∈ box | φ) from the bivariate normal law of m: no latent, no decoder."""
     loc, covariance = property_law(model, torch.tensor(phi))
-    law = stats.multivariate_normal(np.zeros(2), covariance.detach().numpy(), abseps=1e-12, releps=1e-12)
-    centred = [[np.array(end) - row for end in (box.lower, box.upper)] for row in loc.detach().numpy()]
+    law = stats.multivariate_normal(
+        np.zeros(2), covariance.detach().numpy(), abseps=1e-12, releps=1e-12
+    )
+    centred = [
+        [np.array(end) - row for end in (box.lower, box.upper)] for row in loc.detach().numpy()
+    ]
     return np.array([law.cdf(b, lower_limit=a) for a, b in centred])
 
 
@@ -132,7 +136,9 @@ class CoinChain:
         m = np.where(hit[:, None], 0.0, 10.0) * np.ones(2)
         x = np.zeros((len(phi), 2, 2), dtype=np.uint8)
         failures = {3: "the solver says no"} if self.failing else {}
-        return ChainSample(np.asarray(phi), x, np.exp(m), m, np.ones((len(phi), 2), bool), failures)
+        return ChainSample(
+            np.asarray(phi), x, np.exp(m), m, np.ones((len(phi), 2), bool), failures
+        )
 
 
 def test_verification_estimates_the_frequency_within_its_standard_error():
@@ -154,7 +160,9 @@ def test_a_failed_simulation_ends_the_verification_with_its_reason():
         verify(CoinChain(0.5, failing=True), BOX, [0.0, 0.0])
 
 
-@pytest.mark.parametrize(("phi", "samples"), [([3.0, 0.0], 10), ([0.0, 0.0], 0), ([[0.0, 0.0]], 10)])
+@pytest.mark.parametrize(
+    ("phi", "samples"), [([3.0, 0.0], 10), ([0.0, 0.0], 0), ([[0.0, 0.0]], 10)]
+)
 def test_verification_refuses_settings_that_are_not_one_admissible_point(phi, samples):
     with pytest.raises(InputError):
         verify(CoinChain(0.5), BOX, phi, samples=samples)

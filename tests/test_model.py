@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyro import poutine
 from pyro.infer import SVI, Predictive, Trace_ELBO
 
-from pspgen_pyro import InputError, PSPGen, ProcessSpace
+from pspgen_pyro import InputError, ProcessSpace, PSPGen
 from pspgen_pyro.family import MixtureProperty, part_from_json, part_to_json
 from pspgen_pyro.objective import elbo_terms
 
@@ -129,7 +129,9 @@ def test_predictive_draws_microstructures_and_properties_for_new_settings():
 
 
 @settings(deadline=None, max_examples=20)
-@given(components=st.integers(1, 8), reads=st.none() | st.integers(0, 4), floor=st.floats(1e-3, 0.1))
+@given(
+    components=st.integers(1, 8), reads=st.none() | st.integers(0, 4), floor=st.floats(1e-3, 0.1)
+)
 def test_a_part_survives_json(components, reads, floor):
     part = MixtureProperty(components=components, reads=reads, floor=floor)
     assert part_from_json(part_to_json(part)) == part

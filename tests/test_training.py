@@ -66,7 +66,9 @@ def test_a_half_steps_gradient_is_that_of_the_objective_with_the_other_group_fix
     torch.manual_seed(5)
     loss = elbo_terms(fresh, *data).loss(fresh.beta)
     exact = torch.autograd.grad(loss, fresh.param_groups()["eta"])
-    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(seen, exact, strict=True))
+    assert all(
+        torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(seen, exact, strict=True)
+    )
 
 
 @pytest.mark.parametrize("updates", [Alternating(), Joint()])
@@ -177,7 +179,11 @@ def test_a_cosine_starts_at_the_full_rate_and_ends_near_its_floor():
 
 @pytest.mark.parametrize(
     ("option", "words"),
-    [({"epochs": 0}, "'epochs' is 0"), ({"batch_size": -1}, "'batch_size'"), ({"clip": 0.0}, "'clip'")],
+    [
+        ({"epochs": 0}, "'epochs' is 0"),
+        ({"batch_size": -1}, "'batch_size'"),
+        ({"clip": 0.0}, "'clip'"),
+    ],
 )
 def test_a_number_that_is_not_positive_is_refused(option, words):
     with pytest.raises(InputError, match=words):
@@ -196,7 +202,9 @@ def test_data_without_a_fold_are_refused(toy_triads):
 
 def test_no_phi_is_both_trained_and_validated_on(toy_triads):
     data = Batches.from_dataset(toy_triads)
-    train, validation = ({tuple(row) for row in part.phi.tolist()} for part in (data.train, data.validation))
+    train, validation = (
+        {tuple(row) for row in part.phi.tolist()} for part in (data.train, data.validation)
+    )
     assert train
     assert validation
     assert not train & validation

@@ -1,6 +1,7 @@
 """The command line: parse, call the library function a notebook would call, print.
 
-Bad input ends with one sentence on standard error and exit code 2; a failure of the machine with exit code 1.
+Bad input ends with one sentence on standard error and exit code 2; a failure of the machine with
+exit code 1.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def main(args: Sequence[str] | None = None) -> int:
         Command,  # type: ignore[arg-type]
         prog="pspgen",
         description=(
-            "Inverse materials design under uncertainty: simulate triads, fit the model, ask for a design, "
+            "Inverse materials design under uncertainty: simulate triads, fit the model, ask for "
+            "a design, "
             "check it against fresh physics."
         ),
         args=args,

@@ -11,7 +11,8 @@ __all__ = ["Demo"]
 
 @dataclass(frozen=True)
 class Demo:
-    """Simulate Case 1, learn it, design for its three targets, check each against fresh physics, and report.
+    """Simulate Case 1, learn it, design for its three targets, check each against fresh physics,
+    and report.
 
     Example: pspgen demo --out demo
     """
@@ -21,7 +22,8 @@ class Demo:
     samples: int = 10_000
     """Training triads."""
     reference: int = 25
-    """Materials simulated at each of the 20 x 20 settings that the surfaces are compared with; 0 for none."""
+    """Materials simulated at each of the 20 x 20 settings that the surfaces are compared with; 0
+    for none."""
     epochs: int = 30
     """Passes through the training data."""
     verify: int = 400
@@ -38,7 +40,9 @@ class Demo:
         refuse_existing(self.out)
         self.out.mkdir()
         start = time.perf_counter()
-        triads, run, reference = (str(self.out / name) for name in ("triads.zarr", "run", "reference.zarr"))
+        triads, run, reference = (
+            str(self.out / name) for name in ("triads.zarr", "run", "reference.zarr")
+        )
         common = ["--seed", str(self.seed), "--workers", str(self.workers)]
         commands = [
             ["simulate", "case1", "--samples", str(self.samples), *common, "--out", triads],
@@ -48,7 +52,14 @@ class Demo:
         for name, (lower, upper) in case("case1").targets.items():
             target = ",".join(f"{a:g}:{b:g}" for a, b in zip(lower, upper, strict=True))
             answers.append(str(self.out / f"design_{name}.json"))
-            options = ["--verify", str(self.verify), "--seed", str(self.seed), "--out", answers[-1]]
+            options = [
+                "--verify",
+                str(self.verify),
+                "--seed",
+                str(self.seed),
+                "--out",
+                answers[-1],
+            ]
             commands.append(["design", run, f"--target={target}", *options])
         report = ["report", run, "--triads", triads, "--designs", *answers]
         if self.reference:
@@ -59,7 +70,10 @@ class Demo:
         for command in commands:
             if code := _echo_and_run(command):
                 return code
-        print(f"\nThe whole chain took {time.perf_counter() - start:.0f} s. Open {self.out / 'report.html'}")
+        print(
+            f"\nThe whole chain took {time.perf_counter() - start:.0f} s. Open "
+            f"{self.out / 'report.html'}"
+        )
         return None
 
 

@@ -1,9 +1,9 @@
-"""`pspgen design`: find the process settings for a target, and check them against fresh physics."""
+"""`pspgen design`: find the process settings for a target, and check them against fresh
+physics."""
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +29,8 @@ class DesignCommand:
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder made by `pspgen fit`."""
     target: str
-    """One interval a property as lower:upper, separated by commas; write it with an equals sign."""
+    """One interval a property as lower:upper, separated by commas; write it with an equals
+    sign."""
     verify: int = 0
     """How many fresh materials to simulate at the answer; 0 for none."""
     starts: int = 8
@@ -55,9 +56,7 @@ class DesignCommand:
 
         target = Box.parse(self.target)
         run = load_run(self.run_folder)
-        design = maximise(
-            run.model, target, starts=self.starts, draws=self.draws, seed=self.seed
-        )
+        design = maximise(run.model, target, starts=self.starts, draws=self.draws, seed=self.seed)
         check = _verify(run, target, design, self.verify, self.seed) if self.verify else None
         answer = _answer(run, design, check)
         if self.out is not None:
@@ -79,10 +78,8 @@ def _verify(run: Run, target: Box, design: Design, samples: int, seed: int) -> V
     chain = case(
         run.data["case"], preset=run.data["preset"], formulation=run.data["formulation"]
     ).chain
-    with tqdm(total=samples, desc="simulating", unit="sample", file=sys.stderr) as bar:
-        return verify(
-            chain, target, design.phi, samples=samples, seed=seed, progress=bar.update
-        )
+    with tqdm(total=samples, desc="simulating", unit="sample", disable=None) as bar:
+        return verify(chain, target, design.phi, samples=samples, seed=seed, progress=bar.update)
 
 
 def _answer(run: Run, design: Design, check: Verification | None) -> dict[str, Any]:
@@ -104,7 +101,9 @@ def _answer(run: Run, design: Design, check: Verification | None) -> dict[str, A
         answer["simulated"] = _estimate(check.probability) | {"samples": len(check.m)}
         answer["difference"] = gap
         answer["blocked_fraction"] = dict(
-            zip(run.model.property_names, (1 - check.percolates.mean(axis=0)).tolist(), strict=True)
+            zip(
+                run.model.property_names, (1 - check.percolates.mean(axis=0)).tolist(), strict=True
+            )
         )
     return answer
 
@@ -120,8 +119,10 @@ def _sentences(answer: dict[str, Any]) -> str:
     ends = zip(answer["target"]["lower"], answer["target"]["upper"], strict=True)
     lines = [
         "target     m ∈ " + " × ".join(f"[{a:g}, {b:g}]" for a, b in ends),
-        "φ*         " + ", ".join(f"{name} = {value:.4g}" for name, value in answer["phi"].items()),
-        f"model      P = {answer['model']['probability']:.3f} ± {answer['model']['standard_error']:.3f}",
+        "φ*         "
+        + ", ".join(f"{name} = {value:.4g}" for name, value in answer["phi"].items()),
+        f"model      P = {answer['model']['probability']:.3f} ± "
+        f"{answer['model']['standard_error']:.3f}",
     ]
     if "simulated" in answer:
         simulated = answer["simulated"]
@@ -138,7 +139,11 @@ def _sentences(answer: dict[str, Any]) -> str:
         )
     lines.append(
         f"ascent     {answer['status']}; {answer['starts_agreed']} starts agree"
-        + (f"; at the bound {', '.join(answer['active_bounds'])}" if answer["active_bounds"] else "")
+        + (
+            f"; at the bound {', '.join(answer['active_bounds'])}"
+            if answer["active_bounds"]
+            else ""
+        )
         + f"; {answer['cpu_seconds']:.1f} s CPU"
     )
     return "\n".join(lines)

@@ -70,7 +70,7 @@ class Fit:
             latent=self.latent,
             process_latent=self.process_latent,
             beta=self.beta,
-        )
+        ).float()
         history = fit(
             model,
             data,
@@ -86,8 +86,10 @@ class Fit:
         save_run(Run(model, history, describe(triads), settings | environment()), self.out)
         last = {name: values[history.best_epoch] for name, values in history.epochs.items()}
         print(
-            f"{self.out}: {len(history)} epochs in {history.epochs['seconds'][-1]:.0f} s, {history.status}; best "
-            f"validation terms in nats a sample: x {last['validation_x']:.1f}, m {last['validation_m']:.2f}, "
+            f"{self.out}: {len(history)} epochs in {history.epochs['seconds'][-1]:.0f} s, "
+            f"{history.status}; best "
+            f"validation terms in nats a sample: x {last['validation_x']:.1f}, m "
+            f"{last['validation_m']:.2f}, "
             f"KL {last['validation_kl']:.1f}"
         )
         return None

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..report import Answer
+    from ..runs import Run
 
 __all__ = ["Report"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """Write one HTML file: pictures, the model's probabilities beside the simulated ones, where they disagree.
+    """Write one HTML file: pictures, and the model's probabilities beside the simulated ones.
 
-    The file needs nothing else: it opens offline, prints, and follows the light or dark theme of its reader.
+    The file needs nothing else: it opens offline, prints, and follows the light or dark theme of
+    its reader.
 
     Example: pspgen report run --triads triads.zarr --designs a.json b.json --out report.html
     """
@@ -43,7 +51,55 @@ class Report:
         triads = open_triads(self.triads)
         reference = None if self.reference is None else open_triads(self.reference)
         answers = [read_answer(path, run) for path in self.designs]
-        page = write_page(run, triads, answers, reference)
+        commands = _commands(self, run, triads, reference, answers)
+        page = write_page(run, triads, answers, reference, commands=commands)
         publish_file(self.out, page)
         print(f"{self.out}: {len(answers)} design(s), {len(page) / 1e6:.1f} MB")
         return None
+
+
+def _commands(
+    report: Report,
+    run: Run,
+    triads: xr.Dataset,
+    reference: xr.Dataset | None,
+    answers: list[Answer],
+) -> list[str]:
+    """The commands that make the same again, from what each file recorded of itself."""
+    lines = [_simulate(report.triads, triads), _fit(report, run)]
+    lines += [
+        _design(report, path, answer) for path, answer in zip(report.designs, answers, strict=True)
+    ]
+    last = ["report", report.run_folder, "--triads", report.triads]
+    if report.designs:
+        last += ["--designs", *report.designs]
+    if reference is not None:
+        lines.append(_simulate(report.reference, reference))
+        last += ["--reference", report.reference]
+    return [*lines, _line(*last, "--out", report.out)]
+
+
+def _line(*words: object) -> str:
+    return shlex.join(["pspgen", *map(str, words)])
+
+
+def _simulate(path: Path | None, triads: xr.Dataset) -> str:
+    names = ("split", "samples", "replicates", "seed", "preset", "formulation", "solver")
+    options = [word for name in names for word in (f"--{name}", triads.attrs[name])]
+    return _line("simulate", triads.attrs["case"], *options, "--out", path)
+
+
+def _fit(report: Report, run: Run) -> str:
+    from .fit import Fit
+
+    names = [entry.name for entry in fields(Fit) if entry.name not in ("triads", "out")]
+    known = [(name, run.training[name]) for name in names if run.training.get(name) is not None]
+    options = [word for name, value in known for word in (f"--{name.replace('_', '-')}", value)]
+    return _line("fit", report.triads, *options, "--out", report.run_folder)
+
+
+def _design(report: Report, path: Path, answer: Answer) -> str:
+    ends = zip(answer.target.lower, answer.target.upper, strict=True)
+    options = ["--target=" + ",".join(f"{a:g}:{b:g}" for a, b in ends)]
+    options += [word for name, value in answer.settings.items() for word in (f"--{name}", value)]
+    return _line("design", report.run_folder, *options, "--out", path)

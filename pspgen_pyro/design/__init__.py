@@ -1,9 +1,10 @@
-r"""Inverse design: which process settings reach the target, how surely, and does the physics agree?
+r"""Inverse design: which process settings reach the target, how surely, and does the physics
+agree?
 
 .. math:: \varphi^* = \arg\max_{\varphi \in U_\varphi} P(m \in \mathcal{M}_d \mid \varphi)
 
-`target` says what is wanted, `probability` how likely it is, `ascent` finds :math:`\varphi^*`, and `verification`
-simulates the chain afresh at :math:`\varphi^*`.
+`target` says what is wanted, `probability` how likely it is, `ascent` finds :math:`\varphi^*`, and
+`verification` simulates the chain afresh at :math:`\varphi^*`.
 """
 
 from .ascent import Design, maximise

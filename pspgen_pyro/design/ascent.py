@@ -1,7 +1,8 @@
 r"""Finding :math:`\varphi^*`: multi-start, bounded L-BFGS-B on a fixed Sobol sample.
 
-All starts are stacked in one problem, :math:`\min \sum_i -\log P(m \in \mathcal{M}_d \mid \varphi_i)`, whose gradient is
-one backward pass; the bounds are those of the process space, mapped to the unit cube.
+All starts are stacked in one problem, :math:`\min \sum_i -\log P(m \in \mathcal{M}_d \mid
+\varphi_i)`, whose gradient is one backward pass; the bounds are those of the process space, mapped
+to the unit cube.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def maximise(
         target: The box.
 
     Other arguments:
-        starts: How many starts climb together: the better half of them from the best of 256 scouts, the others
-            from scouts spread over the process space.
+        starts: How many starts climb together: the better half of them from the best of 256
+            scouts, the others from scouts spread over the process space.
         draws: Sobol points of the fixed sample.
         iterations: The largest number of L-BFGS-B iterations.
         seed: Seeds the scouts and the sample.
@@ -87,7 +88,8 @@ def maximise(
     target.check_against(model.dims.properties)
     if min(starts, draws, iterations) < 1:
         raise InputError(
-            f"'starts' {starts}, 'draws' {draws} and 'iterations' {iterations} must all be at least 1."
+            f"'starts' {starts}, 'draws' {draws} and 'iterations' {iterations} must all be at "
+            "least 1."
         )
     begin = time.process_time()
     model.eval()
@@ -107,7 +109,9 @@ def maximise(
             phi = torch.tensor(low + span * unit).to(model.m_loc)
             return log_probability(model, target, phi, noise).double().cpu().numpy()
 
-    scouts = torch.quasirandom.SobolEngine(len(low), scramble=True, seed=seed).draw(_SCOUTS).numpy()
+    scouts = (
+        torch.quasirandom.SobolEngine(len(low), scramble=True, seed=seed).draw(_SCOUTS).numpy()
+    )
     first = scouts.astype(float)[_choose(log_p(scouts), starts)]
     result = minimize(
         objective,
@@ -146,14 +150,17 @@ def _active(model: PSPGen, unit: NDArray[np.float64]) -> tuple[str, ...]:
     process = model.process
     ends = zip(process.names, process.lower, process.upper, unit, strict=True)
     return tuple(
-        f"{name} = {low if u < 0.5 else high:g}" for name, low, high, u in ends if min(u, 1 - u) < 1e-6
+        f"{name} = {low if u < 0.5 else high:g}"
+        for name, low, high, u in ends
+        if min(u, 1 - u) < 1e-6
     )
 
 
 def _status(result: object, estimate: Estimate) -> str:
     if float(estimate.value) < 3 * float(estimate.standard_error) or float(estimate.value) < 1e-4:
         return (
-            "unsupported: the model gives this target no probability that its sample resolves; choose a target "
+            "unsupported: the model gives this target no probability that its sample resolves; "
+            "choose a target "
             "nearer to the training data, or simulate there"
         )
     if not getattr(result, "success", False):

@@ -5,8 +5,9 @@ r"""The probability that the material meets the target (Eq. 1, 7), closed-form i
         P(m \in \mathcal{M}_d \mid z_0, g(\varphi)) \right]
     \approx \frac{1}{S} \sum_{s=1}^{S} P\left(m \in \mathcal{M}_d \mid z_0^{(s)}, g(\varphi)\right)
 
-The inner probability has a closed form, so only z0 is sampled, at scrambled Sobol points that stay the same for every φ:
-the surface is smooth and its gradient exact for the sample. Independent scramblings give the standard error.
+The inner probability has a closed form, so only z0 is sampled, at scrambled Sobol points that stay
+the same for every φ: the surface is smooth and its gradient exact for the sample. Independent
+scramblings give the standard error.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.fl
     """
     if draws < 1:
         raise InputError(f"'draws' is {draws}; it must be at least 1.")
-    uniform = torch.quasirandom.SobolEngine(size, scramble=True, seed=seed).draw(draws, dtype=torch.float64)
+    uniform = torch.quasirandom.SobolEngine(size, scramble=True, seed=seed).draw(
+        draws, dtype=torch.float64
+    )
     return torch.special.ndtri(uniform.clamp(1e-10, 1 - 1e-10)).to(dtype)
 
 
@@ -93,8 +96,8 @@ def probability(
         seed: Seeds the scramblings.
 
     Raises:
-        InputError: If φ lies outside the process space, the target has another dimension than m, or there are
-            fewer than two replicates.
+        InputError: If φ lies outside the process space, the target has another dimension than m,
+            or there are fewer than two replicates.
     """
     values = model.process.check(phi)
     target.check_against(model.dims.properties)
@@ -103,8 +106,12 @@ def probability(
     inputs = torch.tensor(values.reshape(-1, len(model.process))).to(model.m_loc)
     estimates = []
     for child in np.random.SeedSequence(seed).generate_state(replicates):
-        noise = sobol_normal(draws, model.dims.latent, int(child), model.m_loc.dtype).to(inputs.device)
+        noise = sobol_normal(draws, model.dims.latent, int(child), model.m_loc.dtype).to(
+            inputs.device
+        )
         parts = inputs.split(max(1, _CHUNK // draws))
-        estimates.append(torch.cat([log_probability(model, target, p, noise).exp() for p in parts]))
+        estimates.append(
+            torch.cat([log_probability(model, target, p, noise).exp() for p in parts])
+        )
     stacked = torch.stack(estimates).double().cpu().numpy().reshape(replicates, *values.shape[:-1])
     return Estimate(stacked.mean(axis=0), stacked.std(axis=0, ddof=1) / replicates**0.5)

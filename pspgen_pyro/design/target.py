@@ -1,4 +1,5 @@
-r"""Targets: the region :math:`\mathcal{M}_d` of property space in which the material should land."""
+r"""Targets: the region :math:`\mathcal{M}_d` of property space in which the material should
+land."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ class Box:
             )
         for j, (a, b) in enumerate(zip(self.lower, self.upper, strict=True)):
             if np.isnan(a) or np.isnan(b):
-                raise InputError(f"'target' has NaN in interval {j + 1}; give a number for each end.")
+                raise InputError(
+                    f"'target' has NaN in interval {j + 1}; give a number for each end."
+                )
             if a >= b:
                 what = "has zero volume" if a == b else "is inverted"
                 raise InputError(
@@ -68,7 +71,8 @@ class Box:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"'target' is {text!r}; write one interval a property as lower:upper, separated by commas, "
+                f"'target' is {text!r}; write one interval a property as lower:upper, separated "
+                "by commas, "
                 "for example --target=-10:-9,-7:-5."
             ) from error
         return cls(lower, upper)
@@ -84,7 +88,8 @@ class Box:
         """
         if len(self.lower) != properties:
             raise InputError(
-                f"'target' has {len(self.lower)} interval(s) but the model has {properties} properties; "
+                f"'target' has {len(self.lower)} interval(s) but the model has {properties} "
+                "properties; "
                 "give one interval for each."
             )
 
@@ -95,5 +100,8 @@ class Box:
 
     def log_probability(self, m: NormalMixture) -> Tensor:
         r"""The value of :math:`\log P(m \in \mathcal{M}_d)` for a mixture, in closed form."""
-        a, b = (torch.tensor(end, dtype=m.loc.dtype, device=m.loc.device) for end in (self.lower, self.upper))
+        a, b = (
+            torch.tensor(end, dtype=m.loc.dtype, device=m.loc.device)
+            for end in (self.lower, self.upper)
+        )
         return m.log_box_probability(a, b)

@@ -1,7 +1,8 @@
 r"""Checking a design against fresh physics: simulate the chain at :math:`\varphi^*` and count.
 
-With `h` of `n` simulated materials in the target, the probability is estimated as `h / n`; its standard error is the
-standard deviation of the Beta(h + ½, n − h + ½) posterior under Jeffreys' prior, which agrees with
+With `h` of `n` simulated materials in the target, the probability is estimated as `h / n`; its
+standard error is the standard deviation of the Beta(h + ½, n − h + ½) posterior under Jeffreys'
+prior, which agrees with
 :math:`\sqrt{p (1 - p) / n}` away from 0 and 1 and does not vanish at them.
 """
 
@@ -93,11 +94,14 @@ def verify(
         part = chain.simulate(np.tile(setting, (len(batch), 1)), batch)
         if part.failures:
             i, reason = next(iter(part.failures.items()))
-            raise SimulationError(f"simulation {start + i} at φ = {setting.tolist()} failed: {reason}")
+            raise SimulationError(
+                f"simulation {start + i} at φ = {setting.tolist()} failed: {reason}"
+            )
         parts.append(part)
         if progress is not None:
             progress(len(batch))
     m, x, percolates = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("m", "x", "percolates")
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("m", "x", "percolates")
     )
     return Verification(frequency(target.contains(m).sum(), samples), m, x, percolates)

@@ -1,19 +1,23 @@
 r"""The parts of the model and the guide, as small interchangeable objects.
 
-A part is a frozen dataclass that holds its own hyper-parameters and builds a torch module once the sizes are known.
-A module returns a *distribution*, never a bare tensor, so that another part with the same interface can take its place:
+A part is a frozen dataclass that holds its own hyper-parameters and builds a torch module once the
+sizes are known. A module returns a *distribution*, never a bare tensor, so that another part with
+the same interface can take its place:
 
-========================  ===================================  =====================================
-part                      module maps                          the paper's choice
-========================  ===================================  =====================================
+========================  ===================================
+===================================== part                      module maps
+ the paper's choice ========================  ===================================
+ =====================================
 process map               :math:`\varphi \mapsto z_1`          `ResidualMap()`
 microstructure decoder    :math:`z_0, z_1 \mapsto p(x)`        `BernoulliImage()`
 property decoder          :math:`z_0, z_1 \mapsto p(m)`        `MixtureProperty(components=1)`
 prior                     :math:`\varphi \mapsto p(z_0)`       `StandardNormalPrior()`
 encoder                   :math:`x, m, \varphi \mapsto q(z_0)` `ThreeBranchEncoder()`
-========================  ===================================  =====================================
+========================  ===================================
+=====================================
 
-Process parameters and properties arrive standardised; `PSPGen` does that with numbers it carries itself.
+Process parameters and properties arrive standardised; `PSPGen` does that with numbers it carries
+itself.
 """
 
 from .base import Dimensions, Part, part_from_json, part_to_json

@@ -39,7 +39,8 @@ class Dimensions:
 
 
 class Part(ABC):
-    """A part of the model or the guide: hyper-parameters now, a torch module once the sizes are known."""
+    """A part of the model or the guide: hyper-parameters now, a torch module once the sizes are
+    known."""
 
     kinds: ClassVar[dict[str, type[Part]]] = {}
 

@@ -1,4 +1,5 @@
-r"""Encoders :math:`q(z_0 \mid x, m, \varphi)` (Eq. 11, 16): diagonal Gaussians, amortised over the data."""
+r"""Encoders :math:`q(z_0 \mid x, m, \varphi)` (Eq. 11, 16): diagonal Gaussians, amortised over the
+data."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ __all__ = ["ThreeBranchEncoder"]
 
 @dataclass(frozen=True)
 class ThreeBranchEncoder(Part):
-    r"""App. A: one residual network each for x, m and φ, all three to :math:`D_0` numbers, and one that joins them.
+    r"""App. A: one residual network each for x, m and φ (to :math:`D_0` numbers each), and one
+    that joins them.
 
     .. math:: q(z_0 \mid x, m, \varphi) = \mathcal{N}(\mu, \operatorname{diag} s^2), \quad (\mu, s) = E(x, m, \varphi)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from pyro.distributions import Bernoulli, Independent
+from pyro.distributions import Bernoulli, Independent  # pyright: ignore
 from torch import Tensor, nn
 
 from ..nn import ResidualMLP
@@ -18,9 +18,12 @@ __all__ = ["BernoulliImage"]
 class BernoulliImage(Part):
     r"""App. A: independent Bernoulli pixels whose logits come from a residual network.
 
-    .. math:: p(x \mid z_0, z_1) = \prod_i s_i^{x_i} (1 - s_i)^{1 - x_i}, \quad s = \operatorname{sigmoid}(D_x(z_0, z_1))
+    .. math::
+        p(x \mid z_0, z_1) = \prod_i s_i^{x_i} (1 - s_i)^{1 - x_i},
+        \quad s = \operatorname{sigmoid}(D_x(z_0, z_1))
 
-    The network returns logits; the one sigmoid is inside the distribution. Log-densities are summed over pixels.
+    The network returns logits; the one sigmoid is inside the distribution. Log-densities are
+    summed over pixels.
     """
 
     hidden: tuple[int, ...] = (512, 128)

@@ -1,7 +1,8 @@
 r"""Priors of :math:`z_0`: what the process does not control (Eq. 4).
 
-Besides the distribution itself a prior gives its *transport*, a differentiable map from standard normal draws to
-draws of :math:`z_0`, so that one fixed set of quasi-random points serves every :math:`\varphi`.
+Besides the distribution itself a prior gives its *transport*, a differentiable map from standard
+normal draws to draws of :math:`z_0`, so that one fixed set of quasi-random points serves every
+:math:`\varphi`.
 """
 
 from __future__ import annotations

@@ -23,16 +23,18 @@ class MixtureProperty(Part):
 
     .. math:: p(m \mid z_0, z_1) = \sum_c w_c \prod_j \mathcal{N}(m_j \mid \mu_{cj}, \sigma_{cj}^2)
 
-    With one component this is the paper's Eq. 9. Blocked microstructures put a spike beside the broad branch of open
-    ones, so one Gaussian is too wide for either; and the more of :math:`z_0` the decoder reads, the more its
-    probabilities lean on :math:`q(z_0 \mid \varphi)` agreeing with the prior.
+    With one component this is the paper's Eq. 9. Blocked microstructures put a spike beside the
+    broad branch of open ones, so one Gaussian is too wide for either; and the more of :math:`z_0`
+    the decoder reads, the more its probabilities lean on :math:`q(z_0 \mid \varphi)` agreeing with
+    the prior.
 
     Arguments:
         components: The number :math:`C` of Gaussians.
-        reads: How many entries of :math:`z_0`, counted from the first, the decoder sees; None for all.
+        reads: How many entries of :math:`z_0`, counted from the first, the decoder sees; None for
+            all.
         hidden: The widths of the hidden layers (App. A: 64, 128, 256).
-        floor: The smallest standard deviation, in units of the standardised property; it keeps the log-density
-            free of cliffs.
+        floor: The smallest standard deviation, in units of the standardised property; it keeps the
+            log-density free of cliffs.
     """
 
     components: int = 6
@@ -43,7 +45,8 @@ class MixtureProperty(Part):
     def build(self, dims: Dimensions) -> nn.Module:
         if self.reads is not None and not 0 <= self.reads <= dims.latent:
             raise InputError(
-                f"'reads' is {self.reads} but z0 has {dims.latent} entries; choose a number between 0 and that, "
+                f"'reads' is {self.reads} but z0 has {dims.latent} entries; choose a number "
+                "between 0 and that, "
                 "or None for all."
             )
         return _MixtureProperty(dims, self)

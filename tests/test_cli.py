@@ -1,0 +1,137 @@
+"""Claims about the command line: the whole chain at toy size, and one sentence for every bad
+input."""
+
+import json
+
+import numpy as np
+import pytest
+import zarr
+
+from pspgen_pyro.cli import main
+
+
+def run(*args):
+    try:
+        return main([str(arg) for arg in args])
+    except SystemExit as exit_:
+        return exit_.code
+
+
+def refused(capsys, *args):
+    """The one sentence on standard error of a command that must exit with 2."""
+    assert run(*args) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = [li for li in captured.err.splitlines() if li.startswith("pspgen: error: ")]
+    return line
+
+
+def test_the_demo_runs_end_to_end_at_toy_size(tmp_path, capsys):
+    out = tmp_path / "demo"
+    options = ["--samples", 200, "--epochs", 2, "--verify", 12, "--reference", 0, "--workers", 1]
+    assert run("demo", "--out", out, *options) == 0
+    printed = capsys.readouterr().out
+    for name in "LMR":
+        answer = json.loads((out / f"design_{name}.json").read_text())
+        assert answer["simulated"]["samples"] == 12
+        assert np.shape(answer["simulated_m"]) == (12, 2)
+        assert f"--out {out / f'design_{name}.json'}" in printed
+    html = (out / "report.html").read_text()
+    assert "data:image" in html
+    assert "http-equiv" not in html
+    assert printed.count("$ pspgen") == 6
+
+
+def test_design_prints_one_json_object_with_standard_errors(toy_run, capsys):
+    assert run("design", toy_run, "--target=-10:-9,-7:-5", "--verify", 8, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer.keys() >= {"phi", "model", "simulated", "difference", "status"}
+    for part in ("model", "simulated"):
+        assert 0 <= answer[part]["probability"] <= 1
+        assert answer[part]["standard_error"] > 0
+    assert 1 <= answer["phi"]["phi1"] <= 9
+
+
+def test_the_same_seed_gives_the_same_answer(toy_run, capsys):
+    answers = []
+    for _ in range(2):
+        run("design", toy_run, "--target=-10:-9,-7:-5", "--verify", 4, "--json", "--seed", 5)
+        answer = json.loads(capsys.readouterr().out)
+        answers.append({k: v for k, v in answer.items() if k != "cpu_seconds"})
+    assert answers[0] == answers[1]
+
+
+def test_design_speaks_in_sentences_for_people(toy_run, capsys):
+    assert run("design", toy_run, "--target=-10:-9,-7:-5", "--verify", 4) == 0
+    words = capsys.readouterr().out
+    assert "m ∈ [-10, -9] × [-7, -5]" in words
+    assert "(4 fresh simulations)" in words
+    assert "verdict" in words
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("-9:-10,-7:-5", "'target' is inverted"),
+        ("-9:-9,-7:-5", "'target' has zero volume"),
+        ("", "'target' is ''"),
+        ("-10:-9", "'target' has 1 interval"),
+        ("nan:-9,-7:-5", "'target' has NaN"),
+        ("low:high,-7:-5", "write one interval a property"),
+    ],
+)
+def test_a_bad_target_ends_with_one_sentence_and_code_2(toy_run, capsys, target, words):
+    assert words in refused(capsys, "design", toy_run, f"--target={target}")
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
+    line = refused(capsys, "design", tmp_path, "--target=-10:-9,-7:-5")
+    assert "'run' is" in line
+    assert "no run folder" in line
+
+
+def test_design_refuses_to_overwrite_before_it_computes(toy_run, tmp_path, capsys):
+    (tmp_path / "a.json").write_text("mine")
+    line = refused(
+        capsys, "design", toy_run, "--target=-10:-9,-7:-5", "--out", tmp_path / "a.json"
+    )
+    assert "which exists" in line
+    assert (tmp_path / "a.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("option", ["--verify=-1", "--starts=0", "--draws=0"])
+def test_design_refuses_a_number_out_of_range(toy_run, capsys, option):
+    name = option.strip("-").split("=")[0]
+    assert f"'{name}'" in refused(capsys, "design", toy_run, "--target=-10:-9,-7:-5", option)
+
+
+def test_fit_refuses_an_existing_folder_and_leaves_it_alone(toy_path, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    assert "'out' is" in refused(capsys, "fit", toy_path, "--out", tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_fit_refuses_a_zarr_store_that_is_not_a_triads_set(tmp_path, capsys):
+    zarr.create_group(tmp_path / "other.zarr").create_array("a", shape=(3,), dtype="f8")
+    line = refused(capsys, "fit", tmp_path / "other.zarr", "--out", tmp_path / "run")
+    assert "not a triads" in line
+    assert [p.name for p in tmp_path.iterdir()] == ["other.zarr"]
+
+
+def test_fit_refuses_numbers_that_are_not_positive_and_writes_nothing(toy_path, tmp_path, capsys):
+    for option in ("--epochs=0", "--batch-size=0", "--beta=-1", "--latent=0", "--learning-rate=0"):
+        assert "'" in refused(capsys, "fit", toy_path, "--out", tmp_path / "run", option)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_simulate_refuses_an_existing_store_and_a_number_that_is_not_positive(
+    toy_path, tmp_path, capsys
+):
+    assert "exist" in refused(capsys, "simulate", "case1", "--samples", 4, "--out", toy_path)
+    refused(capsys, "simulate", "case1", "--samples", 0, "--out", tmp_path / "a.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_case_is_refused_with_code_2(tmp_path, capsys):
+    assert run("simulate", "case9", "--out", tmp_path / "a.zarr") == 2
+    assert "case9" in capsys.readouterr().err
