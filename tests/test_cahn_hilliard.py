@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pde import PDE, CartesianGrid, ScalarField
+from pde import CahnHilliardPDE, CartesianGrid, ScalarField
 
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.structure import (
@@ -89,16 +89,18 @@ def test_the_flat_tanh_interface_of_width_sqrt_2_gamma_stands_still():
 
 
 def test_an_independent_finite_difference_solver_converges_to_the_same_concentration():
-    """py-pde's second-order stencils on a smooth field: half the spacing, a quarter of the gap. A finer grid of the same cell has γ and D in its own pixels."""
+    """py-pde's second-order stencils on a smooth field: half the spacing, a quarter of the gap.
+
+    Its time runs D times slower; a finer grid of the same cell has γ and D in its own pixels.
+    """
     differences = []
     for n in (12, 24):
         scale, gamma = n / 12, 0.6
         wave = 2 * np.pi * (np.arange(n) + 0.5) / n
         c = 0.5 * np.cos(wave)[:, None] * np.sin(wave) + 0.1 * np.sin(wave)
         field = ScalarField(CartesianGrid([[0, 12], [0, 12]], n, periodic=True), c)
-        equation = PDE({"c": f"10 * laplace(c**3 - c - {gamma} * laplace(c))"})
-        theirs = equation.solve(
-            field, 0.1, dt=1e-4, solver="runge-kutta", backend="numpy", tracker=None
+        theirs = CahnHilliardPDE(interface_width=gamma).solve(
+            field, 1.0, dt=1e-3, solver="runge-kutta", backend="numpy", tracker=None
         )
         ours = cahn_hilliard(
             c[None], gamma * scale**2, diffusivity=10 * scale**2, steps=(0.005,) * 20

@@ -9,8 +9,10 @@ import xarray as xr
 import zarr
 
 from pspgen_pyro.chain import Chain, Permeability
+from pspgen_pyro.cli.data import DataInfo, DataVerify
+from pspgen_pyro.cli.simulate import Simulate
 from pspgen_pyro.data import Store, generate, open_triads, verify
-from pspgen_pyro.data.plan import make_plan
+from pspgen_pyro.data.plan import Plan, make_plan
 from pspgen_pyro.errors import DataError, InputError
 from pspgen_pyro.process import ProcessSpace
 from pspgen_pyro.structure import CALIBRATED, PhaseSeparatedField, two_mode_spectrum
@@ -257,3 +259,29 @@ def test_a_repair_with_another_case_is_refused(copy):
     (copy / "k" / "c.0.0").unlink()
     with pytest.raises(DataError, match="'case'"):
         verify(copy, repair=True, case=toy(16))
+
+
+def test_the_commands_simulate_describe_verify_and_repair(tmp_path, capsys):
+    path = tmp_path / "t.zarr"
+    assert not Simulate("case1", path, samples=8, seed=3).run()
+    assert "8 triads of case1 (train, calibrated, seed 3); 0 failed" in capsys.readouterr().out
+    digest = Store(path).digest()
+    assert not DataInfo(path).run()
+    assert digest in capsys.readouterr().out
+    assert DataVerify(path).run() == 0
+    (path / "m" / "c.0.0").write_bytes(b"torn")
+    assert DataVerify(path).run() == 1
+    assert "damaged: m/c.0.0" in capsys.readouterr().out
+    assert DataVerify(path, repair=True).run() == 0
+    assert Store(path).digest() == digest
+
+
+def test_the_simulate_command_says_how_to_go_on_after_ctrl_c(tmp_path, capsys, monkeypatch):
+    def interrupted(plan, j):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Plan, "simulate", interrupted)
+        assert Simulate("case1", tmp_path / "t.zarr", samples=8).run() == 130
+    assert "--resume" in capsys.readouterr().err
+    assert not Simulate("case1", tmp_path / "t.zarr", samples=8, resume=True).run()
