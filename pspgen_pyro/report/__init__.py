@@ -1,0 +1,26 @@
+"""One page that shows what the model claims beside what the physics says.
+
+`answers` reads what `pspgen design` wrote and judges it, `surfaces` compares probabilities over
+the process space, `materials` puts simulated and generated microstructures side by side, and
+`page` makes the file of it all.
+"""
+
+from .answers import Answer, Verdict, judge, read_answer, summarise
+from .materials import Materials, materials_at
+from .page import write_page
+from .surfaces import SurfaceError, model_surface, reference_surface, surface_error
+
+__all__ = [
+    "Answer",
+    "Materials",
+    "SurfaceError",
+    "Verdict",
+    "judge",
+    "materials_at",
+    "model_surface",
+    "read_answer",
+    "reference_surface",
+    "summarise",
+    "surface_error",
+    "write_page",
+]

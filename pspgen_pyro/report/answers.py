@@ -1,0 +1,202 @@
+r"""Answers of `pspgen design`, read back and judged.
+
+The model's :math:`P` and the simulated one have standard errors :math:`s_1` and :math:`s_2`; they
+disagree if
+
+.. math:: |P_1 - P_2| > 2 \sqrt{s_1^2 + s_2^2},
+
+and by much if they also differ by more than 0.10. The model's standard error knows only its
+sampling of z0, not what training got wrong: that is what the comparison is for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design import Box, Estimate, probability
+from ..errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from ..runs import Run
+
+__all__ = ["Answer", "Verdict", "judge", "read_answer", "summarise"]
+
+MUCH = 0.10
+
+
+@dataclass(frozen=True)
+class Answer:
+    r"""The answer to one design question.
+
+    Arguments:
+        name: What to call it.
+        target: What was asked.
+        phi: The settings :math:`\varphi^*`, with shape `(P)`.
+        model: The model's probability.
+        simulated: The fraction of fresh simulations in the target, or None.
+        m: The simulated properties, with shape `(N, K)`, or None.
+        blocked: The fraction of the simulations whose void does not percolate, by direction.
+        status: How the ascent ended.
+        starts_agreed: How many starts ended at the same probability.
+        active_bounds: The parameters at a bound.
+        settings: The options of the command, where it recorded them.
+    """
+
+    name: str
+    target: Box
+    phi: NDArray[np.float64]
+    model: Estimate
+    simulated: Estimate | None = None
+    m: NDArray[np.float64] | None = None
+    blocked: dict[str, float] = field(default_factory=dict)
+    status: str = ""
+    starts_agreed: str = ""
+    active_bounds: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model's number and the physics agree, and in which words.
+
+    Arguments:
+        level: "unchecked", "agree", "differ" (by more than two standard errors) or "differ much"
+            (by over 0.10 too).
+        difference: Model minus simulation; NaN if unchecked.
+        error: The standard error of the difference; NaN if unchecked.
+        sentence: The verdict in words.
+    """
+
+    level: Literal["unchecked", "agree", "differ", "differ much"]
+    difference: float
+    error: float
+    sentence: str
+
+
+def read_answer(path: str | Path, run: Run) -> Answer:
+    """Reads the JSON file of one answer.
+
+    Arguments:
+        path: The file written by `pspgen design --out`.
+        run: The run that it should be an answer of.
+
+    Raises:
+        DataError: If it is no such file.
+        InputError: If it was made with another run.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        answer, names = _answer(Path(path).stem, content), tuple(content["phi"])
+        data = content["data"]
+    except OSError as error:
+        raise DataError(
+            f"'designs' has {str(path)!r}, which cannot be read: {error.strerror}."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(
+            f"'designs' has {str(path)!r}, which is no answer of `pspgen design` ({error!r}); "
+            "make one with `pspgen design RUN --target=... --out FILE`."
+        ) from error
+    if names != run.model.process.names or data != run.data:
+        raise InputError(
+            f"'designs' has {str(path)!r}, an answer of a run on {data} with the parameters "
+            f"{', '.join(names)}, but this run was trained on {run.data} with "
+            f"{', '.join(run.model.process.names)}; design with this run."
+        )
+    _check_probability(path, answer, run)
+    return answer
+
+
+def _check_probability(path: str | Path, answer: Answer, run: Run) -> None:
+    """Two runs on the same data have the same description, but not the same probabilities."""
+    here = probability(run.model, answer.target, answer.phi)
+    error = np.hypot(here.standard_error, answer.model.standard_error)
+    if abs(here.value - answer.model.value) > 0.01 + 5 * error:
+        raise InputError(
+            f"'designs' has {str(path)!r}, whose model gives P = {float(answer.model.value):.3f} "
+            f"where this run's gives {float(here.value):.3f}; design with this run."
+        )
+
+
+def _answer(name: str, content: dict[str, Any]) -> Answer:
+    simulated, m = content.get("simulated"), content.get("simulated_m")
+    return Answer(
+        name=name,
+        target=Box(content["target"]["lower"], content["target"]["upper"]),
+        phi=np.array(list(content["phi"].values()), dtype=float),
+        model=_estimate(content["model"]),
+        simulated=None if simulated is None else _estimate(simulated),
+        m=None if m is None else np.array(m, dtype=float).reshape(len(m), -1),
+        blocked=dict(content.get("blocked_fraction") or {}),
+        status=str(content["status"]),
+        starts_agreed=str(content["starts_agreed"]),
+        active_bounds=tuple(content["active_bounds"]),
+        settings=dict(content.get("settings") or {}),
+    )
+
+
+def _estimate(content: dict[str, float]) -> Estimate:
+    return Estimate(
+        np.array(float(content["probability"])), np.array(float(content["standard_error"]))
+    )
+
+
+def judge(answer: Answer) -> Verdict:
+    """Compares the model's number with the simulated one.
+
+    Example:
+        >>> estimates = [Estimate(np.array(p), np.array(0.02)) for p in (0.80, 0.60)]
+        >>> judge(Answer("L", Box((0,), (1,)), np.zeros(2), *estimates)).level
+        'differ much'
+    """
+    if answer.simulated is None:
+        words = "Not checked: without fresh simulations only the model speaks for this number."
+        return Verdict("unchecked", float("nan"), float("nan"), words)
+    difference = float(answer.model.value - answer.simulated.value)
+    error = float(np.hypot(answer.model.standard_error, answer.simulated.standard_error))
+    size = (
+        f"differ by {abs(difference):.3f}, which is {abs(difference) / error:.1f} standard errors "
+        f"of the difference ({error:.3f})"
+    )
+    if abs(difference) <= 2 * error:
+        return Verdict("agree", difference, error, f"They agree: the two {size}.")
+    promise = "too much" if difference > 0 else "too little"
+    level, limit = ("differ much", "") if abs(difference) > MUCH else ("differ", "no ")
+    words = (
+        f"They disagree: the model promises {promise}. The two {size}, and by {limit}more than "
+        f"{MUCH:.2f}."
+    )
+    advice = " Rely on the simulated number." if level == "differ much" else ""
+    return Verdict(level, difference, error, words + advice)
+
+
+def summarise(answers: Sequence[Answer]) -> str:
+    """The verdicts on all answers in one or two sentences."""
+    if not answers:
+        return "No design was given, so there is no number to check."
+    found = [(answer.name, judge(answer)) for answer in answers]
+    checked = [pair for pair in found if pair[1].level != "unchecked"]
+    if not checked:
+        return "No answer was checked by fresh simulations; the numbers are the model's alone."
+    wrong = [
+        f"{name} ({verdict.difference:+.3f})".replace("-", "−")
+        for name, verdict in checked
+        if verdict.level != "agree"
+    ]
+    agreeing = len(checked) - len(wrong)
+    words = (
+        f"For {agreeing} of {len(checked)} checked answers the model's probability agrees with "
+        "fresh simulations, within two standard errors of the difference."
+    )
+    if wrong:
+        words += f" It disagrees for {', '.join(wrong)}; in brackets, model minus simulation."
+    if len(checked) < len(found):
+        words += f" {len(found) - len(checked)} answer(s) were not checked."
+    return words

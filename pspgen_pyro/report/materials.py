@@ -1,0 +1,126 @@
+r"""Simulated and generated materials at one :math:`\varphi`, judged by the same physics.
+
+Simulated materials come from the chain. Generated ones are the model's: :math:`z_0 \sim p(z_0 \mid
+\varphi)`, and the most probable image given :math:`z_0` and :math:`z_1 = g(\varphi)` (every pixel
+is void where its Bernoulli mean exceeds ½). Both are then given to the chain's own property
+solver, which says what a generated image would really do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..properties import percolation
+from ..study import case
+
+if TYPE_CHECKING:
+    from ..chain import Chain
+    from ..model import PSPGen
+    from ..runs import Run
+
+__all__ = ["Materials", "chain_of", "generate_images", "materials_at"]
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Microstructures and their properties.
+
+    Arguments:
+        source: Where they come from, in words.
+        x: The images, with shape `(N, H, W)`.
+        m: Their properties by the chain's solver, with shape `(N, K)`; NaN where it has none.
+    """
+
+    source: str
+    x: NDArray[np.uint8]
+    m: NDArray[np.float64]
+
+    @property
+    def void_fraction(self) -> NDArray[np.float64]:
+        """The void fraction of each image, with shape `(N)`."""
+        return self.x.mean(axis=(1, 2))
+
+    @property
+    def blocked(self) -> NDArray[np.float64]:
+        """The fraction of the images whose void does not percolate, with shape `(2)`."""
+        return 1 - percolation(self.x).mean(axis=0)
+
+
+def chain_of(run: Run) -> Chain | None:
+    """The study's simulator that the run's data came from; None if they came from elsewhere."""
+    data = run.data
+    try:
+        chosen = case(data["case"], data["preset"], data["formulation"])
+    except (InputError, KeyError, TypeError):
+        return None
+    return chosen.chain if chosen.process == run.model.process else None
+
+
+@torch.no_grad()
+def generate_images(
+    model: PSPGen, phi: NDArray[np.float64], count: int, seed: int
+) -> NDArray[np.uint8]:
+    """The most probable image of each of `count` draws of z0, with shape `(count, H, W)`."""
+    model.eval()
+    noise = torch.randn(count, model.dims.latent, generator=torch.Generator().manual_seed(seed))
+    inputs = torch.tensor(np.tile(phi, (count, 1))).to(model.m_loc)
+    z0 = model.prior.transport(noise.to(model.m_loc), model.standardise(inputs))
+    return model.decoder_x(z0, model.latent_of_process(inputs)).mode.cpu().numpy().astype(np.uint8)
+
+
+def materials_at(
+    run: Run, phi: NDArray[np.float64], triads: xr.Dataset, *, count: int = 100, seed: int = 0
+) -> tuple[Materials, Materials]:
+    r"""Real and generated materials at one :math:`\varphi`.
+
+    Arguments:
+        run: The trained model and its story.
+        phi: The setting, with shape `(P)`.
+        triads: Training triads; those nearest to `phi` stand in where the simulator is not one of
+            the study.
+
+    Other arguments:
+        count: How many of each.
+        seed: Seeds both.
+
+    Returns:
+        The real ones and the generated ones.
+    """
+    x = generate_images(run.model, phi, count, seed)
+    chain = chain_of(run)
+    if chain is None:
+        real = _nearest(triads, run, phi, count)
+        return real, Materials(
+            "drawn from the model", x, np.full((count, real.m.shape[1]), np.nan)
+        )
+    # a spawn key that neither a data set nor a verification uses
+    seeds = [np.random.SeedSequence(seed, spawn_key=(0x5EE, i)) for i in range(count)]
+    sample = chain.simulate(np.tile(phi, (count, 1)), seeds)
+    return (
+        Materials("simulated by the chain", sample.x, sample.m),
+        Materials("drawn from the model", x, _properties(chain, x)),
+    )
+
+
+def _nearest(triads: xr.Dataset, run: Run, phi: NDArray[np.float64], count: int) -> Materials:
+    process = run.model.process
+    width = np.array(process.upper) - np.array(process.lower)
+    distance = (((triads["phi"].values - phi) / width) ** 2).sum(axis=1)
+    part = triads.isel(sample=np.sort(np.argsort(distance, kind="stable")[:count]))
+    return Materials("training triads nearest to φ*", part["x"].values, part["m"].values)
+
+
+def _properties(chain: Chain, x: NDArray[np.uint8]) -> NDArray[np.float64]:
+    m = np.full((len(x), len(chain.property_.names)), np.nan)
+    solvable = ~x.all(axis=(1, 2))
+    with np.errstate(divide="ignore"):
+        if solvable.any():
+            m[solvable] = np.log(chain.property_(x[solvable]))
+    return m

@@ -1,0 +1,141 @@
+"""The page: every number and picture of a run, its answers and its reference in one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import xarray as xr
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ..errors import InputError
+from ..provenance import environment
+from ..runs import Run
+from ..study import case
+from .answers import Answer, judge, summarise
+from .comparison import surface_sections
+from .figures import themed
+from .sections import answer_section, data_section, number, settings_of, signed, training_section
+
+__all__ = ["write_page"]
+
+
+def write_page(
+    run: Run,
+    triads: xr.Dataset,
+    answers: Sequence[Answer] = (),
+    reference: xr.Dataset | None = None,
+    *,
+    commands: Sequence[str] = (),
+    materials: int = 100,
+    seed: int = 0,
+) -> str:
+    """The report as HTML that needs nothing but itself.
+
+    Arguments:
+        run: The trained model with its story.
+        triads: The triads it was trained on.
+        answers: Answers to design questions, read by `read_answer`.
+        reference: Triads on a grid of φ, to compare surfaces with.
+
+    Other arguments:
+        commands: The commands that make it all again, one a line.
+        materials: How many materials to simulate and to generate at every φ*.
+        seed: Seeds them.
+
+    Raises:
+        InputError: If the triads or the reference do not belong to the run, or the reference is
+            no grid of two parameters.
+    """
+    run.check_against(triads)
+    if reference is not None:
+        _check_reference(run, reference)
+    answers = _titled(answers, run)
+    with themed():
+        sections = [answer_section(run, triads, a, count=materials, seed=seed) for a in answers]
+        sections += surface_sections(run, answers, reference)
+        sections += [data_section(run, triads, answers), training_section(run)]
+    template = Environment(
+        loader=PackageLoader("pspgen_pyro"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("report.html")
+    return template.render(
+        case=run.data.get("case", "a chain of your own"),
+        summary=summarise(answers),
+        answers=[_row(run, answer) for answer in answers],
+        sections=sections,
+        provenance=_provenance(run, triads, reference),
+        commands=commands,
+    )
+
+
+def _check_reference(run: Run, reference: xr.Dataset) -> None:
+    try:
+        run.check_against(reference)
+    except InputError as error:
+        raise InputError(str(error).replace("'triads'", "'reference'", 1)) from error
+    if reference.sizes["parameter"] != 2:
+        raise InputError(
+            f"'reference' has {reference.sizes['parameter']} process parameters, but surfaces can "
+            "be compared over two only; leave it out."
+        )
+
+
+def _titled(answers: Sequence[Answer], run: Run) -> list[Answer]:
+    """Calls each answer by the name that the study gives its target, where it has one alone."""
+    try:
+        targets = case(run.data["case"]).targets
+    except (InputError, KeyError, TypeError):
+        return list(answers)
+    known = {region: f"target {name}" for name, region in targets.items()}
+    boxes = [(answer.target.lower, answer.target.upper) for answer in answers]
+    return [
+        replace(answer, name=known[box]) if box in known and boxes.count(box) == 1 else answer
+        for answer, box in zip(answers, boxes, strict=True)
+    ]
+
+
+def _row(run: Run, answer: Answer) -> dict[str, str]:
+    verdict = judge(answer)
+    simulated, difference = "not simulated", "–"
+    if answer.simulated is not None:
+        count = "" if answer.m is None else f" ({len(answer.m)} materials)"
+        simulated = number(answer.simulated) + count
+        difference = signed(verdict.difference, verdict.error)
+    return {
+        "name": answer.name,
+        "target": str(answer.target),
+        "phi": settings_of(run, answer),
+        "model": number(answer.model),
+        "simulated": simulated,
+        "difference": difference,
+        "level": verdict.level,
+        "sentence": verdict.sentence,
+    }
+
+
+def _provenance(
+    run: Run, triads: xr.Dataset, reference: xr.Dataset | None
+) -> list[tuple[str, str]]:
+    facts = environment()
+    made = ("split", "replicates", "n", "gamma", "filter", "void_fraction", "versions")
+    pairs = list(run.data.items()) + [(key, triads.attrs.get(key)) for key in made]
+    rows = [(f"data: {key}", value) for key, value in pairs]
+    if reference is not None:
+        counted = ("split", "samples", "replicates", "seed", "solver", "versions")
+        rows += [(f"reference: {key}", reference.attrs.get(key)) for key in counted]
+    hidden = ("command", "triads", "out")
+    rows += [(f"training: {k}", value) for k, value in run.training.items() if k not in hidden]
+    here = ("python", "system", "processor", "cores", "threads", "versions")
+    rows += [(f"report: {key}", facts[key]) for key in here]
+    return [(key, _text(value)) for key, value in rows]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
+    return "none" if value is None else str(value)

@@ -1,0 +1,234 @@
+"""The parts of the page that need no reference: answers, data and training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from .. import plots
+from ..design import Box, Estimate, frequency
+from ..runs import Run, describe
+from .answers import Answer
+from .figures import embed
+from .materials import Materials, materials_at
+from .surfaces import model_slices
+
+__all__ = [
+    "Section",
+    "answer_section",
+    "data_section",
+    "number",
+    "settings_of",
+    "signed",
+    "training_section",
+]
+
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Section:
+    """A headed part of the page.
+
+    Arguments:
+        title: The heading.
+        sentences: What is to be read before the picture.
+        picture: SVG.
+        header: The heads of the table's columns.
+        rows: The rows of the table.
+    """
+
+    title: str
+    sentences: Sequence[str] = ()
+    picture: Markup = Markup("")
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+def number(estimate: Estimate) -> str:
+    """A probability and its standard error, which is never shown as 0."""
+    error = float(estimate.standard_error)
+    shown = f"{error:.3f}" if error >= 0.0005 else "<0.001"
+    return f"{float(estimate.value):.3f} ± {shown}"
+
+
+def signed(difference: float, error: float) -> str:
+    """A difference with its sign, and its standard error."""
+    return f"{difference:+.3f} ± {error:.3f}".replace("-", "−")
+
+
+def settings_of(run: Run, answer: Answer) -> str:
+    """The setting φ* by the names of its parameters."""
+    pairs = zip(run.model.process.names, answer.phi, strict=True)
+    return ", ".join(f"{name} = {value:.4g}" for name, value in pairs)
+
+
+def answer_section(
+    run: Run, triads: xr.Dataset, answer: Answer, *, count: int, seed: int
+) -> Section:
+    """What the materials at φ* look like and do: real ones, generated ones, and the check."""
+    real, generated = materials_at(run, answer.phi, triads, count=count, seed=seed)
+    pictures = [_microstructures(answer, real, generated)]
+    if answer.m is not None and answer.m.shape[1] >= 2:
+        pictures.append(_cloud(run, triads, answer, answer.m))
+    if len(run.model.process) != 2:
+        pictures.append(_slices(run, answer))
+    bound = f" At the bound {', '.join(answer.active_bounds)}." if answer.active_bounds else ""
+    return Section(
+        f"{answer.name[:1].upper()}{answer.name[1:]}: m ∈ {answer.target}",
+        [
+            f"φ*: {settings_of(run, answer)}. Ascent: {answer.status}; "
+            f"{answer.starts_agreed} starts agree.{bound}",
+            _caption(real, generated),
+            _faithful(real, generated, answer.target),
+        ],
+        Markup("").join(pictures),
+        [
+            "materials at φ*",
+            "void fraction",
+            "blocked, horizontal",
+            "blocked, vertical",
+            "P of their m in target",
+        ],
+        [_material_row(kind, answer.target) for kind in (real, generated)],
+    )
+
+
+def _caption(real: Materials, generated: Materials) -> str:
+    words = (
+        f"Top row: {real.source}. Bottom row: {generated.source}, that is z0 from its prior and "
+        "every pixel void where its Bernoulli mean exceeds 0.5. Light is void, dark is solid."
+    )
+    if np.isnan(generated.m).all():
+        return f"{words} The simulator is none of the study's, so generated images are not solved."
+    return (
+        f"{words} Below each image: its m (horizontal, vertical) by the property solver, bold if "
+        "inside the target. Every answer has the same draws of z0."
+    )
+
+
+def _faithful(real: Materials, generated: Materials, box: Box) -> str:
+    """Whether the physics finds the target as often in generated images as in real ones."""
+    if np.isnan(generated.m).any(axis=1).all():
+        return ""
+    found = []
+    for kind in (real, generated):
+        known = ~np.isnan(kind.m).any(axis=1)
+        found.append(frequency(box.contains(kind.m[known]).sum(), int(known.sum())))
+    error = np.hypot(*(estimate.standard_error for estimate in found))
+    numbers = f"{number(found[1])} of the generated images and {number(found[0])} of the real ones"
+    if abs(found[0].value - found[1].value) <= 2 * error:
+        return f"By the property solver {numbers} meet the target: they agree."
+    return (
+        f"By the property solver {numbers} meet the target: they disagree, so the generated "
+        "images are not to be taken for materials of this setting. The model's P does not pass through "
+        "its images."
+    )
+
+
+def _microstructures(answer: Answer, real: Materials, generated: Materials) -> Markup:
+    label = "simulated" if "chain" in real.source else "training"
+    kinds = {label: real, "generated": generated}
+    figure = plots.show_microstructures(
+        {label: kind.x[:_SHOWN] for label, kind in kinds.items()},
+        notes={label: [_note(m) for m in kind.m[:_SHOWN]] for label, kind in kinds.items()},
+    )
+    inside = [answer.target.contains(kind.m[:_SHOWN]) for kind in kinds.values()]
+    for ax, chosen in zip(figure.axes, np.concatenate(inside), strict=True):
+        ax.xaxis.label.set_fontweight("bold" if chosen else "normal")
+    words = f"Real and generated microstructures at the answer for {answer.name}."
+    return embed(figure, f"{answer.name}-structures", words)
+
+
+def _note(m: NDArray[np.float64]) -> str:
+    if np.isnan(m).any():
+        return ""
+    return ", ".join(f"{value:.2f}" for value in m).replace("-", "−").replace("inf", "∞")
+
+
+def _cloud(run: Run, triads: xr.Dataset, answer: Answer, m: NDArray[np.float64]) -> Markup:
+    names = run.model.property_names
+    figure, ax = plots.panel(4.0, 4.1)
+    plots.simulated_cloud(m, answer.target, names, background=triads["m"].values, ax=ax)
+    words = (
+        f"Simulated properties at the answer for {answer.name}, inside and outside the target; "
+        "grey: the training data."
+    )
+    return embed(figure, f"{answer.name}-cloud", words)
+
+
+def _material_row(kind: Materials, box: Box) -> list[str]:
+    known = ~np.isnan(kind.m).any(axis=1)
+    share = "not solved"
+    if known.any():
+        share = number(frequency(box.contains(kind.m[known]).sum(), int(known.sum())))
+    void = kind.void_fraction
+    blocked = [f"{100 * value:.0f} %" for value in kind.blocked]
+    return [
+        f"{kind.source} ({len(kind.x)})",
+        f"{void.mean():.3f} (standard deviation {void.std():.3f})",
+        *blocked,
+        share,
+    ]
+
+
+def _slices(run: Run, answer: Answer) -> Markup:
+    process = run.model.process
+    labels = plots.parameter_labels(process) if len(process) < 5 else process.names
+    lines = model_slices(run.model, answer.target, answer.phi)
+    figure = plots.probability_slices(
+        {label: lines[name] for label, name in zip(labels, process.names, strict=True)},
+        dict(zip(labels, answer.phi, strict=True)),
+    )
+    words = "The model's probability along each process parameter through φ*, the others held."
+    return embed(figure, f"{answer.name}-slices", words)
+
+
+def data_section(run: Run, triads: xr.Dataset, answers: Sequence[Answer]) -> Section:
+    """The training properties with the targets, and how often which direction percolates."""
+    words = [
+        "The properties of the triads, and the targets. A direction along which the void does not "
+        "percolate is blocked; what is left of its k belongs to the discretisation."
+    ]
+    here = describe(triads)
+    if here != run.data:
+        words.append(
+            f"These are not the triads that the run was trained on: {here} here, {run.data} there."
+        )
+    m, fold = triads["m"].values, triads["fold"].values
+    boxes = {answer.name.removeprefix("target "): answer.target for answer in answers}
+    picture = Markup("")
+    if m.shape[1] > 1:
+        picture = embed(plots.property_cloud(triads, boxes), "training-cloud", words[0])
+    shares = [
+        (f"void percolates, {name}", value)
+        for name, value in zip(
+            ("horizontal", "vertical"), triads["percolates"].values.mean(axis=0), strict=False
+        )
+    ]
+    shares += [(f"in {answer.name}", answer.target.contains(m).mean()) for answer in answers]
+    shares += [
+        (f"blocked at φ* of {answer.name}, {name} (simulated)", value)
+        for answer in answers
+        for name, value in answer.blocked.items()
+    ]
+    rows = [["triads, training + validation", f"{(fold == 0).sum()} + {(fold == 1).sum()}"]]
+    rows += [[name, f"{100 * value:.1f} %"] for name, value in shares]
+    return Section("Training data", words, picture, ["", ""], rows)
+
+
+def training_section(run: Run) -> Section:
+    """The terms of the objective in every epoch."""
+    history = run.history
+    if not len(history):
+        return Section("Training", ["The run has no history."])
+    words = (
+        f"{len(history)} epochs; {history.status}. The weights kept are those of epoch "
+        f"{history.best_epoch + 1}, which has the lowest validation loss."
+    )
+    return Section("Training", [words], embed(plots.training_curves(history), "training", words))

@@ -1,0 +1,188 @@
+r"""Probabilities over the process space: the model's beside those counted in a simulation.
+
+At grid point :math:`i` the reference counts :math:`\hat p_i` among :math:`n_i` materials, with the
+unbiased noise estimate :math:`v_i = \hat p_i (1 - \hat p_i) / (n_i - 1)`. Of the :math:`G` squared
+differences to the model the noise is taken off,
+
+.. math:: \mathrm{RMSE}^2 = \max\left(0, \frac{1}{G} \sum_i \left[(p_i - \hat p_i)^2 -
+v_i\right]\right),
+
+and since noise alone gives that mean a standard deviation of about :math:`\sqrt{2 \sum_i v_i^2} /
+G`, a true RMSE below
+
+.. math:: \left(2 \sqrt{2 \textstyle\sum_i v_i^2} / G\right)^{1/2}
+
+cannot be told from 0: this is the resolution of the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from ..design import Box, probability
+from ..errors import InputError
+from ..model import PSPGen
+from ..process import ProcessSpace
+
+__all__ = ["SurfaceError", "model_slices", "model_surface", "reference_surface", "surface_error"]
+
+
+@dataclass(frozen=True)
+class SurfaceError:
+    """How far a surface is from the reference.
+
+    Arguments:
+        rmse: The root of the mean squared difference without the reference's noise.
+        raw: The same with the noise left in.
+        resolution: The smallest `rmse` that the reference can tell from 0.
+    """
+
+    rmse: float
+    raw: float
+    resolution: float
+
+    def __str__(self) -> str:
+        if self.rmse > self.resolution:
+            return (
+                f"RMSE {self.rmse:.3f} with the noise taken off (resolution {self.resolution:.3f})"
+            )
+        return f"RMSE below the resolution of the reference, {self.resolution:.3f}"
+
+
+def surface_error(model: ArrayLike, reference: ArrayLike, samples: ArrayLike) -> SurfaceError:
+    """The error of a surface, with the noise of the reference taken off.
+
+    Arguments:
+        model: The model's probabilities, with shape `(*)`.
+        reference: The fractions counted, with shape `(*)`.
+        samples: How many materials each fraction was counted among, broadcast to `(*)`.
+
+    Raises:
+        InputError: If a fraction was counted among fewer than two materials.
+
+    Example:
+        >>> surface_error([0.5, 0.2], [0.5, 0.2], 100).rmse
+        0.0
+    """
+    p, q = np.asarray(model, dtype=float), np.asarray(reference, dtype=float)
+    n = np.broadcast_to(np.asarray(samples, dtype=float), q.shape)
+    if (n < 2).any():
+        raise InputError(
+            f"'samples' is {n.min():g} at a grid point; the noise of a fraction can be taken off "
+            "from 2 on."
+        )
+    noise = q * (1 - q) / (n - 1)
+    square = float(((p - q) ** 2).mean())
+    spread = float(np.sqrt(2 * (noise**2).sum()) / q.size)
+    return SurfaceError(
+        max(0.0, square - float(noise.mean())) ** 0.5, square**0.5, (2 * spread) ** 0.5
+    )
+
+
+def reference_surface(reference: xr.Dataset, box: Box, process: ProcessSpace) -> xr.Dataset:
+    """The fraction of a reference simulation in the target, at every point of its grid.
+
+    Arguments:
+        reference: Triads on a grid of φ; samples whose simulation failed are left out.
+        box: The target.
+        process: The process space.
+
+    Returns:
+        `probability` and `samples` over one dimension a process parameter.
+
+    Raises:
+        InputError: If the φ are no full grid, or a grid point has fewer than two materials.
+    """
+    index, where = np.unique(reference["phi_index"].values, return_index=True)
+    phi = reference["phi"].values[where]
+    axes = [np.unique(column) for column in phi.T]
+    shape = tuple(len(axis) for axis in axes)
+    if np.prod(shape) != len(index):
+        raise InputError(
+            f"'reference' has {len(index)} different φ, which are no full grid; simulate one with "
+            "`pspgen simulate CASE --split reference`."
+        )
+    m = reference["m"].values
+    number = np.searchsorted(index, reference["phi_index"].values)
+    known = ~np.isnan(m).any(axis=1)
+    samples = np.bincount(number[known], minlength=len(index))
+    if samples.min() < 2:
+        raise InputError(
+            f"'reference' has {samples.min()} material(s) at a grid point; give at least 2 "
+            "replicates."
+        )
+    hits = np.bincount(number[known], weights=box.contains(m[known]), minlength=len(index))
+    order = np.lexsort(phi.T[::-1])
+    table = {"probability": hits / samples, "samples": samples}
+    dims = process.names
+    return xr.Dataset(
+        {name: (dims, values[order].reshape(shape)) for name, values in table.items()},
+        coords=_coordinates(process, axes),
+    )
+
+
+def _coordinates(
+    process: ProcessSpace, axes: Sequence[NDArray[np.float64]]
+) -> dict[str, tuple[str, NDArray[np.float64], dict[str, str]]]:
+    entries = zip(process.names, axes, process.units, strict=True)
+    return {name: (name, axis, {"units": unit}) for name, axis, unit in entries}
+
+
+def model_surface(
+    model: PSPGen,
+    box: Box,
+    axes: Sequence[NDArray[np.float64]] | None = None,
+    *,
+    points: int = 20,
+    draws: int = 256,
+    replicates: int = 4,
+) -> xr.Dataset:
+    r"""The model's :math:`P(m \in \mathcal{M}_d \mid \varphi)` on a grid.
+
+    Arguments:
+        model: The trained model.
+        box: The target.
+        axes: The values of each parameter; `points` from bound to bound if None.
+
+    Other arguments:
+        points: Points along each parameter.
+        draws: Sobol points a scrambling.
+        replicates: Independent scramblings.
+
+    Returns:
+        `probability` and `standard_error` over one dimension a process parameter.
+    """
+    process = model.process
+    if axes is None:
+        axes = [
+            np.linspace(a, b, points) for a, b in zip(process.lower, process.upper, strict=True)
+        ]
+    phi = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    estimate = probability(model, box, phi, draws=draws, replicates=replicates)
+    return xr.Dataset(
+        {
+            "probability": (process.names, estimate.value),
+            "standard_error": (process.names, estimate.standard_error),
+        },
+        coords=_coordinates(process, axes),
+    )
+
+
+def model_slices(
+    model: PSPGen, box: Box, phi: NDArray[np.float64], *, points: int = 25, draws: int = 256
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
+    """The model's P along each parameter through `phi`: values, P and standard errors, by name."""
+    process = model.process
+    lines = {}
+    for j, name in enumerate(process.names):
+        values = np.linspace(process.lower[j], process.upper[j], points)
+        line = np.tile(phi, (points, 1))
+        line[:, j] = values
+        estimate = probability(model, box, line, draws=draws, replicates=4)
+        lines[name] = (values, estimate.value, estimate.standard_error)
+    return lines

@@ -1,0 +1,125 @@
+"""Tests for the pspgen_pyro.plots module: what is drawn, and that it can be read."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+
+from pspgen_pyro import plots
+from pspgen_pyro.design import Box
+from pspgen_pyro.errors import InputError
+from pspgen_pyro.training import History
+
+BOX = Box((-10, -7), (-9, -5))
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def triads(names=("horizontal", "vertical"), samples=60):
+    rng = np.random.default_rng(0)
+    k = len(names)
+    return xr.Dataset(
+        {
+            "m": (("sample", "property"), rng.normal(-7, 1, (samples, k))),
+            "percolates": (("sample", "property"), rng.random((samples, k)) < 0.5),
+        },
+        coords={"property": list(names)},
+    )
+
+
+def surface(values=((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))):
+    coords = {
+        "phi1": ("phi1", [1.0, 9.0], {"units": "1"}),
+        "phi2": ("phi2", [0.2, 1.1, 2.0], {"units": "K/s"}),
+    }
+    return xr.DataArray(np.array(values), dims=("phi1", "phi2"), coords=coords)
+
+
+def test_every_microstructure_has_a_panel_and_every_row_its_label():
+    x = np.random.default_rng(0).integers(0, 2, (3, 6, 6))
+    figure = plots.show_microstructures({"simulated": x, "generated": x[:2]})
+    assert len(figure.axes) == 5
+    assert {ax.get_ylabel() for ax in figure.axes} == {"simulated", "generated", ""}
+
+
+def test_void_is_drawn_lighter_than_solid():
+    figure = plots.show_microstructures({"one": np.array([[[0, 1], [1, 0]]])})
+    solid, void = figure.axes[0].images[0].cmap([0, 1])[:, :3].mean(axis=1)
+    assert void > solid + 0.4
+
+
+def test_a_figure_of_no_microstructures_is_refused():
+    with pytest.raises(InputError, match="'rows' holds no image"):
+        plots.show_microstructures({})
+
+
+def test_the_cloud_shows_every_triad_once_and_outlines_every_target():
+    figure = plots.property_cloud(triads(), {"L": BOX})
+    ax = figure.axes[0]
+    assert sum(len(points.get_offsets()) for points in ax.collections) == 60
+    assert ax.patches[0].get_xy() == (-10, -7)
+    assert "L" in [text.get_text() for text in ax.texts]
+
+
+def test_three_properties_give_a_panel_for_every_pair():
+    assert len(plots.property_cloud(triads("abc")).axes) == 3
+
+
+def test_a_cloud_of_one_property_is_refused():
+    with pytest.raises(InputError, match="at least two"):
+        plots.property_cloud(triads(("only",)))
+
+
+def test_the_simulated_cloud_counts_inside_and_outside_as_the_box_does():
+    m = [[-9.5, -6.0], [-9.5, -4.0], [-7.0, -6.0]]
+    ax = plots.simulated_cloud(m, BOX, ("horizontal", "vertical"))
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words == ["inside: 1", "outside: 2"]
+
+
+def test_surfaces_have_the_first_parameter_along_the_horizontal_axis():
+    ax = plots.probability_surface(surface(), phi=(9.0, 2.0))
+    assert ax.collections[0].get_array().shape == (3, 2)
+    assert ax.get_xlabel() == "phi1 (dimensionless)"
+    assert ax.get_ylabel() == "phi2 (K/s)"
+    assert ax.lines[0].get_xydata().tolist() == [[9.0, 2.0]]
+
+
+def test_a_difference_of_zero_is_at_the_middle_of_its_colours():
+    ax = plots.probability_difference(surface(((-0.3, 0.0, 0.1), (0.0, 0.0, 0.2))))
+    low, high = ax.collections[0].get_clim()
+    assert low == -high == pytest.approx(-0.3)
+
+
+def test_a_surface_over_one_parameter_is_refused():
+    with pytest.raises(InputError, match="'surface' has 1 dimension"):
+        plots.probability_surface(surface().isel(phi1=0))
+
+
+def test_slices_mark_the_answer_in_every_panel():
+    line = (np.linspace(0, 1, 5), np.full(5, 0.5), np.full(5, 0.01))
+    figure = plots.probability_slices({"a": line, "b": line, "c": line}, dict(a=0.1, b=0.2, c=0.3))
+    assert [ax.lines[1].get_xdata()[0] for ax in figure.axes] == [0.1, 0.2, 0.3]
+
+
+def test_training_curves_mark_the_epoch_whose_weights_were_kept():
+    names = [f"{fold}_{term}" for fold in ("train", "validation") for term in ("x", "m", "kl")]
+    history = History({name: [3.0, 2.0, 2.5] for name in [*names, "validation_loss"]}, 1, "done")
+    figure = plots.training_curves(history)
+    assert [ax.lines[2].get_xdata()[0] for ax in figure.axes] == [2, 2, 2]
+    assert {ax.get_ylabel() for ax in figure.axes} == {"nats a sample"}
+
+
+def test_inside_and_outside_differ_in_shape_and_not_only_in_colour():
+    ax = plots.simulated_cloud([[-9.5, -6.0], [-7.0, -6.0]], BOX, ("horizontal", "vertical"))
+    inside, outside = (points.get_paths()[0].vertices.shape for points in ax.collections)
+    assert inside != outside
+
+
+def test_a_plot_draws_into_the_axes_it_is_given():
+    _, ax = plots.panel()
+    assert plots.probability_surface(surface(), ax=ax) is ax
