@@ -1,14 +1,23 @@
 r"""Nested dissection of a periodic image of cells, with cuts that run where the solid is.
 
-A box of cells is cut in two by a straight line of nodes, each half again, until a box is small. An unknown can be
-eliminated as soon as every void cell that touches it has been merged, so it belongs to the smallest box that contains
-all those cells: to the box whose cut has void on both sides of its node. The fewer unknowns on a cut, the smaller the
-dense matrices of the elimination: each cut takes the line with the fewest unknowns near the middle of its box (a node
-inside the void carries three, a node at a wall one if the line separates two void cells there, else none), and the
-periodic cell is first rolled so that its own edges lie on the cheapest row and column.
+A box of cells is cut in two by a straight line of nodes, each half again, until a box is small.
+The unknowns of a node can be eliminated as soon as every void cell that touches it has been
+merged, so they belong to the smallest box that contains all those cells: to the box whose cut has
+void on both sides of the node. The *front* of a box holds the nodes it owns, which it eliminates,
+and those it shares with cells outside, which it keeps for the enclosing box.
 
-Numbering the nodes box by box, an enclosing box before its parts and counting down, gives an elimination order in which
-the unknowns of every box, sorted by number, start with those that the box eliminates.
+The fewer unknowns on a cut, the smaller the fronts. A node in the open void carries three, one at
+a wall carries the pressure alone if the cut separates two void cells there, and no unknown
+otherwise. Each cut takes the line that minimises
+
+.. math:: (1 + \text{unknowns on the line}) \, (1 + 6 \, d^2),
+
+:math:`d` being its distance from the middle of the box in half widths. The periodic cell is first
+rolled so that the lines along its own edges, which close the torus, are the cheapest of all.
+
+Numbering the nodes box by box, counting down, an enclosing box before its parts, gives an
+elimination order in which the nodes of every front, sorted by number, start with those that the
+box owns, and in which the sorted fronts of two halves merge into that of the whole.
 
 References:
     | Nested Dissection of a Regular Finite Element Mesh (George, 1973)
@@ -21,24 +30,26 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["dissect", "roll_to_cheapest_edges", "void_cells_at_nodes"]
+__all__ = ["dissect", "find_fronts", "roll_to_cheapest_edges", "void_cells_at_nodes"]
 
+Ints = NDArray[np.int32]
+Image = NDArray[np.uint8]
 
-LEAF_CELLS = 16
+LEAF_CELLS = 24
 """A box of at most this many cells is not cut."""
 
-OFF_CENTRE = 0.6
-"""A cut may leave the middle of its box by this fraction of the half width."""
+OFF_CENTRE = 6.0
+"""The price of a cut at the edge of its box, relative to one in the middle, less one."""
 
 
 @njit(cache=True, nogil=True)
-def void_cells_at_nodes(x: NDArray[np.uint8]) -> NDArray[np.int8]:
+def void_cells_at_nodes(x: Image) -> Image:
     """The number of void cells (0 to 4) that touch each node of the torus, with shape `(n, n)`.
 
-    Node `(r, c)` is the upper left corner of cell `(r, c)`.
+    Node `(r, c)` is the corner of cell `(r, c)` with the smallest row and column.
     """
-    n = x.shape[0]
-    count = np.empty((n, n), np.int8)
+    n = len(x)
+    count = np.empty((n, n), np.uint8)
     for r in range(n):
         for c in range(n):
             count[r, c] = x[r - 1, c - 1] + x[r - 1, c] + x[r, c - 1] + x[r, c]
@@ -46,10 +57,10 @@ def void_cells_at_nodes(x: NDArray[np.uint8]) -> NDArray[np.int8]:
 
 
 @njit(cache=True, nogil=True)
-def roll_to_cheapest_edges(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Rolls the periodic image so that the lines of nodes at its edges carry the fewest unknowns a cut can have."""
-    n = x.shape[0]
-    unknowns = _unknowns_along_cuts(x)
+def roll_to_cheapest_edges(x: Image) -> Image:
+    """Rolls the periodic image so that the lines along its edges carry the fewest unknowns."""
+    n = len(x)
+    unknowns = _unknowns_along_lines(x)
     top, left = np.argmin(unknowns[0, :, n]), np.argmin(unknowns[1, :, n])
     rolled = np.empty((n, n), np.uint8)
     for r in range(n):
@@ -59,58 +70,46 @@ def roll_to_cheapest_edges(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @njit(cache=True, nogil=True)
-def dissect(
-    x: NDArray[np.uint8], void: NDArray[np.int8]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def dissect(x: Image, void: Image) -> tuple[Ints, Ints]:
     r"""Cuts the cell into boxes and numbers the nodes in the order of their elimination.
 
     Arguments:
         x: The image, 1 = void, with shape `(n, n)`.
-        void: The void cells at each node, with shape `(n, n)`.
+        void: The number of void cells at each node, with shape `(n, n)`.
 
     Returns:
-        The boxes in preorder (a box, all of its first half, all of its second half), with shape `(boxes, 6)`: first and
-        last row of nodes, first and last column, the smallest number of the nodes that the box and those before it
-        own, and 1 for a leaf. The number of each node, with shape `(n, n)`; -1 where no void cell touches it.
+        The boxes in preorder (a box, all of its first half, all of its second half), with shape
+        `(B, 6)`: first and last row of nodes, first and last column, the number from which on the
+        nodes belong to this box or to one before it, and 1 for a leaf. The number of each node,
+        with shape `(n, n)`; -1 where no void cell touches it.
     """
-    n = x.shape[0]
-    unknowns = _unknowns_along_cuts(x)
+    n = len(x)
+    unknowns = _unknowns_along_lines(x)
     number = np.full((n, n), -1, np.int32)
-    flat, stride = number.reshape(-1), (n, 1)
     boxes = np.zeros((2 * n * n, 6), np.int32)
     pending = np.zeros((2 * n * n, 4), np.int32)
     pending[0, 1] = pending[0, 3] = n
-    waiting, found, free = 1, 0, np.sum(void > 0)
+    waiting, found, free = 1, 0, int(np.sum(void > 0))
     while waiting:
         waiting -= 1
         box = boxes[found]
         box[:4] = pending[waiting]
         rows, columns = box[1] - box[0], box[3] - box[2]
         if rows * columns <= LEAF_CELLS:
-            for r in range(box[0], box[1] + 1):
-                for c in range(box[2], box[3] + 1):
-                    if void[r % n, c % n] and number[r % n, c % n] < 0:
-                        free -= 1
-                        number[r % n, c % n] = free
             box[5] = 1
+            for r in range(box[0], box[1] + 1):
+                free = _number_line(number, void[r % n] > 0, 0, r % n, box[2], box[3], free)
         else:
-            across = 0 if rows >= columns else 1
-            low, high = box[2 * across], box[2 * across + 1]
-            start, stop = box[2 - 2 * across], box[3 - 2 * across]
-            cut = _cheapest_cut(unknowns[across], low, high, start, stop)
-            # a box as long as the cell is a ring: one cut opens it at its ends, the other in the middle
+            axis = 0 if rows >= columns else 1
+            low, high = box[2 * axis], box[2 * axis + 1]
+            start, stop = box[2 - 2 * axis], box[3 - 2 * axis]
+            cut = _cheapest_line(unknowns[axis], low, high, start, stop)
+            # a box as long as the cell is a ring: a second cut, at its ends, makes two halves
             for line in (low, cut) if high - low == n else (cut, cut):
-                for position in range(start, stop + 1):
-                    p = position % n
-                    node = line * stride[across] + p * stride[1 - across]
-                    if (
-                        unknowns[across, line, p + 1] > unknowns[across, line, p]
-                        and flat[node] < 0
-                    ):
-                        free -= 1
-                        flat[node] = free
+                shared = unknowns[axis, line, 1:] > unknowns[axis, line, :-1]
+                free = _number_line(number, shared, axis, line, start, stop, free)
             pending[waiting] = pending[waiting + 1] = box[:4]
-            pending[waiting, 2 * across + 1] = pending[waiting + 1, 2 * across] = cut
+            pending[waiting, 2 * axis + 1] = pending[waiting + 1, 2 * axis] = cut
             waiting += 2
         box[4] = free
         found += 1
@@ -118,33 +117,126 @@ def dissect(
 
 
 @njit(cache=True, nogil=True)
-def _unknowns_along_cuts(x: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """The unknowns that a cut carries on its first `p` nodes, with shape `(2, n, n + 1)`: along row, column `line`."""
-    n = x.shape[0]
+def find_fronts(x: Image, boxes: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
+    """The nodes of every front: those of a leaf's void cells, or what the halves of a box keep.
+
+    Returns:
+        The nodes of all fronts, each front sorted by number; the offset of each front in them,
+        with shape `(B + 1,)`; how many of its nodes each box owns, with shape `(B,)`.
+    """
+    n = len(x)
+    nodes = np.empty(12 * n * n + 64, np.int32)
+    offset = np.zeros(len(boxes) + 1, np.int32)
+    owned = np.zeros(len(boxes), np.int32)
+    front = np.empty(4 * n * n + 64, np.int32)
+    waiting = np.empty(len(boxes), np.int32)
+    depth, begin = 0, len(nodes)
+    offset[len(boxes)] = begin
+    for b in range(len(boxes) - 1, -1, -1):
+        if boxes[b, 5]:
+            count = _nodes_of_void_cells(x, number, boxes[b], front)
+        else:
+            depth -= 2
+            i, j = waiting[depth], waiting[depth + 1]
+            kept_i = nodes[offset[i] + owned[i] : offset[i + 1]]
+            kept_j = nodes[offset[j] + owned[j] : offset[j + 1]]
+            count = _merge(kept_i, kept_j, front)
+        if count > begin:
+            more = len(nodes)
+            nodes = np.concatenate((np.empty(more, np.int32), nodes))
+            offset, begin = offset + np.int32(more), begin + more
+        begin -= count
+        nodes[begin : begin + count] = front[:count]
+        offset[b] = begin
+        outer = boxes[b - 1, 4] if b else len(number) ** 2
+        owned[b] = np.searchsorted(front[:count], outer)
+        waiting[depth] = b
+        depth += 1
+    return nodes, offset, owned
+
+
+@njit(cache=True, nogil=True)
+def _unknowns_along_lines(x: Image) -> Ints:
+    """The unknowns that a cut along a row (0) or a column (1) carries on its first `p` nodes.
+
+    The shape is `(2, n, n + 1)`.
+    """
+    n = len(x)
     total = np.zeros((2, n, n + 1), np.int32)
-    for line in range(n):
-        for p in range(n):
-            a, b, c, d = x[line - 1, p - 1], x[line - 1, p], x[line, p - 1], x[line, p]
-            total[0, line, p + 1] = total[0, line, p] + _unknowns(a, b, c, d)
-            a, b, c, d = x[p - 1, line - 1], x[p, line - 1], x[p - 1, line], x[p, line]
-            total[1, line, p + 1] = total[1, line, p] + _unknowns(a, b, c, d)
+    for r in range(n):
+        for c in range(n):
+            a, b, d, e = x[r - 1, c - 1], x[r - 1, c], x[r, c - 1], x[r, c]
+            open_void = 3 * (a & b & d & e)
+            total[0, r, c + 1] = total[0, r, c] + max(open_void, (a | b) & (d | e))
+            total[1, c, r + 1] = total[1, c, r] + max(open_void, (a | d) & (b | e))
     return total
 
 
 @njit(cache=True, nogil=True)
-def _unknowns(a: int, b: int, c: int, d: int) -> int:
-    """The unknowns that a node shares between the cells a, b on one side of a cut and c, d on the other."""
-    if a and b and c and d:
-        return 3
-    return 1 if (a or b) and (c or d) else 0
+def _cheapest_line(unknowns: Ints, low: int, high: int, start: int, stop: int) -> int:
+    best, cheapest = low + 1, np.inf
+    for line in range(low + 1, high):
+        off = (2 * line - low - high) / (high - low)
+        cost = (1 + unknowns[line, stop] - unknowns[line, start]) * (1 + OFF_CENTRE * off * off)
+        if cost < cheapest:
+            best, cheapest = line, cost
+    return best
 
 
 @njit(cache=True, nogil=True)
-def _cheapest_cut(unknowns: NDArray[np.int32], low: int, high: int, start: int, stop: int) -> int:
-    best, cheapest = (low + high) // 2, np.inf
-    for line in range(low + 1, high):
-        off = abs(2 * line - low - high) / (high - low)
-        cost = (1 + unknowns[line, stop] - unknowns[line, start]) * (1 + off * off)
-        if off <= OFF_CENTRE and cost < cheapest:
-            best, cheapest = line, cost
-    return best
+def _number_line(
+    number: Ints,
+    wanted: NDArray[np.bool_],
+    axis: int,
+    line: int,
+    start: int,
+    stop: int,
+    free: int,
+) -> int:
+    """Numbers the wanted nodes of a row (0) or column (1) down from `free`; returns the rest."""
+    n = len(number)
+    for position in range(start, stop + 1):
+        p = position % n
+        r, c = (line, p) if axis == 0 else (p, line)
+        if wanted[p] and number[r, c] < 0:
+            free -= 1
+            number[r, c] = free
+    return free
+
+
+@njit(cache=True, nogil=True)
+def _nodes_of_void_cells(x: Image, number: Ints, box: Ints, front: Ints) -> int:
+    """Writes the nodes of the box's void cells to `front`, sorted; returns their count."""
+    n = len(x)
+    count = 0
+    for r in range(box[0], box[1]):
+        for c in range(box[2], box[3]):
+            if x[r, c]:
+                for a in range(4):
+                    node = number[(r + a // 2) % n, (c + a % 2) % n]
+                    i = count
+                    while i and front[i - 1] > node:
+                        i -= 1
+                    if i == 0 or front[i - 1] < node:
+                        for j in range(count, i, -1):
+                            front[j] = front[j - 1]
+                        front[i] = node
+                        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _merge(a: Ints, b: Ints, front: Ints) -> int:
+    """Writes the union of two sorted lists to `front`, sorted; returns its length."""
+    i = j = count = 0
+    while i < len(a) or j < len(b):
+        if j == len(b) or (i < len(a) and a[i] < b[j]):
+            front[count] = a[i]
+            i += 1
+        else:
+            front[count] = b[j]
+            if i < len(a) and a[i] == b[j]:
+                i += 1
+            j += 1
+        count += 1
+    return count
