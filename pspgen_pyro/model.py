@@ -195,6 +195,26 @@ class PSPGen(PyroModule):
     def _tempered(self) -> AbstractContextManager[Any]:
         return poutine.scale(scale=self.beta) if self.training else nullcontext()
 
+    def model_sites(
+        self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None
+    ) -> Tensor:
+        """The body of `model`, without the registration of parameters that a Pyro call starts with.
+
+        The training loop holds the parameters itself and traces this; so does anything else that
+        needs the sites only and calls them often.
+        """
+        with pyro.plate("sample", phi.shape[-2], dim=-1):
+            z1 = pyro.deterministic("z1", self.latent_of_process(phi), event_dim=1)
+            with self._tempered():
+                z0 = pyro.sample("z0", self.prior(self.standardise(phi)))
+            pyro.sample("x", self.decoder_x(z0, z1), obs=x)
+            return pyro.sample("m", self.property_given(z0, z1), obs=m)
+
+    def guide_sites(self, phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
+        """The body of `guide`, as `model_sites` is that of `model`."""
+        with pyro.plate("sample", phi.shape[-2], dim=-1), self._tempered():
+            return pyro.sample("z0", self.latent_given(x, m, phi))
+
     @pyro_method
     def model(self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None) -> Tensor:
         """Samples z0, x and m given the process parameters; x and m may be observed.
@@ -207,15 +227,9 @@ class PSPGen(PyroModule):
         Returns:
             The properties, with shape `(N, K)`.
         """
-        with pyro.plate("sample", phi.shape[-2], dim=-1):
-            z1 = pyro.deterministic("z1", self.latent_of_process(phi), event_dim=1)
-            with self._tempered():
-                z0 = pyro.sample("z0", self.prior(self.standardise(phi)))
-            pyro.sample("x", self.decoder_x(z0, z1), obs=x)
-            return pyro.sample("m", self.property_given(z0, z1), obs=m)
+        return self.model_sites(phi, x, m)
 
     @pyro_method
     def guide(self, phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
         """Samples z0 from q(z0 | x, m, φ), with shape `(N, D0)`; arguments as in `model`."""
-        with pyro.plate("sample", phi.shape[-2], dim=-1), self._tempered():
-            return pyro.sample("z0", self.latent_given(x, m, phi))
+        return self.guide_sites(phi, x, m)

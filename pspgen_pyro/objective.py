@@ -68,9 +68,9 @@ def elbo_terms(model: PSPGen, phi: Tensor, x: Tensor, m: Tensor) -> Terms:
         x: Microstructures of zeros and ones, with shape `(N, H, W)`.
         m: Properties, with shape `(N, K)`.
     """
-    guide = poutine.trace(model.guide).get_trace(phi, x, m)
+    guide = poutine.trace(model.guide_sites).get_trace(phi, x, m)
     posterior: Any = guide.nodes["z0"]
-    nodes: Any = poutine.trace(poutine.replay(model.model, guide)).get_trace(phi, x, m).nodes
+    nodes: Any = poutine.trace(poutine.replay(model.model_sites, guide)).get_trace(phi, x, m).nodes
     return Terms(
         x=nodes["x"]["fn"].log_prob(x).mean(),
         m=nodes["m"]["fn"].log_prob(m).mean(),
