@@ -237,10 +237,8 @@ def test_the_same_inputs_give_the_same_page(run, triads):
 def test_ten_parameters_are_shown_by_slices(triads):
     names = tuple(f"phi{j}" for j in range(10))
     process = ProcessSpace(names, (0.0,) * 10, (1.0,) * 10)
-    wide = xr.concat([triads["phi"] * 0 + 0.5] * 5, "parameter").assign_coords(
-        parameter=list(names)
-    )
-    ten = triads.drop_dims("parameter").assign(phi=wide.transpose("sample", "parameter"))
+    phi = xr.DataArray(np.full((80, 10), 0.5), dims=("sample", "parameter"))
+    ten = triads.drop_dims("parameter").assign(phi=phi.assign_coords(parameter=list(names)))
     model = PSPGen(process, (36, 36), latent=4, process_latent=2).eval()
     own = Run(model, History(), describe(ten) | {"case": "mine"}, {})
     found = Answer("wide", BOX, np.full(10, 0.5), estimate(0.4))

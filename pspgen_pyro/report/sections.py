@@ -126,8 +126,8 @@ def _faithful(real: Materials, generated: Materials, box: Box) -> str:
         return f"By the property solver {numbers} meet the target: they agree."
     return (
         f"By the property solver {numbers} meet the target: they disagree, so the generated "
-        "images are not to be taken for materials of this setting. The model's P does not pass through "
-        "its images."
+        "images are not to be taken for materials of this setting. The model's P does not pass "
+        "through its images."
     )
 
 
