@@ -100,8 +100,9 @@ def show_microstructures(
         InputError: If there is no image.
 
     Example:
-        >>> figure = show_microstructures({"random": np.random.default_rng(0).integers(0, 2, (3, 8,
-        8))}) >>> len(figure.axes) 3
+        >>> noise = np.random.default_rng(0).integers(0, 2, (3, 8, 8))
+        >>> len(show_microstructures({"noise": noise}).axes)
+        3
     """
     columns = max((len(images) for images in rows.values()), default=0)
     if not columns:
