@@ -297,7 +297,7 @@ def test_the_command_writes_the_page_with_the_commands_that_make_it_again(folder
     assert main(arguments(folder, tmp_path / "report.html")) == 0
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
-    for words in ("pspgen simulate case1", "--samples 80", "pspgen design", "--epochs 2"):
+    for words in ("pspgen simulate case1", "--samples 80", "--draws 32 --seed 0", "--epochs 2"):
         assert words in page
 
 

@@ -58,7 +58,8 @@ class DesignCommand:
         run = load_run(self.run_folder)
         design = maximise(run.model, target, starts=self.starts, draws=self.draws, seed=self.seed)
         check = _verify(run, target, design, self.verify, self.seed) if self.verify else None
-        answer = _answer(run, design, check)
+        options = {name: getattr(self, name) for name in ("verify", "starts", "draws", "seed")}
+        answer = _answer(run, design, check) | {"settings": options}
         if self.out is not None:
             fresh = None if check is None else check.m.tolist()
             publish_file(self.out, json.dumps(answer | {"simulated_m": fresh}, indent=1) + "\n")

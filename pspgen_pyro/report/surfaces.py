@@ -4,13 +4,13 @@ At grid point :math:`i` the reference counts :math:`\hat p_i` among :math:`n_i` 
 unbiased noise estimate :math:`v_i = \hat p_i (1 - \hat p_i) / (n_i - 1)`. Of the :math:`G` squared
 differences to the model the noise is taken off,
 
-.. math:: \mathrm{RMSE}^2 = \max\left(0, \frac{1}{G} \sum_i \left[(p_i - \hat p_i)^2 -
-v_i\right]\right),
+.. math::
+    \mathrm{RMSE}^2 = \max\Bigl(0, \frac{1}{G} \sum_i \bigl[(p_i - \hat p_i)^2 - v_i\bigr]\Bigr).
 
-and since noise alone gives that mean a standard deviation of about :math:`\sqrt{2 \sum_i v_i^2} /
-G`, a true RMSE below
+Noise alone gives that mean a standard deviation of about :math:`\sqrt{2 \sum_i v_i^2} / G`, so a
+true RMSE below
 
-.. math:: \left(2 \sqrt{2 \textstyle\sum_i v_i^2} / G\right)^{1/2}
+.. math:: \Bigl(2 \sqrt{2 \textstyle\sum_i v_i^2} / G\Bigr)^{1/2}
 
 cannot be told from 0: this is the resolution of the reference.
 """
