@@ -32,19 +32,20 @@ if TYPE_CHECKING:
     from .properties import percolation, permeability
     from .runs import load_run, save_run
     from .study import case
-    from .training import Alternating, Cosine, Joint, Plateau, fit
+    from .training import fit
+    from .updates import Alternating, Cosine, Joint, Plateau
 
 _HOME = {
-    "Alternating": "training",
+    "Alternating": "updates",
     "Batches": "batches",
     "Box": "design",
     "Chain": "chain",
-    "Cosine": "training",
+    "Cosine": "updates",
     "Design": "design",
     "InputError": "errors",
-    "Joint": "training",
+    "Joint": "updates",
     "PSPGen": "model",
-    "Plateau": "training",
+    "Plateau": "updates",
     "ProcessSpace": "process",
     "case": "study",
     "fit": "training",

@@ -39,6 +39,10 @@ class TriadTensors:
     def __getitem__(self, index: Tensor | slice) -> tuple[Tensor, Tensor, Tensor]:
         return self.phi[index], self.x[index].to(self.phi.dtype), self.m[index]
 
+    def to(self, device: torch.device) -> TriadTensors:
+        """The same triads on another device."""
+        return TriadTensors(self.phi.to(device), self.x.to(device), self.m.to(device))
+
     def shuffled(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Batches in an order drawn from torch's generator."""
         for index in torch.randperm(len(self)).split(size):
@@ -96,6 +100,10 @@ class Batches:
                 )
             )
         return cls(*parts)
+
+    def to(self, device: torch.device) -> Batches:
+        """The same folds on another device."""
+        return Batches(self.train.to(device), self.validation.to(device))
 
     def check_against(self, model: PSPGen) -> None:
         """Says which size of the data does not fit the model, if one does not.

@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
@@ -31,7 +32,7 @@ from pyro.nn import PyroModule, pyro_method
 from torch import Tensor, nn
 
 from .distributions import NormalMixture
-from .errors import InputError
+from .errors import DataError, InputError
 from .family import (
     BernoulliImage,
     Dimensions,
@@ -40,6 +41,8 @@ from .family import (
     ResidualMap,
     StandardNormalPrior,
     ThreeBranchEncoder,
+    part_from_json,
+    part_to_json,
 )
 from .process import ProcessSpace
 
@@ -137,21 +140,50 @@ class PSPGen(PyroModule):
         β = 2."""
         return cls(process, image, property_decoder=MixtureProperty(1, reads=None), **sizes)
 
+    def specification(self) -> dict[str, Any]:
+        """What the model is made of, without its weights, ready for JSON."""
+        return {
+            "process": dataclasses.asdict(self.process),
+            "image": self.dims.image,
+            "properties": self.property_names,
+            "latent": self.dims.latent,
+            "process_latent": self.dims.process_latent,
+            "beta": self.beta,
+            "parts": {name: part_to_json(part) for name, part in self.parts.items()},
+        }
+
+    @classmethod
+    def from_specification(cls, specification: dict[str, Any]) -> PSPGen:
+        """A model with fresh weights from what `specification` returned.
+
+        Raises:
+            DataError: If an entry is missing or unusable.
+        """
+        spec = specification
+        try:
+            process = ProcessSpace(**{key: tuple(v) for key, v in spec["process"].items()})
+            parts = {name: part_from_json(part) for name, part in spec["parts"].items()}
+            return cls(
+                process,
+                tuple(spec["image"]),
+                properties=spec["properties"],
+                latent=spec["latent"],
+                process_latent=spec["process_latent"],
+                process_map=parts["process_map"],
+                prior=parts["prior"],
+                image_decoder=parts["decoder_x"],
+                property_decoder=parts["decoder_m"],
+                encoder=parts["encoder"],
+                beta=spec["beta"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"the description of the model is incomplete or damaged: {error!r}."
+            ) from error
+
     def __deepcopy__(self, memo: dict[int, Any]) -> PSPGen:
         """A copy under a Pyro name of its own, so that training it leaves this model alone."""
-        copy = PSPGen(
-            self.process,
-            self.dims.image,
-            properties=self.property_names,
-            latent=self.dims.latent,
-            process_latent=self.dims.process_latent,
-            process_map=self.parts["process_map"],
-            prior=self.parts["prior"],
-            image_decoder=self.parts["decoder_x"],
-            property_decoder=self.parts["decoder_m"],
-            encoder=self.parts["encoder"],
-            beta=self.beta,
-        ).to(self.m_loc)
+        copy = PSPGen.from_specification(self.specification()).to(self.m_loc)
         copy.load_state_dict(self.state_dict())
         copy.train(self.training)
         memo[id(self)] = copy
@@ -195,10 +227,8 @@ class PSPGen(PyroModule):
     def _tempered(self) -> AbstractContextManager[Any]:
         return poutine.scale(scale=self.beta) if self.training else nullcontext()
 
-    def model_sites(
-        self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None
-    ) -> Tensor:
-        """The body of `model`, without the registration of parameters that a Pyro call starts with.
+    def model_sites(self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None) -> Tensor:
+        """The body of `model`, without the registration of parameters that Pyro starts with.
 
         The training loop holds the parameters itself and traces this; so does anything else that
         needs the sites only and calls them often.

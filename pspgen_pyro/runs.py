@@ -24,19 +24,16 @@ import xarray as xr
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from .checkpoint import History
 from .errors import DataError, InputError
-from .family import part_from_json, part_to_json
 from .model import PSPGen
 from .process import ProcessSpace
 from .publish import publishing
-from .training import History
 
 __all__ = [
     "Run",
     "describe",
     "load_run",
-    "model_from_json",
-    "model_to_json",
     "process_of",
     "save_run",
 ]
@@ -99,47 +96,6 @@ def describe(triads: xr.Dataset) -> dict[str, Any]:
     return {name: triads.attrs[name] for name in (*_DATA_KEYS, "solver", "seed", "samples")}
 
 
-def model_to_json(model: PSPGen) -> dict[str, Any]:
-    """What the model is made of, ready for JSON."""
-    return {
-        "process": dataclasses.asdict(model.process),
-        "image": list(model.dims.image),
-        "properties": list(model.property_names),
-        "latent": model.dims.latent,
-        "process_latent": model.dims.process_latent,
-        "beta": model.beta,
-        "parts": {name: part_to_json(part) for name, part in model.parts.items()},
-    }
-
-
-def model_from_json(spec: dict[str, Any]) -> PSPGen:
-    """A model with fresh weights from what `model_to_json` wrote.
-
-    Raises:
-        DataError: If an entry is missing or unusable.
-    """
-    try:
-        process = ProcessSpace(**{key: tuple(value) for key, value in spec["process"].items()})
-        parts = {name: part_from_json(part) for name, part in spec["parts"].items()}
-        return PSPGen(
-            process,
-            tuple(spec["image"]),
-            properties=spec["properties"],
-            latent=spec["latent"],
-            process_latent=spec["process_latent"],
-            process_map=parts["process_map"],
-            prior=parts["prior"],
-            image_decoder=parts["decoder_x"],
-            property_decoder=parts["decoder_m"],
-            encoder=parts["encoder"],
-            beta=spec["beta"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"the description of the model is incomplete or damaged: {error!r}."
-        ) from error
-
-
 def save_run(run: Run, out: str | Path) -> Path:
     """Writes a run folder, all of it or nothing.
 
@@ -154,7 +110,7 @@ def save_run(run: Run, out: str | Path) -> Path:
         )
         description = {
             "format": FORMAT,
-            "model": model_to_json(run.model),
+            "model": run.model.specification(),
             "data": run.data,
             "training": run.training,
         }
@@ -180,7 +136,7 @@ def load_run(path: str | Path) -> Run:
         description = json.loads((folder / "run.json").read_text())
         history = History(**json.loads((folder / "history.json").read_text()))
         version = description["format"]
-        model = model_from_json(description["model"])
+        model = PSPGen.from_specification(description["model"])
         run = Run(model, history, dict(description["data"]), dict(description["training"]))
         weights = load_file(folder / "model.safetensors")
     except (ValueError, KeyError, TypeError, SafetensorError) as error:

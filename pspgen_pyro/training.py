@@ -1,23 +1,23 @@
 r"""Training by stochastic variational inference in two parameter groups (§3.3, Algorithm 1).
 
 The objective :math:`\mathcal{L}(\theta, \eta)` of `objective` is ascended in half steps: the
-guide's parameters
-:math:`\eta` with the model held fixed (the E step), then the model's :math:`\theta` with the guide
-held fixed (the M step). Each group has an Adam optimiser of its own and sees a gradient of its
-own; nothing of the other group moves. `Joint` updates both at once, at about two thirds of the
-cost.
+guide's parameters :math:`\eta` with the model held fixed (the E step), then the model's
+:math:`\theta` with the guide held fixed (the M step). Each group has an Adam optimiser of its own
+and sees a gradient of its own; nothing of the other group moves. `Joint` updates both at once.
 
-The order of the data, the noise and the weights come from one seed. Training reads and leaves
-alone the state of the caller's random numbers and Pyro's global parameter store.
+The order of the data and the noise come from one seed. Training leaves alone the state of the
+caller's random numbers and Pyro's global parameter store.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Any
 
 import pyro
 import torch
@@ -25,102 +25,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .batches import Batches
+from .checkpoint import History, TrainingState, has_checkpoint, load_checkpoint, save_checkpoint
 from .errors import InputError, TrainingError
 from .model import PSPGen
-from .objective import Terms, elbo_terms
+from .objective import elbo_terms
+from .updates import Alternating, Cosine, Joint, Plateau
 
-__all__ = ["Alternating", "Cosine", "History", "Joint", "Plateau", "fit"]
-
-Group = Literal["theta", "eta"]
-
-
-@dataclass(frozen=True)
-class Alternating:
-    """Half steps: the guide's parameters first, then the model's (the method; the default).
-
-    The guide steps without momentum: what it remembers is a direction from before the model's half
-    step, and following it made the two chase each other (divergences of thousands of nats in the
-    first epochs).
-
-    Arguments:
-        guide_rate: The guide's learning rate as a fraction of the model's.
-        guide_momentum: Adam's first decay rate for the guide.
-    """
-
-    guide_rate: float = 0.5
-    guide_momentum: float = 0.0
-    half_steps: ClassVar[tuple[tuple[Group, ...], ...]] = (("eta",), ("theta",))
-
-
-@dataclass(frozen=True)
-class Joint:
-    """One step for all parameters at once, same rate and momentum for both groups."""
-
-    guide_rate: float = 1.0
-    guide_momentum: float = 0.9
-    half_steps: ClassVar[tuple[tuple[Group, ...], ...]] = (("eta", "theta"),)
-
-
-@dataclass(frozen=True)
-class Cosine:
-    """The learning rate falls along a half cosine to `final` times its start over all epochs."""
-
-    final: float = 0.01
-
-    def factor(self, epoch: int, epochs: int, losses: Sequence[float]) -> float:
-        """The factor on the learning rate in this epoch (counted from 0)."""
-        return self.final + (1 - self.final) * (1 + math.cos(math.pi * epoch / epochs)) / 2
-
-
-@dataclass(frozen=True)
-class Plateau:
-    """The learning rate is multiplied by `decay` whenever the validation loss has not improved for
-    `patience` epochs."""
-
-    patience: int = 20
-    decay: float = 1 / 3
-
-    def factor(self, epoch: int, epochs: int, losses: Sequence[float]) -> float:
-        """The factor on the learning rate in this epoch, given the validation losses so far."""
-        power, best, waited = 0, math.inf, 0
-        for loss in losses:
-            waited = 0 if loss < best else waited + 1
-            best = min(best, loss)
-            if waited >= self.patience:
-                power, waited = power + 1, 0
-        return self.decay**power
-
-
-@dataclass
-class History:
-    """What training saw: one number an epoch for every name.
-
-    The names are `train_x, train_m, train_kl, validation_x, …` (nats a sample; see
-    `objective.Terms`), `train_loss`, `validation_loss`, `learning_rate` (the factor) and `seconds`
-    (wall time since the start).
-    """
-
-    epochs: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int = -1
-    status: str = "not started"
-
-    def __len__(self) -> int:
-        return len(self.epochs.get("validation_loss", []))
-
-    def append(self, **numbers: float) -> None:
-        """Adds one epoch."""
-        for name, number in numbers.items():
-            self.epochs.setdefault(name, []).append(float(number))
-
-
-@dataclass
-class TrainingState:
-    """All that the next epoch depends on; `checkpoint` stores and restores it."""
-
-    model: PSPGen
-    optimisers: dict[str, torch.optim.Adam]
-    history: History
-    best: dict[str, Tensor]
+__all__ = ["evaluate", "fit"]
 
 
 def fit(
@@ -135,6 +46,9 @@ def fit(
     clip: float = 200.0,
     patience: int | None = None,
     seed: int = 0,
+    device: str | torch.device | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> History:
     r"""Trains the model and its guide in place, and leaves the best weights in it.
@@ -155,6 +69,9 @@ def fit(
         patience: Stop once the validation loss has not improved for this many epochs; None never
             does.
         seed: Seeds the order of the data and the noise.
+        device: Where to train, such as "cuda"; None leaves the model where it is.
+        checkpoint: A folder to write the state to after every epoch; None writes nothing.
+        resume: Go on from `checkpoint`, if there is one.
         progress: Show a progress bar.
 
     Returns:
@@ -163,48 +80,74 @@ def fit(
 
     Raises:
         InputError: If the data do not fit the model or a number is not positive.
-        TrainingError: If a term becomes NaN or infinite; the best weights so far are in the model.
+        DataError: If the checkpoint to resume is damaged or of other settings.
+        TrainingError: If a term or a gradient becomes NaN or infinite; the best weights so far are
+            in the model and the last checkpoint is intact.
     """
     _check(
         model, data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, clip=clip
     )
+    if device is not None:
+        model.to(device)
+    data = data.to(model.m_loc.device)
     model.standardise_by(data.train.m)
     rates = {"theta": learning_rate, "eta": learning_rate * updates.guide_rate}
     momenta = {"theta": 0.9, "eta": updates.guide_momentum}
-    state = TrainingState(
-        model,
-        {
-            name: torch.optim.Adam(group, lr=rates[name], betas=(momenta[name], 0.99))
-            for name, group in model.param_groups().items()
-        },
-        History(status="reached the last epoch"),
-        _copy(model),
-    )
-    with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
+    optimisers = {
+        name: torch.optim.Adam(group, lr=rates[name], betas=(momenta[name], 0.99))
+        for name, group in model.param_groups().items()
+    }
+    state = TrainingState(model, optimisers, History(), _copy(model))
+    settings = _settings(locals())
+    with torch.random.fork_rng(), pyro.get_param_store().scope():
         torch.manual_seed(seed)
-        bar = tqdm(
-            range(epochs), desc="training", unit="epoch", disable=None if progress else True
-        )
+        folder = None if checkpoint is None else Path(checkpoint)
+        if resume and folder is not None and has_checkpoint(folder):
+            load_checkpoint(state, settings, folder)
         try:
+            bar = tqdm(
+                range(len(state.history), epochs),
+                desc="training",
+                unit="epoch",
+                initial=len(state.history),
+                total=epochs,
+                disable=None if progress else True,
+            )
             for epoch in bar:
+                if patience is not None and epoch - state.history.best_epoch > patience:
+                    state.history.status = f"stopped early: no improvement for {patience} epochs"
+                    break
                 losses = state.history.epochs.get("validation_loss", [])
                 factor = schedule.factor(epoch, epochs, losses)
                 for name, optimiser in state.optimisers.items():
                     optimiser.param_groups[0]["lr"] = rates[name] * factor
                 _epoch(state, data, updates, batch_size=batch_size, clip=clip, factor=factor)
+                if folder is not None:
+                    save_checkpoint(state, settings, folder)
                 last = {name: v[-1] for name, v in state.history.epochs.items()}
                 bar.set_postfix(
                     x=f"{last['validation_x']:.1f}",
                     m=f"{last['validation_m']:.2f}",
                     kl=f"{last['validation_kl']:.1f}",
                 )
-                if patience is not None and epoch - state.history.best_epoch >= patience:
-                    state.history.status = f"stopped early: no improvement for {patience} epochs"
-                    break
+            else:
+                state.history.status = "reached the last epoch"
         finally:
             model.load_state_dict(state.best)
             model.eval()
     return state.history
+
+
+def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a resumed run must have in common with the one it goes on from, ready for JSON."""
+    numbers = ("epochs", "batch_size", "learning_rate", "clip", "patience", "seed")
+    settings = {name: arguments[name] for name in numbers}
+    for name in ("updates", "schedule"):
+        choice = arguments[name]
+        settings[name] = {"kind": type(choice).__name__, **dataclasses.asdict(choice)}
+    m = arguments["data"].train.m
+    model = json.loads(json.dumps(arguments["model"].specification()))
+    return settings | {"model": model, "samples": len(m), "m_sum": m.double().sum().item()}
 
 
 def _epoch(
@@ -249,22 +192,23 @@ def _step(
         for name in names:
             state.optimisers[name].zero_grad(set_to_none=True)
         terms = elbo_terms(state.model, *batch)
-        values = _finite(terms, state)
+        values = _finite(terms.values(), state)
         terms.loss(state.model.beta).backward(inputs=parameters)
-        torch.nn.utils.clip_grad_norm_(parameters, clip)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
+        _finite({f"gradient of {' and '.join(names)}": norm.item()}, state)
         for name in names:
             state.optimisers[name].step()
     return values
 
 
-def _finite(terms: Terms, state: TrainingState) -> dict[str, float]:
-    values = terms.values()
+def _finite(values: dict[str, float], state: TrainingState) -> dict[str, float]:
     for name, value in values.items():
         if not math.isfinite(value):
+            steps = state.optimisers["theta"].state_dict()["state"].get(0, {}).get("step", 0)
             raise TrainingError(
-                f"the term '{name}' became {value} in epoch {len(state.history)}; the best "
-                "weights so far "
-                "(of the epochs before) are kept; try a smaller learning rate or 'clip'."
+                f"the term '{name}' became {value} in epoch {len(state.history)}, step "
+                f"{int(steps)}; the best weights so far are kept; try a smaller learning rate or "
+                "'clip'."
             )
     return values
 

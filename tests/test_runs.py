@@ -8,10 +8,10 @@ import pytest
 import torch
 from test_model import small_model
 
-from pspgen_pyro import InputError, load_run, save_run
+from pspgen_pyro import InputError, PSPGen, load_run, save_run
+from pspgen_pyro.checkpoint import History
 from pspgen_pyro.errors import DataError, StorageError
-from pspgen_pyro.runs import Run, model_from_json, model_to_json
-from pspgen_pyro.training import History
+from pspgen_pyro.runs import Run
 
 DATA = {"case": "case1", "preset": "calibrated", "formulation": "study"}
 
@@ -34,8 +34,9 @@ def test_a_run_comes_back_with_the_same_weights_history_and_story(run, tmp_path)
 
 
 def test_a_models_description_survives_json(run):
-    spec = json.loads(json.dumps(model_to_json(run.model)))
-    assert json.loads(json.dumps(model_to_json(model_from_json(spec)))) == spec
+    spec = json.loads(json.dumps(run.model.specification()))
+    again = PSPGen.from_specification(spec).specification()
+    assert json.loads(json.dumps(again)) == spec
 
 
 def test_an_existing_folder_is_refused_and_left_alone(run, tmp_path):

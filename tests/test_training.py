@@ -12,9 +12,10 @@ from test_model import PROCESS, small_model, triads
 
 from pspgen_pyro import Alternating, Batches, Cosine, InputError, Joint, Plateau, fit
 from pspgen_pyro.batches import TriadTensors
-from pspgen_pyro.errors import TrainingError
+from pspgen_pyro.checkpoint import History, TrainingState
+from pspgen_pyro.errors import DataError, TrainingError
 from pspgen_pyro.objective import elbo_terms
-from pspgen_pyro.training import History, TrainingState, _copy, _step
+from pspgen_pyro.training import _copy, _step
 
 
 def batches(n=64, size=8):
@@ -209,3 +210,63 @@ def test_no_phi_is_both_trained_and_validated_on(toy_triads):
     assert validation
     assert not train & validation
     assert PROCESS.names == tuple(toy_triads["parameter"].values)
+
+
+class Killed(Exception):
+    """Stands for a run that ends at once."""
+
+
+@pytest.mark.parametrize("updates", [Alternating(), Joint()])
+def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(updates, tmp_path, monkeypatch):
+    data, weights = batches(), []
+    for interrupted in (False, True):
+        torch.manual_seed(0)
+        model = small_model()
+        options = {"epochs": 5, "updates": updates, "checkpoint": tmp_path / str(interrupted)}
+        if interrupted:
+            with monkeypatch.context() as patch:
+                calls = []
+
+                def dies(*args, calls=calls, **kwargs):
+                    calls.append(1)
+                    if len(calls) == 11:
+                        raise Killed
+                    return _step(*args, **kwargs)
+
+                patch.setattr("pspgen_pyro.training._step", dies)
+                with pytest.raises(Killed):
+                    quick(model, data, **options)
+            torch.manual_seed(99)
+            model = small_model()
+            options["resume"] = True
+        history = quick(model, data, **options)
+        weights.append(torch.nn.utils.parameters_to_vector(model.parameters()))
+        assert len(history) == 5
+    assert torch.equal(*weights)
+
+
+def test_resuming_with_other_settings_is_refused_by_name(tmp_path):
+    data = batches()
+    quick(small_model(), data, checkpoint=tmp_path / "c")
+    with pytest.raises(DataError, match="learning_rate 0.002, but this run has 0.001"):
+        quick(small_model(), data, checkpoint=tmp_path / "c", resume=True, learning_rate=1e-3)
+
+
+def test_a_run_that_diverges_leaves_its_last_checkpoint_intact(tmp_path):
+    data = batches()
+    quick(small_model(), data, epochs=2, checkpoint=tmp_path / "c", schedule=Plateau(1000))
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
+    data.train.x[:] = float("nan")
+    with pytest.raises(TrainingError, match="epoch"):
+        quick(small_model(), data, epochs=4, checkpoint=tmp_path / "c", schedule=Plateau(1000))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()} == kept
+
+
+def test_a_gradient_that_is_not_finite_stops_training_before_it_moves_anything():
+    model, data = small_model(), batches()
+    before = torch.nn.utils.parameters_to_vector(model.parameters()).clone()
+    weight = next(iter(model.param_groups()["eta"]))
+    weight.register_hook(lambda g: g * float("nan"))
+    with pytest.raises(TrainingError, match="'gradient of eta' became nan in epoch 0, step 0"):
+        quick(model, data)
+    assert torch.equal(torch.nn.utils.parameters_to_vector(model.parameters()), before)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
+
+from ..errors import InputError
 
 __all__ = ["Fit"]
 
@@ -44,11 +47,25 @@ class Fit:
     """The weight of the Kullback-Leibler term."""
     seed: int = 0
     """Seeds the weights, the order of the data and the noise."""
+    threads: int = 1
+    """Threads of torch; on small images one is fastest unless the machine is idle."""
+    device: str = "cpu"
+    """Where to train, such as `cuda`."""
+    resume: bool = False
+    """Go on with an interrupted run of the same settings."""
 
     def run(self) -> int | None:
         from ..publish import refuse_existing
 
         refuse_existing(self.out)
+        unfinished = self.out.with_name(self.out.name + ".partial")
+        if not self.resume and unfinished.exists():
+            raise InputError(
+                f"'out' is {str(self.out)!r}, whose training was interrupted; add --resume to go "
+                f"on, or remove {str(unfinished)!r}."
+            )
+        if self.threads < 1:
+            raise InputError(f"'threads' is {self.threads}; it must be at least 1.")
         from ..data import open_triads
 
         triads = open_triads(self.triads)
@@ -58,8 +75,10 @@ class Fit:
         from ..model import PSPGen
         from ..provenance import environment
         from ..runs import Run, describe, process_of, save_run
-        from ..training import Alternating, Cosine, Joint, Plateau, fit
+        from ..training import fit
+        from ..updates import Alternating, Cosine, Joint, Plateau
 
+        torch.set_num_threads(self.threads)
         data = Batches.from_dataset(triads)
         torch.manual_seed(self.seed)
         make = PSPGen.paper if self.model == "paper" else PSPGen
@@ -81,9 +100,13 @@ class Fit:
             schedule=Cosine() if self.schedule == "cosine" else Plateau(),
             patience=self.patience,
             seed=self.seed,
+            device=self.device,
+            checkpoint=unfinished,
+            resume=self.resume,
         )
         settings = {**asdict(self), "triads": str(self.triads), "out": str(self.out)}
         save_run(Run(model, history, describe(triads), settings | environment()), self.out)
+        shutil.rmtree(unfinished, ignore_errors=True)
         last = {name: values[history.best_epoch] for name, values in history.epochs.items()}
         print(
             f"{self.out}: {len(history)} epochs in {history.epochs['seconds'][-1]:.0f} s, "
