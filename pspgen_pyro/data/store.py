@@ -173,7 +173,7 @@ class Store:
         manifest = self.manifest()
         plan = _plan(manifest["configuration"], case)
         place = Workplace(self.path)
-        with place.locked(resume=False):
+        with place.locked(resume=True):
             for j in sorted({layout.chunk_of(key) for key in damaged}, key=lambda j: j or -1):
                 wanted = [key for key in damaged if layout.chunk_of(key) == j]
                 files = (
