@@ -50,9 +50,12 @@ def environment() -> dict[str, Any]:
         >>> sorted(environment())
         ['command', 'cores', 'processor', 'python', 'system', 'threads', 'versions']
     """
-    program = Path(sys.argv[0]).name
+    program = Path(sys.argv[0])
+    if program.is_absolute():
+        here = program.is_relative_to(Path.cwd())
+        program = program.relative_to(Path.cwd()) if here else Path(program.name)
     return {
-        "command": " ".join(["python", program, *sys.argv[1:]]),
+        "command": " ".join(["python", program.as_posix(), *sys.argv[1:]]),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
