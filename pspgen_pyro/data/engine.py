@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def generate(
             desc=out.name,
             disable=None if progress else True,
         )
-        with bar:
+        with bar, closing(done):
             for j in done:
                 bar.update(len(plan.span(j)))
         _finish(plan, place)
@@ -118,7 +119,7 @@ def generate(
 
 def _dispatch(
     task: workers.Task, chunks: list[int], count: int, scheduler: str | None
-) -> Iterator[int]:
+) -> Generator[int]:
     if scheduler is not None and chunks:
         return workers.on_cluster(task, chunks, scheduler)
     if count > 1:

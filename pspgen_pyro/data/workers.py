@@ -10,9 +10,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from multiprocessing.connection import wait
 
 from ..errors import InputError, WorkerError
@@ -23,12 +24,12 @@ Task = Callable[[int], int]
 _RESTARTS = 3
 
 
-def on_this_process(task: Task, chunks: Iterable[int]) -> Iterator[int]:
+def on_this_process(task: Task, chunks: Iterable[int]) -> Generator[int]:
     """One chunk after the other."""
-    return map(task, chunks)
+    yield from map(task, chunks)
 
 
-def on_pool(task: Task, chunks: Iterable[int], workers: int) -> Iterator[int]:
+def on_pool(task: Task, chunks: Iterable[int], workers: int) -> Generator[int]:
     """Local processes; a pool that lost a worker is replaced, up to three times.
 
     Raises:
@@ -37,9 +38,10 @@ def on_pool(task: Task, chunks: Iterable[int], workers: int) -> Iterator[int]:
     pending = list(chunks)
     for _ in range(_RESTARTS + 1):
         try:
-            for j in _one_pool(task, pending, workers):
-                pending.remove(j)
-                yield j
+            with closing(_one_pool(task, list(pending), workers)) as finished:
+                for j in finished:
+                    pending.remove(j)
+                    yield j
             return
         except BrokenProcessPool:
             continue
@@ -49,7 +51,7 @@ def on_pool(task: Task, chunks: Iterable[int], workers: int) -> Iterator[int]:
     )
 
 
-def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Iterator[int]:
+def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Generator[int]:
     """The workers of a `dask.distributed` scheduler, which see the same file system.
 
     Raises:
@@ -80,7 +82,7 @@ def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Iterator[int]
             client.cancel(futures)
 
 
-def _one_pool(task: Task, chunks: list[int], workers: int) -> Iterator[int]:
+def _one_pool(task: Task, chunks: list[int], workers: int) -> Generator[int]:
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
