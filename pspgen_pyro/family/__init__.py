@@ -4,17 +4,15 @@ A part is a frozen dataclass that holds its own hyper-parameters and builds a to
 sizes are known. A module returns a *distribution*, never a bare tensor, so that another part with
 the same interface can take its place:
 
-========================  ===================================
-===================================== part                      module maps
- the paper's choice ========================  ===================================
- =====================================
-process map               :math:`\varphi \mapsto z_1`          `ResidualMap()`
-microstructure decoder    :math:`z_0, z_1 \mapsto p(x)`        `BernoulliImage()`
-property decoder          :math:`z_0, z_1 \mapsto p(m)`        `MixtureProperty(components=1)`
-prior                     :math:`\varphi \mapsto p(z_0)`       `StandardNormalPrior()`
-encoder                   :math:`x, m, \varphi \mapsto q(z_0)` `ThreeBranchEncoder()`
-========================  ===================================
-=====================================
+======================  ====================================  ================================
+part                    module maps                           the paper's choice
+======================  ====================================  ================================
+process map             :math:`\varphi \mapsto z_1`           `ResidualMap()`
+microstructure decoder  :math:`z_0, z_1 \mapsto p(x)`         `BernoulliImage()`
+property decoder        :math:`z_0, z_1 \mapsto p(m)`         `MixtureProperty(1, reads=None)`
+prior                   :math:`\varphi \mapsto p(z_0)`        `StandardNormalPrior()`
+encoder                 :math:`x, m, \varphi \mapsto q(z_0)`  `ThreeBranchEncoder()`
+======================  ====================================  ================================
 
 Process parameters and properties arrive standardised; `PSPGen` does that with numbers it carries
 itself.
