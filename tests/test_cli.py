@@ -135,3 +135,26 @@ def test_simulate_refuses_an_existing_store_and_a_number_that_is_not_positive(
 def test_an_unknown_case_is_refused_with_code_2(tmp_path, capsys):
     assert run("simulate", "case9", "--out", tmp_path / "a.zarr") == 2
     assert "case9" in capsys.readouterr().err
+
+
+def test_an_interrupted_fit_goes_on_only_when_asked_to(toy_path, tmp_path, capsys, monkeypatch):
+    from pspgen_pyro import training
+
+    options = ["fit", toy_path, "--out", tmp_path / "run", "--epochs", 3, "--latent", 8]
+    calls = []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)
+
+    original = training._step
+    monkeypatch.setattr(training, "_step", interrupted)
+    assert run(*options) == 130
+    monkeypatch.setattr(training, "_step", original)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
+    capsys.readouterr()
+    assert "add --resume" in refused(capsys, *options)
+    assert run(*options, "--resume") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

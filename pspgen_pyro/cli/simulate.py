@@ -51,7 +51,6 @@ class Simulate:
 
     def run(self) -> int | None:
         from ..data import generate
-        from ..errors import WorkerError
         from ..study import case
 
         chosen = case(self.case, self.preset, self.formulation, self.solver)
@@ -69,9 +68,6 @@ class Simulate:
                 scheduler=self.scheduler,
                 progress=True,
             )
-        except WorkerError as error:
-            print(f"pspgen: error: {error}", file=sys.stderr)
-            return 1
         except KeyboardInterrupt:
             print("pspgen: interrupted; go on with --resume", file=sys.stderr)
             return 130
