@@ -1,0 +1,92 @@
+"""Tests for what the package promises: every public name is on this list, and nothing else."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import pspgen_pyro
+
+PUBLIC = {
+    "pspgen_pyro": (
+        "Alternating Batches Box Chain Cosine Design InputError Joint PSPGen Plateau "
+        "ProcessSpace case fit generate load_run maximise open_triads percolation permeability "
+        "probability save_run verify"
+    ),
+    "batches": "Batches TriadTensors",
+    "chain": "Chain ChainSample Permeability Property Structure",
+    "checkpoint": "History TrainingState has_checkpoint load_checkpoint save_checkpoint",
+    "cli": "main",
+    "data": "Report Store generate open_triads verify",
+    "design": (
+        "Box Design Estimate Verification frequency log_probability maximise probability "
+        "sobol_normal verify"
+    ),
+    "distributions": "NormalMixture log_interval_probability",
+    "errors": (
+        "DataError InputError MissingDependencyError SimulationError StorageError "
+        "TrainingError WorkerError"
+    ),
+    "family": (
+        "BernoulliImage Dimensions MixtureProperty Part ResidualMap StandardNormalPrior "
+        "ThreeBranchEncoder part_from_json part_to_json"
+    ),
+    "model": "PSPGen",
+    "nn": "ACTIVATIONS ResidualLayer ResidualMLP",
+    "objective": "Terms elbo_terms",
+    "plots": (
+        "PALETTE panel parameter_labels probability_difference probability_slices "
+        "probability_surface property_cloud property_labels show_microstructures "
+        "simulated_cloud training_curves"
+    ),
+    "process": "ProcessSpace",
+    "properties": "conductivity conductivity_tensor percolation permeability permeability_tensor",
+    "provenance": "environment versions",
+    "publish": "publish_file publishing refuse_existing sync_tree",
+    "report": (
+        "Answer Materials SurfaceError Verdict judge materials_at model_surface read_answer "
+        "reference_surface summarise surface_error write_page"
+    ),
+    "runs": "Run describe load_run process_of save_run",
+    "structure": (
+        "AS_STATED CALIBRATED GRADED_STEPS PRESETS PhaseSeparatedField Preset cahn_hilliard "
+        "five_mode_spectrum free_energy gaussian_random_field threshold two_mode_spectrum "
+        "two_point_correlation void_fraction"
+    ),
+    "study": "CASES Case Region Split case",
+    "training": "evaluate fit",
+    "updates": "Alternating Cosine Group Joint Plateau",
+}
+
+
+def load(module):
+    full = "pspgen_pyro" if module == "pspgen_pyro" else f"pspgen_pyro.{module}"
+    return importlib.import_module(full)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_public_names_are_those_on_the_list(module):
+    assert sorted(load(module).__all__) == PUBLIC[module].split()
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_is_there(module):
+    found = load(module)
+    assert [name for name in found.__all__ if not hasattr(found, name)] == []
+
+
+def test_no_module_is_missing_from_the_list():
+    modules = {found.name for found in pkgutil.iter_modules(pspgen_pyro.__path__)}
+    assert modules == set(PUBLIC) - {"pspgen_pyro"}
+
+
+def test_a_process_that_only_simulates_never_loads_torch():
+    script = "import sys, pspgen_pyro as p; p.case('case1'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_an_unknown_name_is_an_attribute_error_that_names_it():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        pspgen_pyro.no_such_name  # noqa: B018
