@@ -23,8 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InputError
 
 if TYPE_CHECKING:
+    from .checkpoint import History
     from .design import Box
-    from .training import History
 
 __all__ = [
     "PALETTE",

@@ -1,0 +1,89 @@
+"""Tests for README.md and docs: the examples run, and the links lead somewhere."""
+
+import contextlib
+import io
+import re
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+import pspgen_pyro
+from pspgen_pyro.cli import main
+from pspgen_pyro.runs import Run, describe
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALLER = {"samples=2_000": "samples=40", "epochs=30": "epochs=1", "samples=400": "samples=3"}
+
+
+PAGES = ("quickstart", "chain", "model", "training", "design", "report")
+
+
+def blocks(text):
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def code():
+    (block,) = blocks(README)
+    return block
+
+
+def smaller(text):
+    for large, small in SMALLER.items():
+        text = text.replace(large, small)
+    return text
+
+
+def test_the_twenty_lines_are_about_twenty():
+    lines = [line for line in code().splitlines() if line.strip() and line[0] != "#"]
+    assert len(lines) <= 20
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The folder in which the twenty lines ran, what they defined, and what they printed."""
+    folder, space, printed = tmp_path_factory.mktemp("readme"), {}, io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+        exec(smaller(code()), space)
+    return folder, space, printed.getvalue()
+
+
+def test_the_twenty_lines_run_at_a_small_size(ran):
+    assert [large for large in SMALLER if large not in code()] == []
+    assert "simulated:" in ran[2]
+
+
+def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
+    """In the order of the site, each with what the pages before it made."""
+    folder, space, _ = ran
+    monkeypatch.chdir(folder)
+    torch.set_default_dtype(torch.float32)
+    space["data"] = pspgen_pyro.Batches.from_dataset(space["triads"])
+    monkeypatch.setattr(pspgen_pyro, "fit", partial(pspgen_pyro.fit, epochs=1), raising=False)
+    story = Run(space["model"], space["history"], describe(space["triads"]), {})
+    pspgen_pyro.save_run(story, "run")
+    arguments = ["--target=-10:-9,-7:-5", "--draws", "16", "--starts", "1", "--out", "a.json"]
+    assert main(["design", "run", *arguments]) == 0
+    for page in PAGES:
+        for block in blocks((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")):
+            exec(smaller(block), space)
+    plt.close("all")
+    assert space["page"].startswith("<!doctype html>")
+
+
+def test_every_file_that_the_readme_links_is_there():
+    targets = [t for t in re.findall(r"\]\(([^)]+)\)", README) if "://" not in t]
+    assert len(targets) >= 5
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_readme_names_every_module_of_the_package():
+    folder = Path(pspgen_pyro.__file__).parent
+    found = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    ours = {name for name in found if not name.startswith("_")} - {"templates"}
+    helpers = {"distributions", "errors", "provenance", "publish", "checkpoint", "updates"}
+    named = set(re.findall(r"`(\w+)`", README))
+    assert ours - helpers - named == set()
