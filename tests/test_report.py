@@ -17,6 +17,7 @@ from pspgen_pyro.model import PSPGen
 from pspgen_pyro.process import ProcessSpace
 from pspgen_pyro.report import (
     Answer,
+    Materials,
     judge,
     materials_at,
     model_surface,
@@ -26,6 +27,7 @@ from pspgen_pyro.report import (
     surface_error,
     write_page,
 )
+from pspgen_pyro.report.sections import faithfulness
 from pspgen_pyro.runs import Run, describe, load_run, process_of, save_run
 from pspgen_pyro.training import History, fit
 
@@ -306,3 +308,15 @@ def test_the_command_never_writes_over_a_file(folder, tmp_path, capsys):
     assert main(arguments(folder, tmp_path / "report.html")) == 2
     assert "'out'" in capsys.readouterr().err
     assert (tmp_path / "report.html").read_text() == "mine"
+
+
+def test_generated_images_of_another_void_fraction_are_never_said_to_agree():
+    """Both kinds meet the target equally often: P alone would not tell them apart."""
+    rng = np.random.default_rng(0)
+    m = rng.normal((-9.5, -6.0), 0.1, (100, 2))
+    one, two, other = (
+        Materials(str(void), (rng.random((100, 12, 12)) < void).astype(np.uint8), m)
+        for void in (0.6, 0.6, 0.8)
+    )
+    assert "agree with the real ones" in faithfulness(one, two, BOX)
+    assert "disagree with the real ones in: void fraction" in faithfulness(one, other, BOX)

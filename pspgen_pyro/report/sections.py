@@ -22,6 +22,7 @@ __all__ = [
     "Section",
     "answer_section",
     "data_section",
+    "faithfulness",
     "number",
     "settings_of",
     "signed",
@@ -85,7 +86,7 @@ def answer_section(
             f"φ*: {settings_of(run, answer)}. Ascent: {answer.status}; "
             f"{answer.starts_agreed} starts agree.{bound}",
             _caption(real, generated),
-            _faithful(real, generated, answer.target),
+            faithfulness(real, generated, answer.target),
         ],
         Markup("").join(pictures),
         [
@@ -112,23 +113,35 @@ def _caption(real: Materials, generated: Materials) -> str:
     )
 
 
-def _faithful(real: Materials, generated: Materials, box: Box) -> str:
-    """Whether the physics finds the target as often in generated images as in real ones."""
-    if np.isnan(generated.m).any(axis=1).all():
-        return ""
-    found = []
-    for kind in (real, generated):
-        known = ~np.isnan(kind.m).any(axis=1)
-        found.append(frequency(box.contains(kind.m[known]).sum(), int(known.sum())))
-    error = np.hypot(*(estimate.standard_error for estimate in found))
-    numbers = f"{number(found[1])} of the generated images and {number(found[0])} of the real ones"
-    if abs(found[0].value - found[1].value) <= 2 * error:
-        return f"By the property solver {numbers} meet the target: they agree."
+def faithfulness(real: Materials, generated: Materials, box: Box) -> str:
+    """In what the generated materials differ from the real ones, by two standard errors."""
+    pairs = zip(_statistics(real, box), _statistics(generated, box), strict=False)
+    wrong = [
+        f"{name} ({number(mine)} instead of {number(truth)})"
+        for (name, truth), (_, mine) in pairs
+        if abs(mine.value - truth.value) > 2 * np.hypot(mine.standard_error, truth.standard_error)
+    ]
+    if not wrong:
+        return "In the quantities of the table the generated materials agree with the real ones."
     return (
-        f"By the property solver {numbers} meet the target: they disagree, so the generated "
-        "images are not to be taken for materials of this setting. The model's P does not pass "
-        "through its images."
+        f"The generated materials disagree with the real ones in: {', '.join(wrong)}. They are "
+        "not to be taken for materials of this setting; the model's P does not pass through its "
+        "images."
     )
+
+
+def _statistics(kind: Materials, box: Box) -> list[tuple[str, Estimate]]:
+    count, void = len(kind.x), kind.void_fraction
+    found = [
+        ("void fraction", Estimate(np.asarray(void.mean()), np.asarray(void.std() / count**0.5)))
+    ]
+    for name, share in zip(("horizontal", "vertical"), kind.blocked, strict=True):
+        found.append((f"blocked, {name}", frequency(round(share * count), count)))
+    known = ~np.isnan(kind.m).any(axis=1)
+    if not known.any():
+        return found
+    hits = box.contains(kind.m[known]).sum()
+    return [*found, ("P of their m in target", frequency(hits, int(known.sum())))]
 
 
 def _microstructures(answer: Answer, real: Materials, generated: Materials) -> Markup:
@@ -163,18 +176,8 @@ def _cloud(run: Run, triads: xr.Dataset, answer: Answer, m: NDArray[np.float64])
 
 
 def _material_row(kind: Materials, box: Box) -> list[str]:
-    known = ~np.isnan(kind.m).any(axis=1)
-    share = "not solved"
-    if known.any():
-        share = number(frequency(box.contains(kind.m[known]).sum(), int(known.sum())))
-    void = kind.void_fraction
-    blocked = [f"{100 * value:.0f} %" for value in kind.blocked]
-    return [
-        f"{kind.source} ({len(kind.x)})",
-        f"{void.mean():.3f} (standard deviation {void.std():.3f})",
-        *blocked,
-        share,
-    ]
+    found = [number(estimate) for _, estimate in _statistics(kind, box)]
+    return [f"{kind.source} ({len(kind.x)})", *found, *["not solved"] * (4 - len(found))]
 
 
 def _slices(run: Run, answer: Answer) -> Markup:
