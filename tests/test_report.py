@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,16 +19,19 @@ from pspgen_pyro.process import ProcessSpace
 from pspgen_pyro.report import (
     Answer,
     Materials,
+    comparison,
     judge,
     materials_at,
     model_surface,
     read_answer,
     reference_surface,
+    sections,
     summarise,
     surface_error,
     write_page,
 )
 from pspgen_pyro.report.sections import faithfulness
+from pspgen_pyro.report.surfaces import model_slices
 from pspgen_pyro.runs import Run, describe, load_run, process_of, save_run
 from pspgen_pyro.training import History, fit
 
@@ -64,6 +68,14 @@ def small_model(triads):
         torch.manual_seed(0)
         image = (triads.sizes["row"], triads.sizes["column"])
         return PSPGen(process_of(triads), image, latent=4, process_latent=2)
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch):
+    """Pages with few points: their numbers are checked elsewhere."""
+    coarse = {"points": 4, "draws": 16}
+    monkeypatch.setattr(comparison, "model_surface", partial(model_surface, **coarse))
+    monkeypatch.setattr(sections, "model_slices", partial(model_slices, **coarse))
 
 
 @pytest.fixture
