@@ -8,9 +8,10 @@ GAUSS = np.array([-1, 1]) / np.sqrt(3)
 
 
 def quadrature_element(h):
-    """The blocks of the Stokes element of side `h` by 2×2 Gauss quadrature, nodes row-major on the cell.
+    """The Stokes element of side `h` by 2×2 Gauss quadrature, nodes row-major on the cell.
 
-    Returns K (8, 8), velocity unknowns node by node; G (8, 4), ∫ p ∇·v; P (4, 4), τ ∫ ∇p·∇q; g (4, 2), τ ∫ ∇q.
+    Returns K (8, 8), velocity unknowns node by node; G (8, 4), ∫ p ∇·v; P (4, 4), τ ∫ ∇p·∇q; and
+    g (4, 2), τ ∫ ∇q.
     """
     tau = 2 * h**2 / 12
     K, G, P, g = np.zeros((8, 8)), np.zeros((8, 4)), np.zeros((4, 4)), np.zeros((4, 2))
@@ -32,7 +33,8 @@ def quadrature_element(h):
 def permeability_by_pivoting(x, formulation="study"):
     """The 2×2 tensor of mean velocities by scipy's pivoting LU with iterative refinement.
 
-    Entry (i, j) is the mean velocity along i under a unit force along j; one pressure of each void component is fixed.
+    Entry (i, j) is the mean velocity along i under a unit force along j; one pressure of each
+    void component is fixed.
     """
     n = len(x)
     h = 1 / n
@@ -74,7 +76,7 @@ def permeability_by_pivoting(x, formulation="study"):
 
 
 def smooth_images(n, count, seed, void_fraction=0.58):
-    """Thresholded anisotropic Gaussian noise with features of a few pixels, with shape `(count, n, n)`."""
+    """Thresholded anisotropic Gaussian noise with features of a few pixels: `(count, n, n)`."""
     rng = np.random.default_rng(seed)
     frequency = np.fft.fftfreq(n)
     images = np.empty((count, n, n), np.uint8)

@@ -27,6 +27,8 @@ References:
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +42,7 @@ r"""The pressure level of each void component is fixed by adding this times :mat
 the nodes."""
 
 
+@cache
 def bordered_element() -> NDArray[np.float64]:
     r"""The element matrix on the unit cell, bordered by its four loads.
 

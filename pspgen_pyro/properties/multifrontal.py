@@ -109,8 +109,13 @@ def solve(x: Image, formulation: str = "study", workers: int = 1) -> Floats:
         part = slice(first, first + CHUNK)
         _condense_each(x[part], element, response[part])
 
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(condense, range(0, len(x), CHUNK)))
+    chunks = range(0, len(x), CHUNK)
+    if workers == 1:
+        for first in chunks:
+            condense(first)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(condense, chunks))
     k = response[:, :2, :2]
     return k if formulation == "study" else k + response[:, :2, 2:]
 
@@ -262,14 +267,17 @@ def _add_elements(
                 first[a] = 0 if void[r, c] == 4 else 2
                 start[a] = np.int64(position[number[r, c]]) - first[a]
             for a in range(4):
+                for b in range(4):
+                    if start[b] + first[b] < start[a] + first[a]:
+                        continue
+                    at = start[a] * stride + start[b]
+                    for i in range(first[a], 3):
+                        for j in range(first[b], 3):
+                            front[at + i * stride + j] += element[3 * a + i, 3 * b + j]
+                at = start[a] * stride + size - loads
                 for i in range(first[a], 3):
-                    row = front[(start[a] + i) * stride : (start[a] + i + 1) * stride]
-                    for b in range(4):
-                        if start[b] + first[b] >= start[a] + first[a]:
-                            for j in range(first[b], 3):
-                                row[start[b] + j] += element[3 * a + i, 3 * b + j]
                     for k in range(loads):
-                        row[size - loads + k] += element[3 * a + i, 12 + k]
+                        front[at + i * stride + k] += element[3 * a + i, 12 + k]
 
 
 @njit(cache=True, nogil=True)

@@ -209,19 +209,24 @@ def _nodes_of_void_cells(x: Image, number: Ints, box: Ints, front: Ints) -> int:
     """Writes the nodes of the box's void cells to `front`, sorted; returns their count."""
     n = len(x)
     count = 0
-    for r in range(box[0], box[1]):
-        for c in range(box[2], box[3]):
-            if x[r, c]:
-                for a in range(4):
-                    node = number[(r + a // 2) % n, (c + a % 2) % n]
-                    i = count
-                    while i and front[i - 1] > node:
-                        i -= 1
-                    if i == 0 or front[i - 1] < node:
-                        for j in range(count, i, -1):
-                            front[j] = front[j - 1]
-                        front[i] = node
-                        count += 1
+    # backwards, since the numbers count down
+    for r in range(box[1], box[0] - 1, -1):
+        for c in range(box[3], box[2] - 1, -1):
+            touched = False
+            for i in range(max(r - 1, box[0]), min(r + 1, box[1])):
+                for j in range(max(c - 1, box[2]), min(c + 1, box[3])):
+                    touched |= x[i, j] == 1
+            if not touched:
+                continue
+            node = number[r % n, c % n]
+            i = count
+            while i and front[i - 1] > node:
+                i -= 1
+            if i == 0 or front[i - 1] < node:
+                for j in range(count, i, -1):
+                    front[j] = front[j - 1]
+                front[i] = node
+                count += 1
     return count
 
 
