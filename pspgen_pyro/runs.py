@@ -50,7 +50,7 @@ class Run:
         model: The model, in evaluation mode.
         history: The history of its training.
         data: What it was trained on: case, preset, formulation, seed, number of samples.
-        training: The settings of `fit`, the package versions and the machine's cores.
+        training: The settings of `fit` and the environment it ran in.
     """
 
     model: PSPGen

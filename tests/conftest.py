@@ -28,5 +28,5 @@ def toy_run(toy_triads, tmp_path_factory):
     torch.manual_seed(0)
     model = PSPGen(process_of(toy_triads), (36, 36)).float()
     history = fit(model, Batches.from_dataset(toy_triads), epochs=4, batch_size=50, progress=False)
-    save_run(Run(model, history, describe(toy_triads), {"epochs": 4}), folder)
+    save_run(Run(model, history, describe(toy_triads), {"settings": {"epochs": 4}}), folder)
     return folder

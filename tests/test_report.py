@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 
 from pspgen_pyro.batches import Batches
+from pspgen_pyro.checkpoint import History
 from pspgen_pyro.cli import main
 from pspgen_pyro.data import generate, open_triads
 from pspgen_pyro.design import Box, Estimate
@@ -33,7 +34,7 @@ from pspgen_pyro.report import (
 from pspgen_pyro.report.sections import faithfulness
 from pspgen_pyro.report.surfaces import model_slices
 from pspgen_pyro.runs import Run, describe, load_run, process_of, save_run
-from pspgen_pyro.training import History, fit
+from pspgen_pyro.training import fit
 
 BOX = Box((-10, -7), (-9, -5))
 
@@ -54,7 +55,7 @@ def folder(tmp_path_factory):
     triads = generate("case1", path / "triads.zarr", samples=80, seed=3)
     model = small_model(triads)
     history = fit(model, Batches.from_dataset(triads), epochs=2, progress=False)
-    save_run(Run(model, history, describe(triads), {"epochs": 2, "seed": 0}), path / "run")
+    save_run(Run(model, history, describe(triads), {"settings": {"epochs": 2, "seed": 0}}), path / "run")
     code = main(
         ["design", str(path / "run"), "--target=-10:-9,-7:-5", "--verify", "10"]
         + ["--draws", "32", "--starts", "2", "--out", str(path / "design.json")]

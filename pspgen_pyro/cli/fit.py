@@ -105,7 +105,8 @@ class Fit:
             resume=self.resume,
         )
         settings = {**asdict(self), "triads": str(self.triads), "out": str(self.out)}
-        save_run(Run(model, history, describe(triads), settings | environment()), self.out)
+        story = {"settings": settings, "environment": environment()}
+        save_run(Run(model, history, describe(triads), story), self.out)
         shutil.rmtree(unfinished, ignore_errors=True)
         last = {name: values[history.best_epoch] for name, values in history.epochs.items()}
         print(

@@ -129,7 +129,8 @@ def _provenance(
         counted = ("split", "samples", "replicates", "seed", "solver", "versions")
         rows += [(f"reference: {key}", reference.attrs.get(key)) for key in counted]
     hidden = ("command", "triads", "out")
-    rows += [(f"training: {k}", value) for k, value in run.training.items() if k not in hidden]
+    training = [pair for part in run.training.values() for pair in part.items()]
+    rows += [(f"training: {k}", value) for k, value in training if k not in hidden]
     here = ("python", "system", "processor", "cores", "threads", "versions")
     rows += [(f"report: {key}", facts[key]) for key in here]
     return [(key, _text(value)) for key, value in rows]
