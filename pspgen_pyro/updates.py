@@ -22,8 +22,8 @@ class Alternating:
     """Half steps: the guide's parameters first, then the model's (the method; the default).
 
     The guide steps without momentum: what it remembers is a direction from before the model's half
-    step, and following it made the two chase each other (divergences of thousands of nats in the
-    first epochs).
+    step, and following it makes the two chase each other, with divergences of thousands of nats in
+    the first epochs. Later spikes are what the clipping in `fit` is for.
 
     Arguments:
         guide_rate: The guide's learning rate as a fraction of the model's.

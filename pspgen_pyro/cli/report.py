@@ -93,7 +93,8 @@ def _fit(report: Report, run: Run) -> str:
     from .fit import Fit
 
     names = [entry.name for entry in fields(Fit) if entry.name not in ("triads", "out", "resume")]
-    known = [(name, run.training[name]) for name in names if run.training.get(name) is not None]
+    settings = run.training.get("settings", {})
+    known = [(name, settings[name]) for name in names if settings.get(name) is not None]
     options = [word for name, value in known for word in (f"--{name.replace('_', '-')}", value)]
     return _line("fit", report.triads, *options, "--out", report.run_folder)
 
