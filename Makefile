@@ -8,7 +8,7 @@ demo: .venv/installed
 	@$(BIN)/pspgen demo --out demo
 
 test: .venv/installed
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n 2
 
 lint: .venv/installed
 	@$(BIN)/ruff check .
