@@ -6,14 +6,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..design import Box, Design, Verification
+    from ..design import Design, Optimiser, Target, Verification
     from ..runs import Run
 
 __all__ = ["DesignCommand"]
@@ -29,10 +29,14 @@ class DesignCommand:
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder made by `pspgen fit`."""
     target: str
-    """One interval a property as lower:upper, separated by commas; write it with an equals
-    sign."""
+    """One interval a property as lower:upper, separated by commas; or bounds by name, as in
+    "horizontal>-7,vertical<-9", "k_horizontal>1e-3" and "horizontal=-7+-0.5"; or several of these
+    regions, separated by semicolons. Write it with an equals sign."""
     verify: int = 0
     """How many fresh materials to simulate at the answer; 0 for none."""
+    optimiser: Literal["lbfgs", "adam", "sgd"] = "lbfgs"
+    """How to climb: L-BFGS-B on a fixed sample; Adam on that sample; or the paper's stochastic
+    gradient ascent (Eq. 21), which takes minutes."""
     starts: int = 8
     """How many ascents run together."""
     draws: int = 512
@@ -51,26 +55,39 @@ class DesignCommand:
             refuse_existing(self.out)
         if self.verify < 0:
             raise InputError(f"'verify' is {self.verify}; give the number of simulations, or 0.")
-        from ..design import Box, maximise
+        from ..design import maximise, parse_target
         from ..runs import load_run
 
-        target = Box.parse(self.target)
         run = load_run(self.run_folder)
-        design = maximise(run.model, target, starts=self.starts, draws=self.draws, seed=self.seed)
+        target = parse_target(self.target, run.model.property_names)
+        design = maximise(
+            run.model,
+            target,
+            optimiser=_optimiser(self.optimiser),
+            starts=self.starts,
+            draws=self.draws,
+            seed=self.seed,
+        )
         check = _verify(run, target, design, self.verify, self.seed) if self.verify else None
-        options = {name: getattr(self, name) for name in ("verify", "starts", "draws", "seed")}
-        answer = _answer(run, design, check) | {"settings": options}
+        names = ("verify", "optimiser", "starts", "draws", "seed")
+        answer = _answer(run, design, check) | {"settings": {n: getattr(self, n) for n in names}}
         if self.out is not None:
             fresh = None if check is None else check.m.tolist()
             publish_file(self.out, json.dumps(answer | {"simulated_m": fresh}, indent=1) + "\n")
         if self.json:
             print(json.dumps(answer))
         else:
-            print(_sentences(answer))
+            print(_sentences(answer, str(target), run.model.process.units))
         return None
 
 
-def _verify(run: Run, target: Box, design: Design, samples: int, seed: int) -> Verification:
+def _optimiser(name: str) -> Optimiser:
+    from ..design import LBFGS, SGD, Adam
+
+    return {"lbfgs": LBFGS, "adam": Adam, "sgd": SGD}[name]()
+
+
+def _verify(run: Run, target: Target, design: Design, samples: int, seed: int) -> Verification:
     from tqdm.auto import tqdm
 
     from ..design import verify
@@ -87,12 +104,17 @@ def _answer(run: Run, design: Design, check: Verification | None) -> dict[str, A
     """The answer as JSON: plain numbers with their standard errors beside them."""
     names = run.model.process.names
     answer = {
-        "target": {"lower": list(design.target.lower), "upper": list(design.target.upper)},
+        "target": design.target.to_json(),
         "properties": list(run.model.property_names),
         "phi": dict(zip(names, map(float, design.phi), strict=True)),
         "model": _estimate(design.probability),
         "starts_agreed": f"{design.agreed.sum()} of {len(design.agreed)}",
         "active_bounds": list(design.active_bounds),
+        "sensitivity": {
+            "gradient": dict(zip(names, design.gradient.tolist(), strict=True)),
+            "curvature": design.curvature.tolist(),
+        },
+        "share": design.share,
         "status": design.status,
         "cpu_seconds": round(design.seconds, 2),
         "data": run.data,
@@ -116,20 +138,23 @@ def _estimate(estimate: Any) -> dict[str, float]:
     }
 
 
-def _sentences(answer: dict[str, Any]) -> str:
-    ends = zip(answer["target"]["lower"], answer["target"]["upper"], strict=True)
+def _words(estimate: dict[str, Any]) -> str:
+    from ..design import Estimate
+
+    return str(Estimate(estimate["probability"], estimate["standard_error"]))
+
+
+def _sentences(answer: dict[str, Any], target: str, units: tuple[str, ...]) -> str:
     lines = [
-        "target     m ∈ " + " × ".join(f"[{a:g}, {b:g}]" for a, b in ends),
+        f"target     m ∈ {target}",
         "φ*         "
         + ", ".join(f"{name} = {value:.4g}" for name, value in answer["phi"].items()),
-        f"model      P = {answer['model']['probability']:.3f} ± "
-        f"{answer['model']['standard_error']:.3f}",
+        f"model      P = {_words(answer['model'])}",
     ]
     if "simulated" in answer:
         simulated = answer["simulated"]
         lines.append(
-            f"simulated  P = {simulated['probability']:.3f} ± {simulated['standard_error']:.3f} "
-            f"({simulated['samples']} fresh simulations)"
+            f"simulated  P = {_words(simulated)} ({simulated['samples']} fresh simulations)"
         )
         error = (simulated["standard_error"] ** 2 + answer["model"]["standard_error"] ** 2) ** 0.5
         agree = answer["difference"] <= 2 * error
@@ -138,6 +163,7 @@ def _sentences(answer: dict[str, Any]) -> str:
             + ("within" if agree else "more than")
             + " twice the standard error of the difference"
         )
+    lines += _sensitivity(answer, units)
     lines.append(
         f"ascent     {answer['status']}; {answer['starts_agreed']} starts agree"
         + (
@@ -148,3 +174,16 @@ def _sentences(answer: dict[str, Any]) -> str:
         + f"; {answer['cpu_seconds']:.1f} s CPU"
     )
     return "\n".join(lines)
+
+
+def _sensitivity(answer: dict[str, Any], units: tuple[str, ...]) -> list[str]:
+    """What one unit of each parameter does to log P at φ*: slope, and half the curvature."""
+    found = answer["sensitivity"]
+    lines = []
+    for j, (name, slope) in enumerate(found["gradient"].items()):
+        unit = "" if units[j] == "1" else f" {units[j]}"
+        lines.append(
+            f"{'slope' if j == 0 else '':10s} Δ log P ≈ {slope:.2g} d + "
+            f"{found['curvature'][j][j] / 2:.2g} d² when {name} moves by d{unit}"
+        )
+    return lines

@@ -3,24 +3,85 @@ agree?
 
 .. math:: \varphi^* = \arg\max_{\varphi \in U_\varphi} P(m \in \mathcal{M}_d \mid \varphi)
 
-`target` says what is wanted, `probability` how likely it is, `ascent` finds :math:`\varphi^*`, and
-`verification` simulates the chain afresh at :math:`\varphi^*`.
+`target` and `parsing` say what is wanted, `probability` how likely it is and `estimators` how else
+that could be found out, `objectives` what else can be asked; `ascent` finds :math:`\varphi^*` with
+one of the `optimisers`, and `verification` simulates the chain afresh there.
+`posterior` keeps every setting that is consistent with the target: `nuts`, `hmc` and `variational`
+draw from it, `draws` says how well, and `grid` checks them.
 """
 
 from .ascent import Design, maximise
-from .probability import Estimate, log_probability, probability, sobol_normal
-from .target import Box
+from .closed_loop import ClosedLoop, Refinement, Round, Simulator, design_in_loop
+from .draws import Convergence, Draws
+from .estimators import (
+    ClosedForm,
+    Estimator,
+    ScoreFunction,
+    UniformInTarget,
+    antithetic,
+    plain,
+    sobol,
+)
+from .grid import GridPosterior, on_grid
+from .hmc import sample_hmc
+from .nuts import RecordedNUTS, sample_nuts
+from .objectives import KullbackLeibler, Objective, Probability, RiskAverse, SquaredDistance
+from .optimisers import LBFGS, SGD, Adam, Optimiser
+from .parsing import parse_target
+from .posterior import DesignPosterior
+from .probability import Estimate, log_probability, probability, property_law, sobol_normal
+from .target import Box, Boxes, Target, target_from_json
+from .variational import Flow, FullRank, Guide, MeanField, fit_svi
 from .verification import Verification, frequency, verify
 
 __all__ = [
+    "sample_nuts",
+    "sample_hmc",
+    "on_grid",
+    "fit_svi",
+    "RecordedNUTS",
+    "MeanField",
+    "Guide",
+    "GridPosterior",
+    "FullRank",
+    "Flow",
+    "Draws",
+    "DesignPosterior",
+    "Convergence",
+    "LBFGS",
+    "SGD",
+    "Adam",
     "Box",
+    "Boxes",
+    "ClosedForm",
+    "ClosedLoop",
+    "Refinement",
+    "Round",
+    "Simulator",
+    "design_in_loop",
     "Design",
     "Estimate",
+    "Estimator",
+    "KullbackLeibler",
+    "Objective",
+    "Optimiser",
+    "Probability",
+    "RiskAverse",
+    "ScoreFunction",
+    "SquaredDistance",
+    "Target",
+    "UniformInTarget",
     "Verification",
+    "antithetic",
     "frequency",
     "log_probability",
     "maximise",
+    "parse_target",
+    "plain",
     "probability",
+    "property_law",
+    "sobol",
     "sobol_normal",
+    "target_from_json",
     "verify",
 ]

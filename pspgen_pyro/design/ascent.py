@@ -1,8 +1,10 @@
-r"""Finding :math:`\varphi^*`: multi-start, bounded L-BFGS-B on a fixed Sobol sample.
+r"""Finding :math:`\varphi^*`: from many starts, on a fixed Sobol sample of z0.
 
-All starts are stacked in one problem, :math:`\min \sum_i -\log P(m \in \mathcal{M}_d \mid
-\varphi_i)`, whose gradient is one backward pass; the bounds are those of the process space, mapped
-to the unit cube.
+.. math:: \varphi^* = \arg\max_{\varphi \in U_\varphi} s(\varphi)
+
+with the score :math:`s` of an objective (for a region :math:`\log P(m \in \mathcal{M}_d \mid
+\varphi)`). 256 scouts look first, on a small sample; the starts climb together; the value at
+:math:`\varphi^*` is estimated afresh, on points other than those optimised on.
 """
 
 from __future__ import annotations
@@ -13,17 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from ..errors import InputError
 from ..model import PSPGen
-from .probability import Estimate, log_probability, probability, sobol_normal
-from .target import Box
+from .objectives import Objective, Probability
+from .optimisers import LBFGS, Climb, Optimiser, Problem
+from .probability import Estimate, replicated, sobol_normal
+from .target import Target
 
 __all__ = ["Design", "maximise"]
 
-_SCOUTS = 256
+_SCOUTS, _SCOUT_DRAWS = 256, 64
 _AGREE = 0.05
+_RARE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -31,61 +35,105 @@ class Design:
     r"""The answer to one design question.
 
     Arguments:
-        target: What was asked.
+        objective: What was asked.
         phi: The settings :math:`\varphi^*`, with shape `(P)`.
-        probability: The model's P at :math:`\varphi^*`, from points other than those optimised on.
+        value: The objective's value at :math:`\varphi^*`, from points other than those optimised
+            on.
         starts: Where each start ended, with shape `(starts, P)`.
-        log_probabilities: The log P of each on the optimised sample, with shape `(starts)`.
-        agreed: Which starts ended within 5 % of the best P.
+        scores: The score of each on the optimised sample, with shape `(starts)`.
+        agreed: Which starts ended within 0.05 of the best score, for a region within 5 % of the
+            best P.
         active_bounds: The parameters that sit on a bound, as "name = value".
+        gradient: The slope of the score at :math:`\varphi^*`, with shape `(P)`, per process unit.
+        curvature: Its second derivatives, with shape `(P, P)`, per process unit squared.
+        share: For a region, the model's probability that a material made at settings drawn from
+            :math:`p(\varphi)`, as the training data were, lies in it.
+        history: The best score after every iteration; of `LBFGS`, those on the small sample first.
         status: "converged", or what went wrong and what to try.
         seconds: CPU time.
     """
 
-    target: Box
+    objective: Objective
     phi: NDArray[np.float64]
-    probability: Estimate
+    value: Estimate
     starts: NDArray[np.float64]
-    log_probabilities: NDArray[np.float64]
+    scores: NDArray[np.float64]
     agreed: NDArray[np.bool_]
     active_bounds: tuple[str, ...]
+    gradient: NDArray[np.float64]
+    curvature: NDArray[np.float64]
+    share: float | None
+    history: NDArray[np.float64]
     status: str
     seconds: float
+
+    @property
+    def target(self) -> Target:
+        """The region that was asked for.
+
+        Raises:
+            InputError: If the objective is not the probability of a region.
+        """
+        return self._region().target
+
+    @property
+    def probability(self) -> Estimate:
+        r"""The model's P at :math:`\varphi^*`; raises as `target` does."""
+        self._region()
+        return self.value
+
+    @property
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """The log P of each start on the optimised sample; raises as `target` does."""
+        self._region()
+        return self.scores
+
+    def _region(self) -> Probability:
+        if not isinstance(self.objective, Probability):
+            raise InputError(
+                f"this design was for {self.objective}, not for the probability of a region; read "
+                "'value' and 'scores' instead."
+            )
+        return self.objective
 
     def __str__(self) -> str:
         phi = ", ".join(f"{value:.3f}" for value in self.phi)
         return (
-            f"φ* = ({phi}): P(m ∈ {self.target}) = {self.probability}; {self.agreed.sum()} of "
+            f"φ* = ({phi}): {self.objective} = {self.value}; {self.agreed.sum()} of "
             f"{len(self.agreed)} starts agree; {self.status}"
         )
 
 
 def maximise(
     model: PSPGen,
-    target: Box,
+    target: Target | Objective,
     *,
+    optimiser: Optimiser | None = None,
     starts: int = 8,
     draws: int = 512,
     iterations: int = 200,
     seed: int = 0,
 ) -> Design:
-    r"""Maximises :math:`P(m \in \mathcal{M}_d \mid \varphi)` over the process space.
+    r"""Maximises :math:`P(m \in \mathcal{M}_d \mid \varphi)`, or another objective, over the
+    process space.
 
     Arguments:
         model: The trained model.
-        target: The box.
+        target: The region, or an objective.
 
     Other arguments:
+        optimiser: How to climb; `LBFGS(iterations)` if None.
         starts: How many starts climb together: the better half of them from the best of 256
             scouts, the others from scouts spread over the process space.
         draws: Sobol points of the fixed sample.
-        iterations: The largest number of L-BFGS-B iterations.
-        seed: Seeds the scouts and the sample.
+        iterations: The largest number of iterations of the default optimiser.
+        seed: Seeds the scouts, the sample and the optimiser.
 
     Raises:
         InputError: If the target has another dimension than m, or a number is not positive.
     """
-    target.check_against(model.dims.properties)
+    objective = Probability(target) if isinstance(target, Target) else target
+    objective.check(model)
     if min(starts, draws, iterations) < 1:
         raise InputError(
             f"'starts' {starts}, 'draws' {draws} and 'iterations' {iterations} must all be at "
@@ -94,56 +142,67 @@ def maximise(
     begin = time.process_time()
     model.eval()
     noise = sobol_normal(draws, model.dims.latent, seed, model.m_loc.dtype).to(model.m_loc.device)
-    low = np.array(model.process.lower)
-    span = np.array(model.process.upper) - low
-
-    def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        unit = torch.tensor(flat.reshape(-1, len(low)), requires_grad=True)
-        phi = (torch.tensor(low) + torch.tensor(span) * unit).to(model.m_loc)
-        value = -log_probability(model, target, phi, noise).double().sum()
-        (gradient,) = torch.autograd.grad(value, unit)
-        return value.item(), gradient.numpy().ravel()
-
-    def log_p(unit: NDArray[np.float64]) -> NDArray[np.float64]:
-        with torch.no_grad():
-            phi = torch.tensor(low + span * unit).to(model.m_loc)
-            return log_probability(model, target, phi, noise).double().cpu().numpy()
-
-    scouts = (
-        torch.quasirandom.SobolEngine(len(low), scramble=True, seed=seed).draw(_SCOUTS).numpy()
+    problem = Problem(model, objective, noise, seed)
+    first, share = _scout(problem, starts)
+    climb = (optimiser or LBFGS(iterations)).climb(problem, first)
+    scores = problem.score(climb.unit)
+    best = int(np.argmax(scores))
+    low, high = np.array(model.process.lower), np.array(model.process.upper)
+    phi = np.clip(low + (high - low) * climb.unit, low, high)
+    value = replicated(
+        model,
+        lambda phi, noise: objective.value(model, phi, noise),
+        phi[best],
+        draws=1024,
+        replicates=8,
+        seed=seed + 1,
     )
-    first = scouts.astype(float)[_choose(log_p(scouts), starts)]
-    result = minimize(
-        objective,
-        first.ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0.0, 1.0)] * first.size,
-        options={"maxiter": iterations, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-5},
-    )
-    ends = result.x.reshape(first.shape)
-    values = log_p(ends)
-    best = int(np.argmax(values))
-    phi = np.clip(low + span * ends[best], model.process.lower, model.process.upper)
-    estimate = probability(model, target, phi, seed=seed + 1)
+    gradient, curvature = _sensitivity(problem, phi[best])
     return Design(
-        target=target,
-        phi=phi,
-        probability=estimate,
-        starts=low + span * ends,
-        log_probabilities=values,
-        agreed=values > values[best] + np.log1p(-_AGREE),
-        active_bounds=_active(model, ends[best]),
-        status=_status(result, estimate),
+        objective=objective,
+        phi=phi[best],
+        value=value,
+        starts=phi,
+        scores=scores,
+        agreed=scores > scores[best] + np.log1p(-_AGREE),
+        active_bounds=_active(model, climb.unit[best]),
+        gradient=gradient,
+        curvature=curvature,
+        share=share,
+        history=climb.history,
+        status=_status(climb, value, share, gradient),
         seconds=time.process_time() - begin,
     )
 
 
-def _choose(values: NDArray[np.float64], starts: int) -> NDArray[np.intp]:
-    order = np.argsort(-values)
+def _scout(problem: Problem, starts: int) -> tuple[NDArray[np.float64], float | None]:
+    """The starts in the unit cube, with shape `(starts, P)`, and the region's share of p(m)."""
+    engine = torch.quasirandom.SobolEngine(
+        problem.model.dims.process, scramble=True, seed=problem.seed
+    )
+    scouts = engine.draw(max(_SCOUTS, 2 * starts), dtype=torch.float64).numpy()
+    scores = problem.coarse(_SCOUT_DRAWS).score(scouts)
+    order = np.argsort(-scores)
     best = order[: (starts + 1) // 2]
-    spread = np.setdiff1d(np.arange(len(values)), best)[: starts - len(best)]
-    return np.concatenate([best, spread])
+    spread = np.setdiff1d(np.arange(len(scores)), best)[: starts - len(best)]
+    region = isinstance(problem.objective, Probability)
+    share = float(np.exp(scores).mean()) if region else None
+    return scouts[np.concatenate([best, spread])], share
+
+
+def _sensitivity(
+    problem: Problem, phi: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The gradient and the second derivatives of the score at one φ, in process units."""
+    inputs = torch.tensor(phi).to(problem.model.m_loc).requires_grad_()
+    score = problem.objective.score(problem.model, inputs.unsqueeze(0), problem.noise).sum()
+    (gradient,) = torch.autograd.grad(score, inputs, create_graph=True)
+    rows = [torch.autograd.grad(slope, inputs, retain_graph=True)[0] for slope in gradient]
+    hessian = torch.stack(rows)
+    return (
+        gradient.detach().double().cpu().numpy(),
+        (0.5 * (hessian + hessian.mT)).double().cpu().numpy(),
+    )
 
 
 def _active(model: PSPGen, unit: NDArray[np.float64]) -> tuple[str, ...]:
@@ -156,13 +215,24 @@ def _active(model: PSPGen, unit: NDArray[np.float64]) -> tuple[str, ...]:
     )
 
 
-def _status(result: object, estimate: Estimate) -> str:
-    if float(estimate.value) < 3 * float(estimate.standard_error) or float(estimate.value) < 1e-4:
+def _status(
+    climb: Climb, value: Estimate, share: float | None, gradient: NDArray[np.float64]
+) -> str:
+    p = float(value.value)
+    if share is not None and (p < 3 * float(value.standard_error) or p < _RARE):
         return (
             "unsupported: the model gives this target no probability that its sample resolves; "
-            "choose a target "
-            "nearer to the training data, or simulate there"
+            "choose a target nearer to the training data, or simulate there"
         )
-    if not getattr(result, "success", False):
-        return f"not converged ({getattr(result, 'message', '')}); try more iterations"
-    return "converged"
+    if share is not None and share < _RARE:
+        return (
+            f"unsupported: by the model {share:.1g} of the materials made at settings like the "
+            "training data's lie in this target, so hardly any was learned from; simulate at φ* "
+            "before you trust its P"
+        )
+    if not np.isfinite([p, *gradient]).all():
+        return (
+            "not converged: the value or its slope is not finite here; check the model's weights, "
+            "or work in double precision"
+        )
+    return "converged" if climb.converged else climb.message

@@ -13,6 +13,7 @@ scramblings give the standard error.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,24 +21,34 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ..distributions import NormalMixture
 from ..errors import InputError
 from ..model import PSPGen
-from .target import Box
+from .target import Target
 
-__all__ = ["Estimate", "log_probability", "probability", "sobol_normal"]
+__all__ = [
+    "Estimate",
+    "log_probability",
+    "probability",
+    "property_law",
+    "replicated",
+    "sobol_normal",
+]
 
-_CHUNK = 1 << 17
+# the widest layer of so many rows fits the second-level cache
+_CHUNK = 1 << 12
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A probability and its standard error, with shape `(*)` each."""
+    """A probability, or another mean, and its standard error, with shape `(*)` each."""
 
     value: NDArray[np.float64]
     standard_error: NDArray[np.float64]
 
     def __str__(self) -> str:
-        return f"{float(self.value):.3f} ± {float(self.standard_error):.3f}"
+        form = ".3f" if abs(self.value) >= 0.01 else ".1e"
+        return f"{float(self.value):{form}} ± {float(self.standard_error):{form}}"
 
 
 def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -54,29 +65,42 @@ def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.fl
     return torch.special.ndtri(uniform.clamp(1e-10, 1 - 1e-10)).to(dtype)
 
 
-def log_probability(model: PSPGen, target: Box, phi: Tensor, noise: Tensor) -> Tensor:
+def property_law(model: PSPGen, phi: Tensor, noise: Tensor) -> NormalMixture:
+    r"""The distributions :math:`p(m \mid z_0^{(s)}, g(\varphi))` on a sample of z0.
+
+    Arguments:
+        model: The trained model.
+        phi: Process parameters, with shape `(N, P)`.
+        noise: Standard normal draws, with shape `(S, D0)`; the prior transports them to z0.
+
+    Returns:
+        The mixtures, with batch shape `(N, S)`.
+    """
+    inputs = phi.unsqueeze(-2).expand(*phi.shape[:-1], noise.shape[-2], phi.shape[-1])
+    z0 = model.prior.transport(noise.expand(*inputs.shape[:-1], -1), model.standardise(inputs))
+    z1 = model.latent_of_process(phi).unsqueeze(-2).expand(*inputs.shape[:-1], -1)
+    return model.property_given(z0, z1)
+
+
+def log_probability(model: PSPGen, target: Target, phi: Tensor, noise: Tensor) -> Tensor:
     r"""The value of :math:`\log P(m \in \mathcal{M}_d \mid \varphi)` on a fixed sample.
 
     Arguments:
         model: The trained model.
-        target: The box.
+        target: The region.
         phi: Process parameters, with shape `(N, P)`.
         noise: Standard normal draws, with shape `(S, D0)`; the prior transports them to z0.
 
     Returns:
         The log-probability, with shape `(N)`; differentiable in `phi`.
     """
-    inputs = phi.unsqueeze(-2).expand(*phi.shape[:-1], len(noise), phi.shape[-1])
-    z0 = model.prior.transport(noise.expand(*inputs.shape[:-1], -1), model.standardise(inputs))
-    z1 = model.latent_of_process(phi).unsqueeze(-2).expand(*inputs.shape[:-1], -1)
-    inner = target.log_probability(model.property_given(z0, z1))
-    return torch.logsumexp(inner, dim=-1) - math.log(len(noise))
+    inner = target.log_probability(property_law(model, phi, noise))
+    return torch.logsumexp(inner, dim=-1) - math.log(noise.shape[-2])
 
 
-@torch.no_grad()
 def probability(
     model: PSPGen,
-    target: Box,
+    target: Target,
     phi: ArrayLike,
     *,
     draws: int = 1024,
@@ -87,7 +111,7 @@ def probability(
 
     Arguments:
         model: The trained model.
-        target: The box.
+        target: The region.
         phi: Process parameters, with shape `(*, P)`.
 
     Other arguments:
@@ -101,17 +125,51 @@ def probability(
     """
     values = model.process.check(phi)
     target.check_against(model.dims.properties)
+    return replicated(
+        model,
+        lambda phi, noise: log_probability(model, target, phi, noise).exp(),
+        values,
+        draws=draws,
+        replicates=replicates,
+        seed=seed,
+    )
+
+
+@torch.no_grad()
+def replicated(
+    model: PSPGen,
+    mean: Callable[[Tensor, Tensor], Tensor],
+    phi: NDArray[np.float64],
+    *,
+    draws: int,
+    replicates: int,
+    seed: int,
+) -> Estimate:
+    """The mean of any function of φ and z0 over independent scramblings, and its standard error.
+
+    Arguments:
+        model: The trained model.
+        mean: Maps φ with shape `(N, P)` and noise with shape `(S, D0)` to the means over S, with
+            shape `(N)`.
+        phi: Process parameters, with shape `(*, P)`.
+
+    Other arguments:
+        draws: Sobol points a scrambling.
+        replicates: Independent scramblings.
+        seed: Seeds the scramblings.
+
+    Raises:
+        InputError: If there are fewer than two replicates.
+    """
     if replicates < 2:
         raise InputError(f"'replicates' is {replicates}; a standard error needs at least 2.")
-    inputs = torch.tensor(values.reshape(-1, len(model.process))).to(model.m_loc)
+    inputs = torch.tensor(phi.reshape(-1, len(model.process))).to(model.m_loc)
     estimates = []
     for child in np.random.SeedSequence(seed).generate_state(replicates):
         noise = sobol_normal(draws, model.dims.latent, int(child), model.m_loc.dtype).to(
             inputs.device
         )
         parts = inputs.split(max(1, _CHUNK // draws))
-        estimates.append(
-            torch.cat([log_probability(model, target, p, noise).exp() for p in parts])
-        )
-    stacked = torch.stack(estimates).double().cpu().numpy().reshape(replicates, *values.shape[:-1])
+        estimates.append(torch.cat([mean(part, noise) for part in parts]))
+    stacked = torch.stack(estimates).double().cpu().numpy().reshape(replicates, *phi.shape[:-1])
     return Estimate(stacked.mean(axis=0), stacked.std(axis=0, ddof=1) / replicates**0.5)

@@ -1,9 +1,21 @@
-r"""Targets: the region :math:`\mathcal{M}_d` of property space in which the material should
-land."""
+r"""Targets: the region :math:`\mathcal{M}_d` of property space in which the material should land.
+
+Every target is a finite union of disjoint axis-parallel boxes, some of whose ends may be infinite,
+
+.. math::
+    \mathcal{M}_d = \bigsqcup_i B_i, \qquad
+    P(m \in \mathcal{M}_d) = \sum_i P(m \in B_i),
+
+and the probability of a box under a mixture of diagonal Gaussians is closed-form. Boxes that
+overlap are cut into disjoint ones first, so that no material counts twice.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +25,52 @@ from torch import Tensor
 from ..distributions import NormalMixture
 from ..errors import InputError
 
-__all__ = ["Box"]
+__all__ = ["Box", "Boxes", "Target", "target_from_json"]
+
+
+class Target(ABC):
+    """A region of property space that is a union of boxes."""
+
+    @property
+    @abstractmethod
+    def boxes(self) -> tuple[Box, ...]:
+        """Disjoint boxes (up to shared faces) that together are the region."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The region as `target_from_json` reads it; an infinite end is None."""
+
+    def check_against(self, properties: int) -> None:
+        """Says so if the region has another dimension than the properties.
+
+        Raises:
+            InputError: If the numbers differ.
+        """
+        came = len(self.boxes[0].lower)
+        if came != properties:
+            raise InputError(
+                f"'target' has {came} interval(s) but the model has {properties} properties; "
+                "give one interval for each."
+            )
+
+    def contains(self, m: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each m with shape `(*, K)` lies in the region, its boundary included."""
+        values = np.asarray(m)
+        inside = [((values >= b.lower) & (values <= b.upper)).all(axis=-1) for b in self.boxes]
+        return np.logical_or.reduce(inside)
+
+    def log_probability(self, m: NormalMixture) -> Tensor:
+        r"""The value of :math:`\log P(m \in \mathcal{M}_d)` for a mixture with batch shape `(*)`,
+        in closed form."""
+        parts = [m.log_box_probability(*box.ends(m.loc)) for box in self.boxes]
+        return parts[0] if len(parts) == 1 else torch.logsumexp(torch.stack(parts), dim=0)
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(Target):
     r"""The axis-parallel box :math:`\mathcal{M}_d = \prod_j [a_j, b_j]`.
+
+    An end may be infinite: :math:`[-7, \infty)` bounds a property from below alone.
 
     Arguments:
         lower: The ends :math:`a`, one a property, in the units of m (log permeability).
@@ -68,8 +120,6 @@ class Box:
             ends = [tuple(float(end) for end in part.split(":")) for part in text.split(",")]
             lower, upper = zip(*[(a, b) for a, b in ends], strict=True)
         except ValueError as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(
                 f"'target' is {text!r}; write one interval a property as lower:upper, separated "
                 "by commas, "
@@ -77,31 +127,190 @@ class Box:
             ) from error
         return cls(lower, upper)
 
-    def __str__(self) -> str:
-        return " × ".join(f"[{a:g}, {b:g}]" for a, b in zip(self.lower, self.upper, strict=True))
+    @classmethod
+    def around(cls, point: Sequence[float], tolerance: float | Sequence[float]) -> Box:
+        r"""The box :math:`|m_j - t_j| \le \tau_j` around a point.
 
-    def check_against(self, properties: int) -> None:
-        """Says so if the box has another dimension than the properties.
+        Arguments:
+            point: The point :math:`t`, one number a property.
+            tolerance: The tolerances :math:`\tau`, one for all or one a property.
 
         Raises:
-            InputError: If the numbers differ.
+            InputError: If a tolerance is not positive, or the lengths differ.
+
+        Example:
+            >>> Box.around((-7.0, -9.0), 0.5)
+            Box(lower=(-7.5, -9.5), upper=(-6.5, -8.5))
         """
-        if len(self.lower) != properties:
-            raise InputError(
-                f"'target' has {len(self.lower)} interval(s) but the model has {properties} "
-                "properties; "
-                "give one interval for each."
+        try:
+            centre, reach = np.broadcast_arrays(
+                np.asarray(point, float), np.asarray(tolerance, float)
             )
+        except ValueError as error:
+            raise InputError(
+                f"'tolerance' has {np.size(tolerance)} entries but 'point' has {np.size(point)}; "
+                "give one for all or one for each property."
+            ) from error
+        if not (reach > 0).all():
+            raise InputError(f"'tolerance' is {tolerance}; it must be positive.")
+        return cls(tuple(np.atleast_1d(centre - reach)), tuple(np.atleast_1d(centre + reach)))
 
-    def contains(self, m: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each m with shape `(*, K)` lies in the box, ends included."""
-        values = np.asarray(m)
-        return ((values >= self.lower) & (values <= self.upper)).all(axis=-1)
+    @classmethod
+    def bounded(
+        cls, names: Sequence[str], bounds: Mapping[str, tuple[float | None, float | None]]
+    ) -> Box:
+        r"""The box with bounds on some properties, by name; the others may take any value.
 
-    def log_probability(self, m: NormalMixture) -> Tensor:
-        r"""The value of :math:`\log P(m \in \mathcal{M}_d)` for a mixture, in closed form."""
-        a, b = (
-            torch.tensor(end, dtype=m.loc.dtype, device=m.loc.device)
-            for end in (self.lower, self.upper)
+        Arguments:
+            names: The names of all properties, as in `model.property_names`.
+            bounds: Lower and upper bounds by name, None for no bound. The name "k_horizontal"
+                bounds :math:`k = e^m` instead of the property m "horizontal".
+
+        Raises:
+            InputError: If a name is unknown, a bound on k is negative, or an interval is inverted
+                or empty.
+
+        Example:
+            >>> Box.bounded(("horizontal", "vertical"), {"horizontal": (-7, None)})
+            Box(lower=(-7.0, -inf), upper=(inf, inf))
+        """
+        lower, upper = [-np.inf] * len(names), [np.inf] * len(names)
+        for name, (a, b) in bounds.items():
+            j, of_k = _find(name, names)
+            if a is not None:
+                lower[j] = max(lower[j], _log(name, a) if of_k else a)
+            if b is not None:
+                upper[j] = min(upper[j], _log(name, b) if of_k else b)
+        return cls(tuple(lower), tuple(upper))
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The box itself."""
+        return (self,)
+
+    @property
+    def volume(self) -> float:
+        r"""The volume :math:`|\mathcal{M}_d|`, infinite if an end is."""
+        return float(np.prod(np.subtract(self.upper, self.lower)))
+
+    def ends(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The lower and the upper ends, with shape `(K)` each, in the type of `like`."""
+        a, b = (torch.tensor(e, dtype=like.dtype, device=like.device) for e in self._ends)
+        return a, b
+
+    def to_json(self) -> dict[str, Any]:
+        """The ends, under "lower" and "upper"."""
+        a, b = ([end if np.isfinite(end) else None for end in ends] for ends in self._ends)
+        return {"lower": a, "upper": b}
+
+    @property
+    def _ends(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return self.lower, self.upper
+
+    def __str__(self) -> str:
+        return " × ".join(
+            ("(-∞" if np.isinf(a) else f"[{a:g}") + ", " + ("∞)" if np.isinf(b) else f"{b:g}]")
+            for a, b in zip(self.lower, self.upper, strict=True)
         )
-        return m.log_box_probability(a, b)
+
+
+@dataclass(frozen=True)
+class Boxes(Target):
+    r"""The union :math:`\bigcup_i B_i` of boxes, which may overlap.
+
+    Arguments:
+        members: The boxes as they were given.
+
+    Raises:
+        InputError: If there is no box, or they differ in dimension.
+
+    Example:
+        >>> Boxes((Box((0,), (2,)), Box((1,), (3,)))).boxes
+        (Box(lower=(0.0,), upper=(2.0,)), Box(lower=(2.0,), upper=(3.0,)))
+    """
+
+    members: tuple[Box, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", tuple(self.members))
+        sizes = sorted({len(box.lower) for box in self.members})
+        if len(sizes) != 1:
+            raise InputError(
+                f"'members' has {len(self.members)} boxes of {sizes} intervals; "
+                "give at least one box, and as many intervals in each."
+            )
+        disjoint: list[Box] = []
+        for box in self.members:
+            pieces = [box]
+            for other in disjoint:
+                pieces = [part for piece in pieces for part in _minus(piece, other)]
+            disjoint += pieces
+        object.__setattr__(self, "_disjoint", tuple(disjoint))
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The disjoint pieces, in the order of the members."""
+        return self._disjoint  # type: ignore[attr-defined]
+
+    def to_json(self) -> dict[str, Any]:
+        """The members, under "boxes"."""
+        return {"boxes": [box.to_json() for box in self.members]}
+
+    def __str__(self) -> str:
+        return " ∪ ".join(f"({box})" for box in self.members)
+
+
+def target_from_json(content: Mapping[str, Any]) -> Target:
+    """The target that `to_json` described.
+
+    Example:
+        >>> target_from_json(Box((-7, -9), (np.inf, -8)).to_json())
+        Box(lower=(-7.0, -9.0), upper=(inf, -8.0))
+    """
+    if "boxes" in content:
+        return Boxes(tuple(_box_from_json(box) for box in content["boxes"]))
+    return _box_from_json(content)
+
+
+def _box_from_json(content: Mapping[str, Any]) -> Box:
+    return Box(
+        tuple(-np.inf if end is None else end for end in content["lower"]),
+        tuple(np.inf if end is None else end for end in content["upper"]),
+    )
+
+
+def _minus(box: Box, other: Box) -> list[Box]:
+    """Disjoint boxes that together are `box` without `other`."""
+    pairs = list(zip(box.lower, box.upper, other.lower, other.upper, strict=True))
+    if any(c >= b or d <= a for a, b, c, d in pairs):
+        return [box]
+    pieces, lower, upper = [], list(box.lower), list(box.upper)
+    for j, (a, b, c, d) in enumerate(pairs):
+        if a < c:
+            pieces.append(Box(tuple(lower), (*upper[:j], c, *upper[j + 1 :])))
+            lower[j] = c
+        if d < b:
+            pieces.append(Box((*lower[:j], d, *lower[j + 1 :]), tuple(upper)))
+            upper[j] = d
+    return pieces
+
+
+def _find(name: str, names: Sequence[str]) -> tuple[int, bool]:
+    """The index of a property, and whether the name means k rather than m."""
+    if name in names:
+        return list(names).index(name), False
+    if name.startswith("k_") and name[2:] in names:
+        return list(names).index(name[2:]), True
+    raise InputError(
+        f"'target' names {name!r}, which is no property of this model; known properties are "
+        f"{', '.join(names)}, and {', '.join('k_' + known for known in names)} for k = exp(m)."
+    )
+
+
+def _log(name: str, bound: float) -> float:
+    if bound < 0:
+        raise InputError(
+            f"'target' bounds {name} by {bound:g}, but k = exp(m) is positive; give a bound of at "
+            "least 0."
+        )
+    return float(np.log(bound)) if bound > 0 else -np.inf

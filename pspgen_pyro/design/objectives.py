@@ -1,0 +1,266 @@
+r"""What a design can maximise or minimise over the process space.
+
+=====================  ==============================================================  =========
+objective              value at :math:`\varphi`                                        wanted
+=====================  ==============================================================  =========
+`Probability`          :math:`P(m \in \mathcal{M}_d \mid \varphi)`  (Eq. 1)            large
+`SquaredDistance`      :math:`\mathbb{E}[\sum_j \omega_j (m_j - t_j)^2 \mid \varphi]`  small
+`KullbackLeibler`      :math:`\mathrm{KL}(p_t(m) \,\|\, p(m \mid \varphi))`            small
+`RiskAverse`           :math:`\operatorname{mean}_i P_i - c \operatorname{sd}_i P_i`   large
+=====================  ==============================================================  =========
+
+Each is a mean over z0 on a fixed sample, closed-form in m where the mixture allows it:
+
+.. math::
+    \mathbb{E}[(m_j - t_j)^2 \mid z] = \sum_c w_c [(\mu_{cj} - t_j)^2 + \sigma_{cj}^2], \qquad
+    p(m \mid \varphi) = \mathbb{E}_{z_0} \sum_c w_c \prod_j
+        \mathcal{N}(m_j \mid \mu_{cj}, \sigma_{cj}^2).
+
+`score` is what an optimiser climbs (for `Probability` the logarithm, whose slope does not vanish
+far from the target), `value` what a person reads.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MultivariateNormal
+
+from ..errors import InputError
+from ..model import PSPGen
+from .probability import log_probability, property_law, sobol_normal
+from .target import Target
+
+__all__ = ["KullbackLeibler", "Objective", "Probability", "RiskAverse", "SquaredDistance"]
+
+
+class Objective(ABC):
+    """A number for every φ, differentiable on a fixed sample of z0."""
+
+    @abstractmethod
+    def check(self, model: PSPGen) -> None:
+        """Says so if the objective does not fit the model.
+
+        Raises:
+            InputError: If it does not.
+        """
+
+    @abstractmethod
+    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+        """What an optimiser climbs, with shape `(N)`, for φ with shape `(N, P)` and standard
+        normal draws with shape `(S, D0)`."""
+
+    def value(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+        """What a person reads, with shape `(N)`; arguments as in `score`."""
+        return -self.score(model, phi, noise)
+
+
+@dataclass(frozen=True)
+class Probability(Objective):
+    r"""The probability of a region, :math:`P(m \in \mathcal{M}_d \mid \varphi)`; its score is the
+    logarithm.
+
+    Arguments:
+        target: The region.
+    """
+
+    target: Target
+
+    def check(self, model: PSPGen) -> None:
+        """The region must have the dimension of the properties."""
+        self.target.check_against(model.dims.properties)
+
+    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+        """The log-probability."""
+        return log_probability(model, self.target, phi, noise)
+
+    def value(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+        """The probability."""
+        return self.score(model, phi, noise).exp()
+
+    def __str__(self) -> str:
+        return f"P(m ∈ {self.target})"
+
+
+@dataclass(frozen=True)
+class SquaredDistance(Objective):
+    r"""The mean weighted squared distance of m from a point, to be small.
+
+    Arguments:
+        point: The point :math:`t`, one number a property.
+        weights: The weights :math:`\omega`, one a property; all one if None.
+
+    Raises:
+        InputError: If the lengths differ, or a weight is negative.
+    """
+
+    point: tuple[float, ...]
+    weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "point", tuple(float(t) for t in self.point))
+        if self.weights is not None and (
+            len(self.weights) != len(self.point) or not all(w >= 0 for w in self.weights)
+        ):
+            raise InputError(
+                f"'weights' is {self.weights}; give {len(self.point)} numbers that are not "
+                "negative, one a property."
+            )
+
+    def check(self, model: PSPGen) -> None:
+        """The point must have the dimension of the properties."""
+        _check_size("point", len(self.point), model)
+
+    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+        """Minus the mean squared distance."""
+        law = property_law(model, phi, noise)
+        point = law.loc.new_tensor(self.point)
+        weights = law.loc.new_tensor(self.weights or (1.0,) * len(self.point))
+        square = ((law.loc - point).square() + law.scale.square()) @ weights
+        return -(law.log_weights.exp() * square).sum(dim=-1).mean(dim=-1)
+
+    def __str__(self) -> str:
+        return f"E‖m − ({', '.join(f'{t:g}' for t in self.point)})‖²"
+
+
+@dataclass(frozen=True, eq=False)
+class KullbackLeibler(Objective):
+    r"""The divergence of the model's density of m from a wanted one, to be small.
+
+    .. math::
+        \mathrm{KL}(p_t \,\|\, p(\cdot \mid \varphi)) \approx \frac{1}{L} \sum_l \Big[
+            \log p_t(m_l) - \log \frac{1}{S} \sum_s p(m_l \mid z_0^{(s)}, g(\varphi)) \Big],
+        \quad m_l \sim p_t
+
+    The points :math:`m_l` are quasi-random where `density` has an inverse distribution function or
+    is a multivariate normal, and plain draws otherwise; they stay the same for every φ.
+
+    Arguments:
+        density: The wanted density :math:`p_t`, a distribution with event shape `(K)`.
+        points: The number :math:`L` of points.
+        seed: Seeds the points.
+
+    Raises:
+        InputError: If the density has a batch shape, or `points` is not positive.
+    """
+
+    density: Distribution
+    points: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        shapes = tuple(self.density.batch_shape), tuple(self.density.event_shape)
+        if shapes[0] or len(shapes[1]) != 1:
+            raise InputError(
+                f"'density' has batch shape {shapes[0]} and event shape {shapes[1]}; it must be "
+                "one distribution over the properties: make it with `Independent(…, 1)`."
+            )
+        if self.points < 1:
+            raise InputError(f"'points' is {self.points}; it must be at least 1.")
+        m = _quasi_random(self.density, self.points, self.seed)
+        object.__setattr__(self, "_m", m)
+        object.__setattr__(self, "_negative_entropy", float(self.density.log_prob(m).mean()))
+
+    def check(self, model: PSPGen) -> None:
+        """The density must have the dimension of the properties."""
+        _check_size("density", self.density.event_shape[0], model)
+
+    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+        """Minus the divergence."""
+        law = property_law(model, phi, noise)
+        m: Tensor = self._m.to(law.loc)  # type: ignore[attr-defined]
+        # (L, N, S): every point under every mixture
+        log_density = law.log_prob(m[:, None, None, :])
+        mixed = torch.logsumexp(log_density, dim=-1) - math.log(noise.shape[-2])
+        return mixed.mean(dim=0) - self._negative_entropy  # type: ignore[attr-defined]
+
+    def __str__(self) -> str:
+        return f"KL({type(self.density).__name__} ‖ p(m | φ))"
+
+
+@dataclass(frozen=True, eq=False)
+class RiskAverse(Objective):
+    r"""The probability of a region by an ensemble of models, less :math:`c` standard deviations.
+
+    Arguments:
+        target: The region.
+        members: Models trained apart, on the same process and properties.
+        caution: The number :math:`c`; 0 gives the mean.
+
+    Raises:
+        InputError: If there are fewer than two members, their processes or properties differ, or
+            the caution is negative.
+    """
+
+    target: Target
+    members: Sequence[PSPGen]
+    caution: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.members) < 2 or not self.caution >= 0:
+            raise InputError(
+                f"'members' has {len(self.members)} models and 'caution' is {self.caution}; give "
+                "at least two models and a caution that is not negative."
+            )
+        for i, member in enumerate(self.members):
+            _check_same(i, member, self.members[0])
+
+    def check(self, model: PSPGen) -> None:
+        """The model must have the members' process and properties."""
+        self.target.check_against(model.dims.properties)
+        _check_same(0, self.members[0], model)
+
+    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+        """The mean less c standard deviations over the members; the model itself is not asked."""
+        p = torch.stack(
+            [log_probability(member, self.target, phi, noise) for member in self.members]
+        ).exp()
+        # the root of a variance of zero has no slope
+        spread = (p.var(dim=0) + torch.finfo(p.dtype).eps ** 2).sqrt()
+        return p.mean(dim=0) - self.caution * spread
+
+    def value(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+        """The same number as the score."""
+        return self.score(model, phi, noise)
+
+    def __str__(self) -> str:
+        return (
+            f"mean − {self.caution:g} sd of P(m ∈ {self.target}) over {len(self.members)} models"
+        )
+
+
+def _check_size(name: str, came: int, model: PSPGen) -> None:
+    if came != model.dims.properties:
+        raise InputError(
+            f"'{name}' has {came} entries but the model has {model.dims.properties} properties; "
+            "give one for each."
+        )
+
+
+def _check_same(i: int, member: PSPGen, model: PSPGen) -> None:
+    same = member.process == model.process and member.property_names == model.property_names
+    if not same or member.dims.latent != model.dims.latent:
+        raise InputError(
+            f"'members' has model {i + 1} with another process, other properties or another size "
+            "of z0; train all members on the same process with the same sizes."
+        )
+
+
+def _quasi_random(density: Distribution, points: int, seed: int) -> Tensor:
+    size = density.event_shape[0]
+    if isinstance(density, MultivariateNormal):
+        noise = sobol_normal(points, size, seed, density.loc.dtype)
+        return density.loc + noise @ density.scale_tril.mT
+    if isinstance(density, Independent):
+        base = density.base_dist
+        if type(base).icdf is not Distribution.icdf:
+            uniform = torch.special.ndtr(sobol_normal(points, size, seed, torch.float64))
+            return base.icdf(uniform.to(torch.get_default_dtype()))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return density.sample((points,))
