@@ -6,6 +6,7 @@ exit code 1.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from .data import DataInfo, DataVerify
 from .demo import Demo
 from .design import DesignCommand
 from .fit import Fit
+from .posterior import PosteriorCommand
 from .report import Report
 from .simulate import Simulate
 
@@ -52,6 +54,7 @@ Command = (
     | Annotated[Data, subcommand("data")]
     | Annotated[Fit, subcommand("fit")]
     | Annotated[DesignCommand, subcommand("design")]
+    | Annotated[PosteriorCommand, subcommand("posterior")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Demo, subcommand("demo")]
 )
@@ -78,10 +81,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except _FAILURES as error:
         print(f"pspgen: error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # the reader, such as `head`, has left; nothing is left to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("pspgen: interrupted", file=sys.stderr)
         return 130
-
-
-if __name__ == "__main__":
-    sys.exit(main())

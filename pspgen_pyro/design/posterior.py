@@ -1,0 +1,253 @@
+r"""The design posterior: every process setting and material that is consistent with the target.
+
+.. math::
+    p(\varphi, z_0 \mid m \in \mathcal{M}_d) \propto
+        P(m \in \mathcal{M}_d \mid z_0, g(\varphi))\, p(z_0 \mid \varphi)\, p(\varphi)
+
+It is sampled in the coordinates :math:`(u, \epsilon) \in \mathbb{R}^{P + D_0}` in which the prior
+is standard normal whatever the process space and whatever :math:`p(z_0 \mid \varphi)`,
+
+.. math::
+    \varphi = a + (b - a) \odot \Phi(u), \qquad z_0 = t(\epsilon, \varphi), \qquad
+    p(u, \epsilon \mid m \in \mathcal{M}_d) \propto
+        \mathcal{N}(u, \epsilon \mid 0, I)\, w(u, \epsilon),
+
+.. math::
+    \log w = \log P(m \in \mathcal{M}_d \mid z_0, g(\varphi)) + \log p(\varphi)
+        + \textstyle\sum_j \log(b_j - a_j),
+
+where :math:`[a, b]` is the support of :math:`p(\varphi)`, :math:`\Phi` the standard normal
+distribution function and :math:`t` the transport of the prior. A uniform :math:`p(\varphi)` leaves
+only the first term, and the edges of :math:`U_\varphi` lie at infinity, where no sampler can step
+over them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from numpy.typing import NDArray
+from pyro.distributions import Normal
+from torch import Tensor
+from torch.distributions import (
+    AffineTransform,
+    Distribution,
+    Independent,
+    TransformedDistribution,
+    constraints,
+)
+
+from ..errors import InputError
+from ..model import PSPGen
+from .probability import Estimate
+from .target import Target
+
+__all__ = ["DesignPosterior", "Scouts"]
+
+_SCOUTS = 4096
+_UNSUPPORTED = 1e-4
+
+
+@dataclass(frozen=True)
+class Scouts:
+    r"""Draws from the prior, weighed by the target: where chains start.
+
+    Arguments:
+        position: The draws, with shape `(N, P + D0)`.
+        log_weight: The values :math:`\log w`, with shape `(N)`.
+    """
+
+    position: Tensor
+    log_weight: Tensor
+
+    @property
+    def evidence(self) -> Estimate:
+        r"""The probability :math:`P(m \in \mathcal{M}_d)` under :math:`p(\varphi)`, with its
+        standard error."""
+        weight = self.log_weight.double().exp().cpu().numpy()
+        return Estimate(np.asarray(weight.mean()), np.asarray(weight.std() / len(weight) ** 0.5))
+
+    @property
+    def supported(self) -> bool:
+        """Whether the model gives the target a noticeable probability anywhere in the prior."""
+        return bool(self.log_weight.exp().max() > _UNSUPPORTED)
+
+    def resample(self, chains: int, generator: torch.Generator) -> Tensor:
+        """Positions drawn in proportion to their weights, with shape `(chains, P + D0)`."""
+        weight = torch.softmax(self.log_weight.double(), dim=0).cpu()
+        index = torch.multinomial(weight, chains, replacement=True, generator=generator)
+        return self.position[index.to(self.position.device)]
+
+
+@dataclass(frozen=True, eq=False)
+class DesignPosterior:
+    r"""The density :math:`p(\varphi, z_0 \mid m \in \mathcal{M}_d)` of one design question.
+
+    Arguments:
+        model: The trained model.
+        target: The region :math:`\mathcal{M}_d`.
+        prior: The prior :math:`p(\varphi)`, a distribution with event shape `(P)` whose support is
+            a box inside :math:`U_\varphi`; uniform on :math:`U_\varphi` if None.
+
+    Raises:
+        InputError: If the target has another dimension than m, the prior does not have shape `(P)`
+            or leaves the process space, or the model was never trained.
+
+    Example:
+        >>> from pspgen_pyro import Box, ProcessSpace, PSPGen
+        >>> model = PSPGen(ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0)), (36, 36))
+        >>> model.standardise_by(torch.randn(100, 2) - 7)
+        >>> posterior = DesignPosterior(model, Box((-9, -9), (-6, -6)))
+        >>> posterior.log_density(torch.zeros(5, posterior.size)).shape
+        torch.Size([5])
+    """
+
+    model: PSPGen
+    target: Target
+    prior: Distribution | None = None
+    _low: Tensor = field(init=False, repr=False)
+    _span: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.target.check_against(self.model.dims.properties)
+        _check_trained(self.model)
+        process = self.model.process
+        low, high = np.array(process.lower), np.array(process.upper)
+        if self.prior is not None:
+            low, high = _inside(self.prior, low, high, process.names)
+        self.model.eval()
+        object.__setattr__(self, "_low", torch.tensor(low).to(self.model.m_loc))
+        object.__setattr__(self, "_span", torch.tensor(high - low).to(self.model.m_loc))
+
+    @property
+    def size(self) -> int:
+        """The number of coordinates P + D0."""
+        return self.model.dims.process + self.model.dims.latent
+
+    def process_of(self, position: Tensor) -> Tensor:
+        r"""The settings :math:`\varphi = a + (b - a) \odot \Phi(u)`, with shape `(*, P)`."""
+        u = position[..., : self.model.dims.process]
+        return self._low + self._span * torch.special.ndtr(u)
+
+    def latent_of(self, position: Tensor, phi: Tensor) -> Tensor:
+        r"""The latent :math:`z_0 = t(\epsilon, \varphi)`, with shape `(*, D0)`."""
+        noise = position[..., self.model.dims.process :]
+        return self.model.prior.transport(noise, self.model.standardise(phi))
+
+    def log_weight(self, position: Tensor) -> Tensor:
+        r"""The value of :math:`\log w(u, \epsilon)`, with shape `(*)`; differentiable.
+
+        Arguments:
+            position: The coordinates :math:`(u, \epsilon)`, with shape `(*, P + D0)`.
+        """
+        phi = self.process_of(position)
+        z0 = self.latent_of(position, phi)
+        value = self.target.log_probability(
+            self.model.property_given(z0, self.model.latent_of_process(phi))
+        )
+        if self.prior is None:
+            return value
+        tiny = torch.finfo(phi.dtype).eps
+        inner = self._low + self._span * ((phi - self._low) / self._span).clamp(tiny, 1 - tiny)
+        prior = self.prior.log_prob(inner) + self._span.log().sum()
+        return value + prior.to(value.dtype)
+
+    def log_density(self, position: Tensor) -> Tensor:
+        r"""The value of :math:`\log \mathcal{N}(u, \epsilon \mid 0, I) + \log w(u, \epsilon)`
+        without its constant, with shape `(*)`; arguments as in `log_weight`."""
+        return self.log_weight(position) - 0.5 * position.square().sum(dim=-1)
+
+    def gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-density and its gradient, rows apart, with shapes `(*)` and `(*, P + D0)`."""
+        inputs = position.detach().requires_grad_(True)
+        with torch.enable_grad():
+            value = self.log_density(inputs)
+            (gradient,) = torch.autograd.grad(value.sum(), inputs)
+        return value.detach(), gradient
+
+    def program(self) -> None:
+        """The posterior as a Pyro program: one standard normal site `position`, one factor."""
+        zero = self._low.new_zeros(self.size)
+        position = pyro.sample("position", Normal(zero, zero.new_ones(())).to_event(1))
+        pyro.factor("target", self.log_weight(position))
+
+    @torch.no_grad()
+    def scout(self, generator: torch.Generator, draws: int = _SCOUTS) -> Scouts:
+        """Draws from the prior and weighs them."""
+        position = torch.randn(draws, self.size, generator=generator, dtype=self._low.dtype).to(
+            self._low.device
+        )
+        weight = self.log_weight(position)
+        return Scouts(position, weight.nan_to_num(nan=-torch.inf))
+
+    @torch.no_grad()
+    def constrain(self, position: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The settings φ and latents z0 at given coordinates, with shapes `(*, P)` and `(*,
+        D0)`; φ lies in the process space to the last digit."""
+        phi = self.process_of(position)
+        z0 = self.latent_of(position, phi).double().cpu().numpy()
+        process = self.model.process
+        return np.clip(phi.double().cpu().numpy(), process.lower, process.upper), z0
+
+
+def _check_trained(model: PSPGen) -> None:
+    if bool((model.m_loc == 0).all() and (model.m_scale == 1).all()):
+        raise InputError(
+            "'model' was never trained: its properties still have location 0 and scale 1 exactly; "
+            "fit it to triads first, or call its `standardise_by` if you set its weights yourself."
+        )
+
+
+def _inside(
+    prior: Distribution,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    names: tuple[str, ...],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The ends of the prior's support, or why it cannot be used."""
+    if tuple(prior.event_shape) != low.shape or tuple(prior.batch_shape):
+        raise InputError(
+            f"'prior' has batch shape {tuple(prior.batch_shape)} and event shape "
+            f"{tuple(prior.event_shape)}; it must be one distribution over the {len(names)} "
+            "process parameters: make it with `.to_event(1)`."
+        )
+    ends = _support(prior)
+    if ends is None:
+        raise InputError(
+            f"'prior' is a {type(prior).__name__} whose support is not known to be bounded; take "
+            "one inside the process space, such as Uniform or an affinely transformed Beta."
+        )
+    a, b = (np.broadcast_to(end.detach().double().cpu().numpy(), low.shape) for end in ends)
+    slack = 1e-6 * (high - low)
+    outside = (a < low - slack) | (b > high + slack)
+    if outside.any():
+        j = int(np.argmax(outside))
+        raise InputError(
+            f"'prior' gives {names[j]} values in [{a[j]:g}, {b[j]:g}], which leaves the process "
+            f"space [{low[j]:g}, {high[j]:g}]; choose a prior inside it."
+        )
+    return np.maximum(a, low), np.minimum(b, high)
+
+
+def _support(law: Any) -> tuple[Tensor, Tensor] | None:
+    """The ends of the support of an elementwise distribution; None where it is unbounded."""
+    if isinstance(law, Independent):
+        return _support(law.base_dist)
+    if isinstance(law, TransformedDistribution):
+        ends = _support(law.base_dist)
+        if ends is None or not all(isinstance(t, AffineTransform) for t in law.transforms):
+            return None
+        a, b = ends
+        for transform in law.transforms:
+            a, b = torch.as_tensor(transform(a)), torch.as_tensor(transform(b))
+        return torch.minimum(a, b), torch.maximum(a, b)
+    support = law.support
+    if isinstance(support, constraints.independent):
+        support = support.base_constraint
+    if not isinstance(support, constraints.interval):
+        return None
+    return torch.as_tensor(support.lower_bound), torch.as_tensor(support.upper_bound)
