@@ -2,6 +2,8 @@
 input."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -158,3 +160,10 @@ def test_an_interrupted_fit_goes_on_only_when_asked_to(toy_path, tmp_path, capsy
     assert "add --resume" in refused(capsys, *options)
     assert run(*options, "--resume") == 0
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_reader_that_leaves_early_sees_no_traceback(toy_path):
+    command = f"{sys.executable} -m pspgen_pyro data info {toy_path} | head -1"
+    seen = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert seen.stderr == ""
+    assert "sample 240" in seen.stdout
