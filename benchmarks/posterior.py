@@ -58,8 +58,11 @@ def row(name, draws, grid):
         "z_against_grid": ((found.mean - grid.mean) / found.mcse).tolist(),
         "status": draws.status,
         "settings": dict(draws.settings),
-        "acceptance": float(np.mean(draws.statistics.get("acceptance_rate", np.nan))),
-        "steps_a_draw": float(np.mean(draws.statistics.get("n_steps", np.nan))),
+        **{
+            name: float(draws.statistics[name].mean())
+            for name in ("acceptance_rate", "n_steps")
+            if name in draws.statistics
+        },
     }
 
 
@@ -104,7 +107,8 @@ def main():
         rows.append(row(name, method(posterior, seed=options.seed), grid))
         print(line(rows[-1]), flush=True)
     content = {
-        "environment": environment(),
+        "environment": environment()
+        | {"command": f"python benchmarks/posterior.py RUN --target={options.target}"},
         "target": options.target,
         "seed": options.seed,
         "data": run.data,
