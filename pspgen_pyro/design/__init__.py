@@ -11,7 +11,7 @@ draw from it, `draws` says how well, and `grid` checks them.
 """
 
 from .ascent import Design, maximise
-from .closed_loop import ClosedLoop, Refinement, Round, Simulator, design_in_loop
+from .closed_loop import ClosedLoop, Round, Simulator, design_in_loop
 from .draws import Convergence, Draws
 from .estimators import (
     ClosedForm,
@@ -30,6 +30,7 @@ from .optimisers import LBFGS, SGD, Adam, Optimiser
 from .parsing import parse_target
 from .posterior import DesignPosterior
 from .probability import Estimate, log_probability, probability, property_law, sobol_normal
+from .refinement import Refinement
 from .target import Box, Boxes, Target, target_from_json
 from .variational import Flow, FullRank, Guide, MeanField, fit_svi
 from .verification import Verification, frequency, verify

@@ -1,0 +1,212 @@
+"""Claims about the closed loop, on a linear-Gaussian chain whose every probability is known."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from exact import PROCESS, exact_model, property_law
+from scipy import stats
+
+from pspgen_pyro import Batches, Box, InputError, ProcessSpace
+from pspgen_pyro.batches import TriadTensors
+from pspgen_pyro.chain import ChainSample
+from pspgen_pyro.design import Refinement, design_in_loop
+from pspgen_pyro.errors import SimulationError
+
+BOX = Box((-0.6, -0.4), (0.9, 1.1))
+QUICK = {
+    "starts": 4,
+    "draws": 64,
+    "refine": Refinement(steps=150, learning_rate=2e-2, batch_size=100, draws=32),
+}
+
+
+class ExactChain:
+    """Simulates m from the exact law of a linear-Gaussian model; counts its calls."""
+
+    process = PROCESS
+
+    def __init__(self, failing=0.0):
+        self.model, self.calls, self.seen, self.failing = exact_model(), 0, [], failing
+
+    def law(self, phi):
+        loc, covariance = property_law(self.model, torch.tensor(phi))
+        return loc.detach().numpy(), covariance.detach().numpy()
+
+    def simulate(self, phi, seeds):
+        self.calls += len(seeds)
+        self.seen += [(s.entropy, s.spawn_key) for s in seeds]
+        loc, covariance = self.law(phi)
+        factor = np.linalg.cholesky(covariance)
+        rngs = [np.random.default_rng(s) for s in seeds]
+        m = loc + np.array([rng.standard_normal(2) for rng in rngs]) @ factor.T
+        m[[rng.random() < self.failing for rng in rngs]] = np.nan
+        x = np.zeros((len(phi), 3, 3), dtype=np.uint8)
+        return ChainSample(phi, x, np.exp(m), m, np.ones((len(phi), 2), bool))
+
+    def probability(self, phi):
+        (loc,), covariance = self.law(phi[None])
+        law = stats.multivariate_normal(np.zeros(2), covariance)
+        return law.cdf(np.array(BOX.upper) - loc, lower_limit=np.array(BOX.lower) - loc)
+
+
+def triads(chain, count, seed):
+    phi = PROCESS.sample(count, np.random.default_rng(seed))
+    sample = chain.simulate(phi, np.random.SeedSequence(seed).spawn(count))
+    chain.calls, chain.seen = 0, []
+    return TriadTensors(*(torch.tensor(a) for a in (sample.phi, sample.x, sample.m)))
+
+
+def data_of(chain, count=200):
+    return Batches(triads(chain, count, 1), triads(chain, 20, 2))
+
+
+def biased_model():
+    model = exact_model()
+    with torch.no_grad():
+        model.decoder_m.bias += torch.tensor([0.8, -0.6])
+    return model
+
+
+def run(model, chain, data=None, **options):
+    data = data or data_of(chain)
+    return design_in_loop(model, data, BOX, simulator=chain, **(QUICK | options))
+
+
+@pytest.mark.parametrize("budget", [1, 7, 60, 301])
+def test_the_loop_never_exceeds_its_budget_and_counts_every_call(budget):
+    chain = ExactChain()
+    loop = run(biased_model(), chain, budget=budget, precision=1e-3)
+    assert chain.calls == loop.calls == budget == loop.rounds[-1].calls
+    assert sum(turn.checks + turn.spread for turn in loop.rounds) == budget
+    assert loop.status.startswith("budget spent")
+
+
+def test_no_simulation_is_made_twice():
+    chain = ExactChain()
+    run(biased_model(), chain, budget=120, precision=1e-3)
+    assert len(set(chain.seen)) == 120
+
+
+def test_a_model_that_is_right_is_agreed_with_before_the_budget_is_spent():
+    chain = ExactChain()
+    loop = run(exact_model(), chain, budget=1000, precision=0.05)
+    assert loop.status == "agreed"
+    assert loop.rounds[-1].agrees
+    assert loop.rounds[-1].simulated.standard_error <= 0.05
+    assert loop.calls < 700
+
+
+def test_without_explorations_a_right_model_is_only_checked():
+    chain = ExactChain()
+    loop = run(exact_model(), chain, budget=1000, precision=0.05, explorations=0)
+    assert len(loop.rounds) == 1
+    assert loop.rounds[0].spread == 0
+    assert loop.calls == loop.rounds[0].checks
+
+
+def test_a_biased_model_is_corrected_and_its_design_moves_to_a_better_one():
+    chain = ExactChain()
+    loop = run(biased_model(), chain, budget=400)
+    first, last = loop.rounds[0], loop.rounds[-1]
+    assert abs(first.predicted.value - chain.probability(first.phi)) > 0.1
+    assert abs(loop.probability.value - chain.probability(loop.phi)) < 0.04
+    assert chain.probability(last.phi) > chain.probability(first.phi)
+
+
+def test_the_same_seed_gives_the_same_rounds_and_another_seed_others():
+    loops = [run(biased_model(), ExactChain(), budget=100, seed=s) for s in (5, 5, 6)]
+    phis = [np.concatenate([*(turn.phi for turn in loop.rounds)]) for loop in loops]
+    assert np.array_equal(phis[0], phis[1])
+    assert loops[0].probability.value == loops[1].probability.value
+    assert not torch.equal(loops[0].data.train.phi, loops[2].data.train.phi)
+
+
+def test_the_loop_leaves_the_model_the_data_and_the_random_state_alone():
+    chain, model = ExactChain(), biased_model()
+    data, before = data_of(chain), copy.deepcopy(model.state_dict())
+    torch.manual_seed(11)
+    wanted = torch.get_rng_state()
+    loop = run(model, chain, data, budget=60)
+    assert torch.equal(torch.get_rng_state(), wanted)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert len(data.train) == 200
+    assert len(loop.data.train) == 260
+    assert loop.data.validation is data.validation
+
+
+def test_only_the_property_decoder_changes():
+    model = biased_model()
+    loop = run(model, ExactChain(), budget=60)
+    before = model.state_dict()
+    changed = {n for n, v in loop.model.state_dict().items() if not torch.equal(v, before[n])}
+    assert {name.split(".")[0] for name in changed} == {"decoder_m"}
+
+
+def test_failed_simulations_are_paid_for_and_left_out():
+    chain = ExactChain(failing=0.3)
+    data = data_of(ExactChain())
+    loop = run(exact_model(), chain, data, budget=100, precision=1e-3)
+    assert loop.calls == chain.calls == 100
+    assert 15 < loop.failed < 45
+    assert len(loop.data.train) == 300 - loop.failed
+    assert loop.data.train.m.isfinite().all()
+
+
+def test_a_simulator_that_always_fails_ends_the_loop_with_one_sentence():
+    with pytest.raises(SimulationError, match="all 5 simulations at φ = .* failed"):
+        run(exact_model(), ExactChain(failing=1.0), data_of(ExactChain()), budget=100)
+
+
+def test_the_spread_stays_near_the_optimum_of_the_model():
+    chain, model = ExactChain(), exact_model()
+    loop = run(model, chain, budget=200, near=0.9)
+    new = loop.data.train.phi[200:].numpy()
+    best = chain.probability(loop.rounds[0].phi)
+    p = np.array([chain.probability(phi) for phi in new])
+    assert p.min() > 0.75 * best
+    assert len(np.unique(new, axis=0)) > 50
+
+
+def test_the_answer_is_readable():
+    loop = run(exact_model(), ExactChain(), budget=60)
+    assert str(loop).count("round ") == len(loop.rounds)
+    assert "budget spent" in str(loop)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"budget": 0}, "'budget' is 0"),
+        ({"budget": -5}, "'budget' is -5"),
+        ({"precision": 0.0}, "'precision' is 0"),
+        ({"explorations": -1}, "'explorations' is -1"),
+        ({"near": 0.0}, "'near' is 0"),
+        ({"near": 1.5}, "'near' is 1.5"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_simulated(option, words):
+    chain = ExactChain()
+    with pytest.raises(InputError, match=words):
+        run(exact_model(), chain, **option)
+    assert chain.calls == 0
+
+
+def test_a_refinement_without_steps_is_refused():
+    with pytest.raises(InputError, match="'steps' of the refinement is 0"):
+        Refinement(steps=0)
+
+
+def test_a_simulator_of_another_process_is_refused():
+    chain = ExactChain()
+    data = data_of(chain)
+    chain.process = ProcessSpace(("phi1", "phi2"), (0.0, 0.0), (1.0, 1.0))
+    with pytest.raises(InputError, match="'simulator' has the process"):
+        run(exact_model(), chain, data)
+
+
+def test_a_target_of_another_dimension_is_refused():
+    chain = ExactChain()
+    with pytest.raises(InputError, match=r"1 interval\(s\) but the model has 2"):
+        design_in_loop(exact_model(), data_of(chain), Box((0.0,), (1.0,)), simulator=chain)
