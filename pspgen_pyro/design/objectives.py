@@ -162,9 +162,9 @@ class KullbackLeibler(Objective):
             )
         if self.points < 1:
             raise InputError(f"'points' is {self.points}; it must be at least 1.")
-        m = _quasi_random(self.density, self.points, self.seed)
+        m = _quasi_random(self.density, self.points, self.seed).detach()
         object.__setattr__(self, "_m", m)
-        object.__setattr__(self, "_negative_entropy", float(self.density.log_prob(m).mean()))
+        object.__setattr__(self, "_negative_entropy", self.density.log_prob(m).mean().item())
 
     def check(self, model: PSPGen) -> None:
         """The density must have the dimension of the properties."""

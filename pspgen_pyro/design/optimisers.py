@@ -196,7 +196,7 @@ class Adam(Optimiser):
         return Climb(
             _to_bounds(problem, torch.sigmoid(logits).detach().numpy()),
             np.array(history),
-            abs(history[-1] - history[-1 - len(history) // 10]) < 1e-3,
+            abs(history[-1] - history[-1 - min(len(history) - 1, 1 + len(history) // 10)]) < 1e-3,
             f"still climbing after {self.steps} steps; raise 'steps' or 'learning_rate'",
         )
 

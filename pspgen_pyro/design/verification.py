@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, SimulationError
 from .probability import Estimate
-from .target import Box
+from .target import Target
 
 if TYPE_CHECKING:
     from ..chain import Chain
@@ -58,7 +58,7 @@ def frequency(hits: ArrayLike, samples: int) -> Estimate:
 
 def verify(
     chain: Chain,
-    target: Box,
+    target: Target,
     phi: ArrayLike,
     *,
     samples: int = 400,
@@ -69,7 +69,7 @@ def verify(
 
     Arguments:
         chain: The simulator.
-        target: The box.
+        target: The region.
         phi: The process parameters, with shape `(P)`.
 
     Other arguments:
