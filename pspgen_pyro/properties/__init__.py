@@ -49,7 +49,7 @@ def permeability(
             Never mix the two in one dataset.
         solver: "multifrontal" (numba) or "dolfinx" (DOLFINx and MUMPS): the same element and the
             same numbers.
-        workers: The number of processes ("multifrontal": threads); it does not change a bit of the
+        workers: The number of threads ("dolfinx": processes); it does not change a bit of the
             result. With more than one process a script needs `if __name__ == "__main__"`.
 
     Returns:

@@ -32,7 +32,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PIN", "STABILISATION", "bordered_element"]
+__all__ = ["PIN", "STABILISATION", "bordered_element", "void_rectangle"]
 
 STABILISATION = 1 / 6
 r"""The stabilisation :math:`\tau / h^2`."""
@@ -81,3 +81,29 @@ def bordered_element() -> NDArray[np.float64]:
     element[:12, 12:] = loads.reshape(12, 4)
     element[12:, :12] = element[:12, 12:].T
     return element
+
+
+@cache
+def void_rectangle(rows: int, columns: int) -> NDArray[np.float64]:
+    r"""The sum of a rectangle of bordered elements, its inner unknowns eliminated.
+
+    Arguments:
+        rows: The cells of the rectangle from top to bottom.
+        columns: The cells from left to right.
+
+    Returns:
+        The Schur complement of the :math:`m = 2 (\text{rows} + \text{columns})` nodes on the edge
+        and of the four loads, with shape `(3 m + 4, 3 m + 4)`; the nodes row-major.
+    """
+    nodes = np.arange((rows + 1) * (columns + 1)).reshape(rows + 1, columns + 1)
+    loads = 3 * nodes.size + np.arange(4)
+    whole = np.zeros((loads[-1] + 1, loads[-1] + 1))
+    for r, c in np.ndindex(rows, columns):
+        unknowns = 3 * nodes[r : r + 2, c : c + 2].reshape(4, 1) + np.arange(3)
+        index = np.append(unknowns, loads)
+        whole[np.ix_(index, index)] += bordered_element()
+    inner = (3 * nodes[1:-1, 1:-1].reshape(-1, 1) + np.arange(3)).ravel()
+    edge = np.setdiff1d(np.arange(len(whole)), inner)
+    coupling = whole[np.ix_(inner, edge)]
+    condensed = np.linalg.solve(whole[np.ix_(inner, inner)], coupling)
+    return whole[np.ix_(edge, edge)] - coupling.T @ condensed

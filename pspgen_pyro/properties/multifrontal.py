@@ -30,12 +30,12 @@ columns, there is no back-substitution, and no factor is stored.
 the whole (:mod:`pspgen_pyro.properties.nested_dissection`). At each box
 
 1. the *front*, a dense symmetric matrix, is the sum of the box's void elements (a leaf), or of
-   what its two halves left (*extend-add*);
+   what its two halves left (*extend-add*); for a small box of void alone, whose inner unknowns
+   leave the same behind in every sample, that is looked up;
 2. the unknowns that no void cell outside touches come first, and are eliminated;
 3. the Schur complement of the others is left on a stack for the enclosing box.
 
-A front is stored by rows, and only its upper triangle is meaningful; a row is padded to a multiple
-of four numbers.
+Fronts are stored and eliminated by :mod:`pspgen_pyro.properties.front`.
 
 References:
     | The Multifrontal Solution of Indefinite Sparse Symmetric Linear Equations (Duff & Reid, 1983)
@@ -48,13 +48,26 @@ References:
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from .element import bordered_element
+from .element import void_rectangle
+from .front import (
+    TILE,
+    Columns,
+    Floats,
+    Indices,
+    clear,
+    column_of,
+    eliminate,
+    extend_add,
+    fours,
+    leave,
+)
 from .nested_dissection import (
+    VOID_CELLS,
     Image,
     Ints,
     dissect,
@@ -64,14 +77,6 @@ from .nested_dissection import (
 )
 
 __all__ = ["solve"]
-
-Floats = NDArray[np.float64]
-
-RANK = 4
-"""Pivot rows that are subtracted from the rows below them at a time."""
-
-TILE = 256
-"""Columns that are updated at a time, so that the pivot rows stay in the fastest cache."""
 
 CHUNK = 8
 """Samples that a thread takes at a time."""
@@ -102,12 +107,12 @@ def solve(x: Image, formulation: str = "study", workers: int = 1) -> Floats:
     """
     x = np.ascontiguousarray(x, np.uint8)
     loads = 2 if formulation == "study" else 4
-    element = bordered_element()[: 12 + loads, : 12 + loads].copy()
+    void_boxes, begin = _void_boxes(loads)
     response = np.empty((len(x), loads, loads))
 
     def condense(first: int) -> None:
         part = slice(first, first + CHUNK)
-        _condense_each(x[part], element, response[part])
+        _condense_each(x[part], void_boxes, begin, response[part])
 
     chunks = range(0, len(x), CHUNK)
     if workers == 1:
@@ -120,65 +125,88 @@ def solve(x: Image, formulation: str = "study", workers: int = 1) -> Floats:
     return k if formulation == "study" else k + response[:, :2, 2:]
 
 
+@cache
+def _void_boxes(loads: int) -> tuple[Floats, Indices]:
+    """What boxes of void leave, one after the other, and where that of each size begins."""
+    begin = np.zeros((VOID_CELLS + 1, VOID_CELLS + 1), np.int64)
+    found, total = [], 0
+    for rows, columns in np.ndindex(VOID_CELLS, VOID_CELLS):
+        order = 6 * (rows + columns + 2) + loads
+        found.append(void_rectangle(rows + 1, columns + 1)[:order, :order].ravel())
+        begin[rows + 1, columns + 1] = total
+        total += order * order
+    return np.concatenate(found), begin
+
+
 @njit(cache=True, nogil=True)
-def _condense_each(x: Image, element: Floats, response: Floats) -> None:
+def _condense_each(x: Image, void_boxes: Floats, begin: Indices, response: Floats) -> None:
     # a load, and the row that reads the answer, are h² times theirs on the unit cell
     scale = 1 / float(x.shape[1]) ** 4
     for i in range(len(x)):
-        _condense(x[i], element, response[i])
+        _condense(x[i], void_boxes, begin, response[i])
         response[i] *= scale
 
 
 @njit(cache=True, nogil=True)
-def _condense(x: Image, element: Floats, response: Floats) -> None:
+def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) -> None:
     r"""Eliminates all unknowns; `response` becomes :math:`B^T A^{-1} B`."""
     loads = len(response)
     x = roll_to_cheapest_edges(x)
     void = void_cells_at_nodes(x)
     boxes, number = dissect(x, void)
     nodes, offset, owned = find_fronts(x, boxes, number)
-    width = _unknowns_of_nodes(void, number)
+    width = _unknowns_of_nodes(void, number, boxes)
     largest, deepest = _storage(boxes, nodes, offset, owned, width, loads)
 
-    front = np.zeros((largest + 1) * (largest + 3))
+    tile = fours(largest + 1) * TILE
+    front = np.zeros((largest // TILE + 1) * tile)
     stack, top = np.empty(deepest), np.zeros(len(boxes) + 1, np.int64)
-    factor, panel = np.zeros((largest + 2) * RANK), np.zeros(RANK * TILE)
-    position, place = np.empty(len(width), np.uint32), np.empty(largest, np.uint32)
+    inverse, factor = np.empty(tile // TILE), np.empty(4 * (tile // TILE))
+    start = np.empty(len(width), np.int64)
+    row = np.empty(largest + 12 * VOID_CELLS, np.int64)
+    column = np.empty(len(row), np.uint32)
     waiting, depth = np.empty(len(boxes), np.int32), 0
     for b in range(len(boxes) - 1, -1, -1):
-        pivots, size = _place_nodes(nodes[offset[b] : offset[b + 1]], owned[b], width, position)
+        pivots, size = _place_nodes(nodes[offset[b] : offset[b + 1]], owned[b], width, start)
         size += loads
-        stride = (size + 3) & ~3
-        _clear(front, size, stride)
+        clear(front, tile, size)
         if boxes[b, 5]:
-            _add_elements(x, void, number, boxes[b], element, position, front, size, stride)
+            matrices, places = (void_boxes, begin), (start, row, column)
+            _add_leaf(x, void, number, boxes[b], matrices, places, front, tile, size, loads)
         else:
             depth -= 2
             for i in range(depth, depth + 2):
                 half = waiting[i]
                 kept = nodes[offset[half] + owned[half] : offset[half + 1]]
-                count = _place_unknowns(kept, width, position, size, loads, place)
-                _extend_add(stack[top[i] : top[i + 1]], place[:count], front, stride)
-        _eliminate(front, size, stride, pivots, factor, panel)
-        top[depth + 1] = top[depth] + _leave(front, size, stride, pivots, stack[top[depth] :])
+                count = _place_unknowns(kept, width, start, tile, row, column)
+                count = _place_loads(count, loads, size, tile, row, column)
+                extend_add(stack[top[i] : top[i + 1]], row[:count], column[:count], front)
+        eliminate(front, tile, size, pivots, inverse, factor)
+        done = fours(pivots)
+        top[depth + 1] = top[depth] + leave(front, tile, size, done, stack[top[depth] :])
         waiting[depth] = b
         depth += 1
+    at = 0
     for i in range(loads):
         for j in range(i, loads):
-            response[i, j] = response[j, i] = (
-                0.0 - front[(size - loads + i) * stride + size - loads + j]
-            )
+            response[i, j] = response[j, i] = 0.0 - stack[at]
+            at += 1
 
 
 @njit(cache=True, nogil=True)
-def _unknowns_of_nodes(void: Image, number: Ints) -> Image:
-    """Three where all four cells are void, else the pressure alone; by number."""
+def _unknowns_of_nodes(void: Image, number: Ints, boxes: Ints) -> Image:
+    """Three where all four cells are void, else the pressure; none inside a box of void."""
     width = np.ones(np.sum(void > 0), np.uint8)
     n = len(void)
     for r in range(n):
         for c in range(n):
             if void[r, c] == 4:
                 width[number[r, c]] = 3
+    for box in boxes:
+        if box[5] == 2:
+            for r in range(box[0] + 1, box[1]):
+                for c in range(box[2] + 1, box[3]):
+                    width[number[r, c]] = 0
     return width
 
 
@@ -192,7 +220,7 @@ def _storage(
     for b in range(len(boxes) - 1, -1, -1):
         middle = offset[b] + owned[b]
         kept = loads + np.sum(width[nodes[middle : offset[b + 1]]])
-        largest = max(largest, kept + np.sum(width[nodes[offset[b] : middle]]))
+        largest = max(largest, kept + fours(int(np.sum(width[nodes[offset[b] : middle]]))))
         depth -= 0 if boxes[b, 5] else 2
         top[depth + 1] = top[depth] + kept * (kept + 1) // 2
         depth += 1
@@ -201,166 +229,98 @@ def _storage(
 
 
 @njit(cache=True, nogil=True)
-def _place_nodes(
-    nodes: Ints, owned: int, width: Image, position: NDArray[np.uint32]
-) -> tuple[int, int]:
+def _place_nodes(nodes: Ints, owned: int, width: Image, start: Indices) -> tuple[int, int]:
     """Sets where each node's unknowns start in the front; returns the pivots and all unknowns."""
     pivots, size = 0, 0
     for i in range(len(nodes)):
-        position[nodes[i]] = size
+        if i == owned:
+            size = fours(pivots)
+        start[nodes[i]] = size
         size += int(width[nodes[i]])
         if i < owned:
             pivots = size
-    return pivots, size
+    return pivots, max(size, fours(pivots))
 
 
 @njit(cache=True, nogil=True)
 def _place_unknowns(
-    kept: Ints,
-    width: Image,
-    position: NDArray[np.uint32],
-    size: int,
-    loads: int,
-    place: NDArray[np.uint32],
+    kept: Ints, width: Image, start: Indices, tile: int, row: Indices, column: Columns
 ) -> int:
-    """Sets where each unknown, and each load, of a half goes in the front; returns their count."""
+    """Sets where the rows and columns of a half go in the front; returns their count."""
     count = 0
     for i in range(len(kept)):
-        for k in range(width[kept[i]]):
-            place[count] = position[kept[i]] + k
+        first = int(start[kept[i]])
+        for place in range(first, first + int(width[kept[i]])):
+            row[count], column[count] = place * TILE, column_of(place, tile)
             count += 1
-    for k in range(loads):
-        place[count + k] = size - loads + k
-    return count + loads
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _clear(front: Floats, size: int, stride: int) -> None:
-    for i in range(size):
-        row = front[i * stride + (i & ~3) : (i + 1) * stride]
-        for j in range(len(row)):
-            row[j] = 0.0
+def _place_loads(
+    count: int, loads: int, size: int, tile: int, row: Indices, column: Columns
+) -> int:
+    for place in range(size - loads, size):
+        row[count], column[count] = place * TILE, column_of(place, tile)
+        count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _add_elements(
+def _add_leaf(
     x: Image,
     void: Image,
     number: Ints,
     box: Ints,
-    element: Floats,
-    position: NDArray[np.uint32],
+    matrices: tuple[Floats, Indices],
+    places: tuple[Indices, Indices, Columns],
     front: Floats,
+    tile: int,
     size: int,
-    stride: int,
+    loads: int,
 ) -> None:
-    """Adds the elements of the box's void cells; a node at solid has only its pressure."""
-    n = len(x)
-    loads = len(element) - 12
-    start, first = np.empty(4, np.int64), np.empty(4, np.int64)
-    for cell_row in range(box[0], box[1]):
-        for cell_column in range(box[2], box[3]):
-            if not x[cell_row, cell_column]:
-                continue
-            for a in range(4):
-                r, c = (cell_row + a // 2) % n, (cell_column + a % 2) % n
-                first[a] = 0 if void[r, c] == 4 else 2
-                start[a] = np.int64(position[number[r, c]]) - first[a]
-            for a in range(4):
-                for b in range(4):
-                    if start[b] + first[b] < start[a] + first[a]:
-                        continue
-                    at = start[a] * stride + start[b]
-                    for i in range(first[a], 3):
-                        for j in range(first[b], 3):
-                            front[at + i * stride + j] += element[3 * a + i, 3 * b + j]
-                at = start[a] * stride + size - loads
-                for i in range(first[a], 3):
-                    for k in range(loads):
-                        front[at + i * stride + k] += element[3 * a + i, 12 + k]
+    """Adds what the box of void, or each of the box's void cells, contributes.
 
-
-@njit(cache=True, nogil=True)
-def _extend_add(block: Floats, place: NDArray[np.uint32], front: Floats, stride: int) -> None:
-    """Adds a packed upper triangle; `place` increases, so it lands in the upper triangle."""
-    v = 0
-    for i in range(len(place)):
-        row = front[place[i] * stride : (place[i] + 1) * stride]
-        columns, values = place[i:], block[v : v + len(place) - i]
-        for j in range(len(columns)):
-            row[columns[j]] += values[j]
-        v += len(columns)
-
-
-@njit(cache=True, nogil=True)
-def _leave(front: Floats, size: int, stride: int, pivots: int, stack: Floats) -> int:
-    """Packs the upper triangle of the Schur complement onto the stack; returns its length."""
-    v = 0
-    for i in range(pivots, size):
-        row = front[i * stride + i : i * stride + size]
-        packed = stack[v : v + size - i]
-        for j in range(len(row)):
-            packed[j] = row[j]
-        v += len(row)
-    return v
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _eliminate(
-    front: Floats, size: int, stride: int, pivots: int, factor: Floats, panel: Floats
-) -> None:
-    r"""The first `pivots` steps of :math:`L D L^T`, in place: row :math:`k` of the result is
-    :math:`d_k L_{\cdot k}^T`.
-
-    .. math:: a_{ij} \leftarrow a_{ij} - \sum_k \frac{a_{ki}}{d_k} a_{kj}, \qquad j \geq i > k
-
-    The sum runs over a few pivots at a time, two rows :math:`i` at a time: enough work for each
-    number that is loaded. An odd last row is paired with the spare row below the front.
+    The velocities of a node at solid go to a spare row and column behind the front.
     """
-    for first in range(0, pivots, RANK):
-        last = min(first + RANK, pivots)
-        _eliminate_within(front, stride, first, last)
-        for k in range(RANK):
-            row = front[(first + k) * stride : (first + k + 1) * stride]
-            inverse = 1 / row[first + k] if first + k < last else 0.0
-            for i in range(last, size):
-                factor[i * RANK + k] = row[i] * inverse
-        for left in range(last & ~3, stride, TILE):
-            right = min(left + TILE, stride)
-            for k in range(RANK):
-                source = front[(first + k) * stride + left : (first + k) * stride + right]
-                target = panel[k * TILE : k * TILE + right - left]
-                for j in range(len(source)):
-                    target[j] = source[j]
-            for i in range(last, min(right, size), 2):
-                j = max(i & ~3, left)
-                _subtract_from_two_rows(
-                    front[i * stride + j : i * stride + right],
-                    front[(i + 1) * stride + j : (i + 1) * stride + right],
-                    factor[i * RANK : (i + 2) * RANK],
-                    panel[j - left :],
-                    (right - j) // 4,
-                )
+    n = len(x)
+    (void_boxes, begin), (start, row, column) = matrices, places
+    height, breadth = (box[1] - box[0], box[3] - box[2]) if box[5] == 2 else (1, 1)
+    for top in range(box[0], box[1], height):
+        for left in range(box[2], box[3], breadth):
+            if not x[top, left]:
+                continue
+            count = 0
+            for i in range(height + 1):
+                for j in range(0, breadth + 1, breadth if 0 < i < height else 1):
+                    r, c = (top + i) % n, (left + j) % n
+                    for k in range(3):
+                        place = int(start[number[r, c]])
+                        if void[r, c] == 4:
+                            place += k
+                        elif k < 2:
+                            place = size
+                        row[count], column[count] = place * TILE, column_of(place, tile)
+                        count += 1
+            order = _place_loads(count, loads, size, tile, row, column)
+            matrix = void_boxes[begin[height, breadth] :]
+            _add_nodes(matrix, row[:order], column[:order], count, front)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _eliminate_within(front: Floats, stride: int, first: int, last: int) -> None:
-    for k in range(first, last):
-        pivot_row = front[k * stride + first : (k + 1) * stride]
-        for i in range(k + 1, last):
-            row = front[i * stride + first : (i + 1) * stride]
-            ratio = pivot_row[i - first] / pivot_row[k - first]
-            for j in range(len(row)):
-                row[j] -= ratio * pivot_row[j]
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _subtract_from_two_rows(
-    upper: Floats, lower: Floats, factor: Floats, panel: Floats, quarter: int
-) -> None:
-    a0, a1, a2, a3 = factor[0], factor[1], factor[2], factor[3]
-    b0, b1, b2, b3 = factor[4], factor[5], factor[6], factor[7]
-    for j in range(4 * quarter):
-        p0, p1, p2, p3 = panel[j], panel[j + TILE], panel[j + 2 * TILE], panel[j + 3 * TILE]
-        upper[j] = upper[j] - a0 * p0 - a1 * p1 - a2 * p2 - a3 * p3
-        lower[j] = lower[j] - b0 * p0 - b1 * p1 - b2 * p2 - b3 * p3
+@njit(cache=True, nogil=True)
+def _add_nodes(matrix: Floats, row: Indices, column: Columns, count: int, front: Floats) -> None:
+    """Adds the blocks of a matrix in whatever order its nodes come, to the upper triangle."""
+    order = len(row)
+    for a in range(0, count, 3):
+        for b in range(0, count, 3):
+            # the pressures are never in the spare column
+            if column[b + 2] < column[a + 2]:
+                continue
+            for i in range(a, a + 3):
+                into, values = front[row[i] :], matrix[i * order :]
+                for j in range(b, b + 3):
+                    into[column[j]] += values[j]
+    for i in range(order):
+        into, values = front[row[i] :], matrix[i * order :]
+        for j in range(count, order):
+            into[column[j]] += values[j]

@@ -30,13 +30,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["dissect", "find_fronts", "roll_to_cheapest_edges", "void_cells_at_nodes"]
+__all__ = ["VOID_CELLS", "dissect", "find_fronts", "roll_to_cheapest_edges", "void_cells_at_nodes"]
 
 Ints = NDArray[np.int32]
 Image = NDArray[np.uint8]
 
 LEAF_CELLS = 24
 """A box of at most this many cells is not cut."""
+
+VOID_CELLS = 8
+"""Nor is a box of void alone, if it is at most this many cells long and wide."""
 
 OFF_CENTRE = 6.0
 """The price of a cut at the edge of its box, relative to one in the middle, less one."""
@@ -80,8 +83,8 @@ def dissect(x: Image, void: Image) -> tuple[Ints, Ints]:
     Returns:
         The boxes in preorder (a box, all of its first half, all of its second half), with shape
         `(B, 6)`: first and last row of nodes, first and last column, the number from which on the
-        nodes belong to this box or to one before it, and 1 for a leaf. The number of each node,
-        with shape `(n, n)`; -1 where no void cell touches it.
+        nodes belong to this box or to one before it, and 1 for a leaf (2 if it is void alone).
+        The number of each node, with shape `(n, n)`; -1 where no void cell touches it.
     """
     n = len(x)
     unknowns = _unknowns_along_lines(x)
@@ -95,8 +98,9 @@ def dissect(x: Image, void: Image) -> tuple[Ints, Ints]:
         box = boxes[found]
         box[:4] = pending[waiting]
         rows, columns = box[1] - box[0], box[3] - box[2]
-        if rows * columns <= LEAF_CELLS:
-            box[5] = 1
+        plain = max(rows, columns) <= VOID_CELLS and _is_void(x, box)
+        if plain or rows * columns <= LEAF_CELLS:
+            box[5] = 2 if plain else 1
             for r in range(box[0], box[1] + 1):
                 free = _number_line(number, void[r % n] > 0, 0, r % n, box[2], box[3], free)
         else:
@@ -170,6 +174,15 @@ def _unknowns_along_lines(x: Image) -> Ints:
             total[0, r, c + 1] = total[0, r, c] + max(open_void, (a | b) & (d | e))
             total[1, c, r + 1] = total[1, c, r] + max(open_void, (a | d) & (b | e))
     return total
+
+
+@njit(cache=True, nogil=True)
+def _is_void(x: Image, box: Ints) -> bool:
+    for r in range(box[0], box[1]):
+        for c in range(box[2], box[3]):
+            if not x[r, c]:
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)
