@@ -23,6 +23,7 @@ from ..errors import (
     TrainingError,
     WorkerError,
 )
+from .check import Check
 from .data import DataInfo, DataVerify
 from .demo import Demo
 from .design import DesignCommand
@@ -55,6 +56,7 @@ Command = (
     | Annotated[Fit, subcommand("fit")]
     | Annotated[DesignCommand, subcommand("design")]
     | Annotated[PosteriorCommand, subcommand("posterior")]
+    | Annotated[Check, subcommand("check")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Demo, subcommand("demo")]
 )

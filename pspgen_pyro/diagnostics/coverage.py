@@ -52,12 +52,16 @@ class Coverage:
         return float((self.share <= credibility).mean())
 
     def verdict(self, level: float = 0.01) -> str:
-        """ "uniform", or which way the draws err, at a false alarm rate of `level`."""
-        plain = self.uniformity.verdict(level)
-        # a companion lies amid the draws: too narrow ones crowd its ball, too wide ones leave it
-        if self.reference == "companion" and plain.startswith("draws"):
-            return "overconfident" if self.uniformity.shift > 0 else "timid"
-        return plain
+        """ "uniform", "overconfident", or "timid or elsewhere", at a false alarm rate of `level`.
+
+        Draws that are too narrow crowd into the ball through the truth, wherever its centre is;
+        draws that are too wide, or in the wrong place, leave it.
+        """
+        found = self.uniformity
+        if found.p_value >= level:
+            return "uniform"
+        lean = found.spread if abs(found.spread) >= abs(found.shift) else found.shift
+        return "overconfident" if lean > 0 else "timid or elsewhere"
 
 
 def tarp(

@@ -7,8 +7,8 @@ For a material :math:`(x, \varphi)` the posterior that does not know m,
 
 is sampled by Hamiltonian Monte Carlo on the model's own density, in the coordinates in which the
 prior is standard normal. The guide :math:`q(z_0 \mid x, m, \varphi)` is no substitute, since it
-has seen m; importance weights from it degenerate in 64 dimensions. Each draw of :math:`z_0` gives one
-draw of m, and the cloud of those should surround the measured m, more tightly than
+has seen m; importance weights from it degenerate in 64 dimensions. Each draw of :math:`z_0` gives
+one draw of m, and the cloud of those should surround the measured m, more tightly than
 :math:`p(m \mid \varphi)` does if x has something to say.
 
 References:
@@ -50,54 +50,55 @@ def latent_posterior(
     materials: Materials,
     *,
     draws: int = 100,
-    warmup: int = 150,
-    steps: int = 20,
+    chains: int = 20,
+    warmup: int = 120,
+    thin: int = 4,
     seed: int = 0,
 ) -> xr.Dataset:
     """Draws of z0 from p(z0 | x, φ) for each material, and one m of each.
-
-    Every draw is the end of a chain of its own, so the draws are independent.
 
     Arguments:
         model: The trained model.
         materials: The materials; their m is not used for the draws.
 
     Other arguments:
-        draws: Draws a material.
+        draws: Draws a material, rounded up to a multiple of `chains`.
+        chains: Chains a material, all of them side by side.
         warmup: Transitions in which step size and metric settle.
-        steps: Transitions after that.
+        thin: Transitions a draw.
         seed: Seeds them.
 
     Returns:
-        `z0` over (material, draw, latent), `m` over (material, draw, property), `m_prior` from
-        p(m | φ) likewise, and `m_true`, `phi` and `acceptance_rate` of the last transition.
+        `z0` over (material, draw, latent) and `m` over (material, draw, property); `m_prior`
+        likewise with z0 from the prior; `log_density`, the log of p(m | x, φ) at the measured m,
+        and `log_density_prior`, that of p(m | φ); `m_true`, `phi` and the mean `acceptance_rate`.
 
     Raises:
         InputError: If a number is not positive, or there is no material.
     """
-    if min(draws, warmup, steps, len(materials)) < 1:
+    if min(draws, chains, warmup, thin, len(materials)) < 1:
         raise InputError(
-            f"'draws' is {draws}, 'warmup' {warmup}, 'steps' {steps} and 'materials' holds "
-            f"{len(materials)}; all must be at least 1."
+            f"'draws' is {draws}, 'chains' {chains}, 'warmup' {warmup}, 'thin' {thin} and "
+            f"'materials' holds {len(materials)}; all must be at least 1."
         )
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     x, phi = (
-        torch.tensor(np.ascontiguousarray(v)).to(model.m_loc).repeat_interleave(draws, dim=0)
+        torch.tensor(np.ascontiguousarray(v)).to(model.m_loc).repeat_interleave(chains, dim=0)
         for v in (materials.x, materials.phi)
     )
     density = _ImageDensity(model, x, phi)
     start = torch.randn(len(x), model.dims.latent, generator=generator).to(model.m_loc)
     state = Leapfrog(density.gradient, start, generator, step_size=0.1)
     _warm_up(state, warmup, math.pi / 2, 0.8, lambda _: None)
-    record = {}
-    for _ in range(steps):
-        record = state.transition(math.pi / 2)
-    with torch.no_grad():
-        z0 = density.latent(state.position)
-        m = model.property_given(z0, density.z1).draw(generator)
-    accepted = record["acceptance_rate"].reshape(len(materials), draws).mean(dim=1)
-    return _labelled(model, materials, z0, m, accepted, draws, seed)
+    kept, rates = [], []
+    for _ in range(-(-draws // chains)):
+        for _ in range(thin):
+            rates.append(state.transition(math.pi / 2)["acceptance_rate"])
+        kept.append(density.latent(state.position).detach())
+    z0 = torch.stack(kept, dim=1).unflatten(0, (len(materials), chains)).flatten(1, 2)
+    rate = torch.stack(rates).mean(dim=0).unflatten(0, (len(materials), chains)).mean(dim=1)
+    return _labelled(model, materials, z0, rate, generator)
 
 
 class _ImageDensity:
@@ -120,29 +121,29 @@ class _ImageDensity:
         return value.detach(), slope
 
 
+@torch.no_grad()
 def _labelled(
-    model: PSPGen,
-    materials: Materials,
-    z0: Tensor,
-    m: Tensor,
-    accepted: Tensor,
-    draws: int,
-    seed: int,
+    model: PSPGen, materials: Materials, z0: Tensor, rate: Tensor, generator: torch.Generator
 ) -> xr.Dataset:
     import xarray as xr
 
-    n = len(materials)
-    shape = (n, draws, -1)
-    prior = np.moveaxis(draw_properties(model, materials.phi, draws, seed), 0, 1)
-    dims = ("material", "draw")
+    phi, true = (torch.tensor(v).to(model.m_loc)[:, None] for v in (materials.phi, materials.m))
+    phi = phi.expand(*z0.shape[:2], -1)
+    noise = torch.randn(z0.shape, generator=generator).to(z0)
+    prior = model.prior.transport(noise, model.standardise(phi))
+    z1 = model.latent_of_process(phi)
+    laws = {name: model.property_given(z, z1) for name, z in (("", z0), ("_prior", prior))}
+    found: dict[str, tuple[tuple[str, ...], Tensor]] = {"z0": (("material", "draw", "latent"), z0)}
+    for name, law in laws.items():
+        found[f"m{name}"] = (("material", "draw", "property"), law.draw(generator))
+        score = torch.logsumexp(law.log_prob(true), dim=1) - math.log(z0.shape[1])
+        found[f"log_density{name}"] = (("material",), score)
+    found["acceptance_rate"] = (("material",), rate)
     return xr.Dataset(
-        {
-            "z0": ((*dims, "latent"), z0.double().cpu().numpy().reshape(shape)),
-            "m": ((*dims, "property"), m.double().cpu().numpy().reshape(shape)),
-            "m_prior": ((*dims, "property"), prior),
+        {name: (dims, values.double().cpu().numpy()) for name, (dims, values) in found.items()}
+        | {
             "m_true": (("material", "property"), materials.m),
             "phi": (("material", "parameter"), materials.phi),
-            "acceptance_rate": ("material", accepted.double().cpu().numpy()),
         },
         coords={
             "property": list(model.property_names),

@@ -8,8 +8,8 @@ get:
 * the randomised rank of every simulated property among the model's draws (its PIT), uniform where
   the model is right;
 * the mean over the posterior of :math:`P(m \in \mathcal{M}_d \mid \varphi^{(s)})` beside the
-  fraction of simulated materials in the target. The standard error is that of the mean of the paired
-  differences, so that the spread of :math:`\varphi` counts once.
+  fraction of simulated materials in the target. The standard error is that of the mean of the
+  paired differences, so that the spread of :math:`\varphi` counts once.
 """
 
 from __future__ import annotations

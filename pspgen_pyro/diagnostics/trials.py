@@ -8,8 +8,9 @@ Cut property space into finitely many cells. A trial draws
 
 and keeps only :math:`c` as the datum. Its likelihood is what a design question has,
 :math:`p(c \mid z_0, \varphi) = P(m \in M_c \mid z_0, g(\varphi))`, so the posterior of the trial
-*is* the design posterior with the target :math:`M_c`, and the true :math:`(\varphi, z_0)` is one exact
-draw from it. All trials are sampled side by side, every chain with the target of its own trial.
+*is* the design posterior with the target :math:`M_c`, and the true :math:`(\varphi, z_0)` is one
+exact draw from it. All trials are sampled side by side, every chain with the target of its own
+trial.
 """
 
 from __future__ import annotations

@@ -48,6 +48,8 @@ class Uniformity:
         shift: The mean rank minus ½, in standard errors; positive where truths exceed the draws.
         spread: The mean of (2u − 1)² minus ⅓, in standard errors; positive where the draws are
             too narrow.
+        gap: The largest distance between the empirical and the uniform distribution: how much it
+            matters, where `p_value` tells how sure it is.
         count: How many ranks.
     """
 
@@ -55,6 +57,7 @@ class Uniformity:
     inside: bool
     shift: float
     spread: float
+    gap: float
     count: int
 
     def verdict(self, level: float = 0.01) -> str:
@@ -72,6 +75,7 @@ class Uniformity:
             "inside_99_percent_band": self.inside,
             "shift": self.shift,
             "spread": self.spread,
+            "gap": self.gap,
             "count": self.count,
             "verdict": self.verdict(),
         }
@@ -102,11 +106,13 @@ def uniformity(ranks: ArrayLike) -> Uniformity:
         )
     lower, upper = simultaneous_band(len(u))
     ordered, scale = np.sort(u), len(u) ** 0.5
+    above = np.arange(1, len(u) + 1) / len(u) - ordered
     return Uniformity(
         p_value=float(array_stats.uniformity_test(u)[0]),
         inside=bool(((ordered >= lower) & (ordered <= upper)).all()),
         shift=float((u.mean() - 0.5) * scale * 12**0.5),
         spread=float((((2 * u - 1) ** 2).mean() - 1 / 3) * scale * (45 / 4) ** 0.5),
+        gap=float(max(above.max(), 1 / len(u) - above.min())),
         count=len(u),
     )
 
