@@ -3,11 +3,11 @@
 
 BIN := .venv/bin
 
-demo: .venv/installed
+demo: .venv/kernels
 	@rm -rf demo
 	@$(BIN)/pspgen demo --out demo
 
-test: .venv/installed
+test: .venv/kernels
 	@$(BIN)/python -m pytest -m "not slow" -n 2
 
 lint: .venv/installed
@@ -23,6 +23,11 @@ bench: .venv/installed
 
 clean:
 	rm -rf .venv demo docs/_build
+
+# numba watches the file of a kernel, not the files of the kernels that it calls
+.venv/kernels: .venv/installed $(wildcard pspgen_pyro/*/*.py)
+	@rm -f pspgen_pyro/*/__pycache__/*.nbi pspgen_pyro/*/__pycache__/*.nbc
+	@touch .venv/kernels
 
 .venv/installed: pyproject.toml tools/bootstrap.sh
 	@sh tools/bootstrap.sh

@@ -24,7 +24,7 @@ from .errors import InputError
 
 if TYPE_CHECKING:
     from .checkpoint import History
-    from .design import Box
+    from .design import Target
 
 __all__ = [
     "PALETTE",
@@ -129,7 +129,7 @@ def show_microstructures(
 
 
 def property_cloud(
-    triads: xr.Dataset, boxes: Mapping[str, Box] | None = None, *, points: int = 10_000
+    triads: xr.Dataset, boxes: Mapping[str, Target] | None = None, *, points: int = 10_000
 ) -> Figure:
     """The properties of triads, by the directions in which the void percolates, with targets.
 
@@ -181,26 +181,29 @@ def _branches(
     return [(label, chosen) for label, chosen in branches + rest if chosen.any()]
 
 
-def _boxes(ax: Axes, boxes: Mapping[str, Box], i: int, j: int) -> None:
-    """Outlines the targets and writes their names at their upper left corners, inside."""
+def _boxes(ax: Axes, targets: Mapping[str, Target], i: int, j: int) -> None:
+    """Outlines the targets and writes their names at their upper left corners, inside.
+
+    An open side is drawn where the axes end.
+    """
     edge = plt.rcParams["text.color"]
-    for name, box in boxes.items():
-        corner = box.lower[i], box.lower[j]
-        size = box.upper[i] - box.lower[i], box.upper[j] - box.lower[j]
-        ax.add_patch(Rectangle(corner, *size, fill=False, ec=edge, lw=1.6))
-        ax.annotate(
-            name,
-            (box.lower[i], box.upper[j]),
-            (4, -3),
-            textcoords="offset points",
-            va="top",
-            weight="bold",
-        )
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    for name, target in targets.items():
+        for box in target.boxes:
+            a, c = _drawn(box.lower[i], left), _drawn(box.lower[j], bottom)
+            b, d = _drawn(box.upper[i], right), _drawn(box.upper[j], top)
+            ax.add_patch(Rectangle((a, c), b - a, d - c, fill=False, ec=edge, lw=1.6))
+            style = {"textcoords": "offset points", "va": "top", "weight": "bold"}
+            ax.annotate(name, (a, d), (4, -3), **style)
+
+
+def _drawn(end: float, limit: float) -> float:
+    return end if np.isfinite(end) else limit
 
 
 def simulated_cloud(
     m: ArrayLike,
-    box: Box,
+    box: Target,
     names: Sequence[str],
     *,
     background: ArrayLike | None = None,

@@ -1,5 +1,6 @@
 """Tests for the pspgen_pyro.report package: what the page says is what the numbers say."""
 
+import html
 import json
 import re
 from functools import partial
@@ -55,7 +56,9 @@ def folder(tmp_path_factory):
     triads = generate("case1", path / "triads.zarr", samples=80, seed=3)
     model = small_model(triads)
     history = fit(model, Batches.from_dataset(triads), epochs=2, progress=False)
-    save_run(Run(model, history, describe(triads), {"settings": {"epochs": 2, "seed": 0}}), path / "run")
+    save_run(
+        Run(model, history, describe(triads), {"settings": {"epochs": 2, "seed": 0}}), path / "run"
+    )
     code = main(
         ["design", str(path / "run"), "--target=-10:-9,-7:-5", "--verify", "10"]
         + ["--draws", "32", "--starts", "2", "--out", str(path / "design.json")]
@@ -333,3 +336,15 @@ def test_generated_images_of_another_void_fraction_are_never_said_to_agree():
     )
     assert "agree with the real ones" in faithfulness(one, two, BOX)
     assert "disagree with the real ones in: void fraction" in faithfulness(one, other, BOX)
+
+
+def test_a_target_with_open_sides_or_of_several_boxes_is_reported_like_any_other(folder, tmp_path):
+    text = "horizontal<-9,vertical>-7;-7:-5,-7:-5"
+    answer = tmp_path / "several.json"
+    options = [f"--target={text}", "--verify", "6", "--out", str(answer)]
+    assert main(["design", str(folder / "run"), *options]) == 0
+    command = ["report", str(folder / "run"), "--triads", str(folder / "triads.zarr")]
+    assert main([*command, "--designs", str(answer), "--out", str(tmp_path / "r.html")]) == 0
+    page = html.unescape((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert text in page
+    assert "(-∞, -9]" in page

@@ -69,7 +69,7 @@ class DesignCommand:
             seed=self.seed,
         )
         check = _verify(run, target, design, self.verify, self.seed) if self.verify else None
-        names = ("verify", "optimiser", "starts", "draws", "seed")
+        names = ("target", "verify", "optimiser", "starts", "draws", "seed")
         answer = _answer(run, design, check) | {"settings": {n: getattr(self, n) for n in names}}
         if self.out is not None:
             fresh = None if check is None else check.m.tolist()

@@ -100,7 +100,7 @@ def _fit(report: Report, run: Run) -> str:
 
 
 def _design(report: Report, path: Path, answer: Answer) -> str:
-    ends = zip(answer.target.lower, answer.target.upper, strict=True)
-    options = ["--target=" + ",".join(f"{a:g}:{b:g}" for a, b in ends)]
-    options += [word for name, value in answer.settings.items() for word in (f"--{name}", value)]
+    settings = dict(answer.settings)
+    options = [f"--target={settings.pop('target')}"] if "target" in settings else []
+    options += [word for name, value in settings.items() for word in (f"--{name}", value)]
     return _line("design", report.run_folder, *options, "--out", path)

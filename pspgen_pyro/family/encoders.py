@@ -21,7 +21,9 @@ class ThreeBranchEncoder(Part):
     r"""App. A: one residual network each for x, m and φ (to :math:`D_0` numbers each), and one
     that joins them.
 
-    .. math:: q(z_0 \mid x, m, \varphi) = \mathcal{N}(\mu, \operatorname{diag} s^2), \quad (\mu, s) = E(x, m, \varphi)
+    .. math::
+        q(z_0 \mid x, m, \varphi) = \mathcal{N}(\mu, \operatorname{diag} s^2),
+        \quad (\mu, s) = E(x, m, \varphi)
 
     Arguments:
         image: The hidden widths of the branch of x.

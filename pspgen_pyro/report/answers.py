@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design import Box, Estimate, probability
+from ..design import Estimate, Target, probability, target_from_json
 from ..errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Answer:
     """
 
     name: str
-    target: Box
+    target: Target
     phi: NDArray[np.float64]
     model: Estimate
     simulated: Estimate | None = None
@@ -129,7 +129,7 @@ def _answer(name: str, content: dict[str, Any]) -> Answer:
     simulated, m = content.get("simulated"), content.get("simulated_m")
     return Answer(
         name=name,
-        target=Box(content["target"]["lower"], content["target"]["upper"]),
+        target=target_from_json(content["target"]),
         phi=np.array(list(content["phi"].values()), dtype=float),
         model=_estimate(content["model"]),
         simulated=None if simulated is None else _estimate(simulated),
@@ -152,6 +152,7 @@ def judge(answer: Answer) -> Verdict:
     """Compares the model's number with the simulated one.
 
     Example:
+        >>> from pspgen_pyro.design import Box
         >>> estimates = [Estimate(np.array(p), np.array(0.02)) for p in (0.80, 0.60)]
         >>> judge(Answer("L", Box((0,), (1,)), np.zeros(2), *estimates)).level
         'differ much'

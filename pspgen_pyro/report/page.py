@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..design import Box
 from ..errors import InputError
 from ..provenance import environment
 from ..runs import Run
@@ -91,8 +92,8 @@ def _titled(answers: Sequence[Answer], run: Run) -> list[Answer]:
         targets = case(run.data["case"]).targets
     except (InputError, KeyError, TypeError):
         return list(answers)
-    known = {region: f"target {name}" for name, region in targets.items()}
-    boxes = [(answer.target.lower, answer.target.upper) for answer in answers]
+    known = {str(Box(*region)): f"target {name}" for name, region in targets.items()}
+    boxes = [str(answer.target) for answer in answers]
     return [
         replace(answer, name=known[box]) if box in known and boxes.count(box) == 1 else answer
         for answer, box in zip(answers, boxes, strict=True)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from .. import plots
-from ..design import Box, Estimate, frequency
+from ..design import Estimate, Target, frequency
 from ..runs import Run, describe
 from .answers import Answer
 from .figures import embed
@@ -113,7 +113,7 @@ def _caption(real: Materials, generated: Materials) -> str:
     )
 
 
-def faithfulness(real: Materials, generated: Materials, box: Box) -> str:
+def faithfulness(real: Materials, generated: Materials, box: Target) -> str:
     """In what the generated materials differ from the real ones, by two standard errors."""
     pairs = zip(_statistics(real, box), _statistics(generated, box), strict=False)
     wrong = [
@@ -130,7 +130,7 @@ def faithfulness(real: Materials, generated: Materials, box: Box) -> str:
     )
 
 
-def _statistics(kind: Materials, box: Box) -> list[tuple[str, Estimate]]:
+def _statistics(kind: Materials, box: Target) -> list[tuple[str, Estimate]]:
     count, void = len(kind.x), kind.void_fraction
     found = [
         ("void fraction", Estimate(np.asarray(void.mean()), np.asarray(void.std() / count**0.5)))
@@ -175,7 +175,7 @@ def _cloud(run: Run, triads: xr.Dataset, answer: Answer, m: NDArray[np.float64])
     return embed(figure, f"{answer.name}-cloud", words)
 
 
-def _material_row(kind: Materials, box: Box) -> list[str]:
+def _material_row(kind: Materials, box: Target) -> list[str]:
     found = [number(estimate) for _, estimate in _statistics(kind, box)]
     return [f"{kind.source} ({len(kind.x)})", *found, *["not solved"] * (4 - len(found))]
 

@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ..design import Box, probability
+from ..design import Target, probability
 from ..errors import InputError
 from ..model import PSPGen
 from ..process import ProcessSpace
@@ -84,7 +84,7 @@ def surface_error(model: ArrayLike, reference: ArrayLike, samples: ArrayLike) ->
     )
 
 
-def reference_surface(reference: xr.Dataset, box: Box, process: ProcessSpace) -> xr.Dataset:
+def reference_surface(reference: xr.Dataset, box: Target, process: ProcessSpace) -> xr.Dataset:
     """The fraction of a reference simulation in the target, at every point of its grid.
 
     Arguments:
@@ -135,7 +135,7 @@ def _coordinates(
 
 def model_surface(
     model: PSPGen,
-    box: Box,
+    box: Target,
     axes: Sequence[NDArray[np.float64]] | None = None,
     *,
     points: int = 20,
@@ -174,7 +174,7 @@ def model_surface(
 
 
 def model_slices(
-    model: PSPGen, box: Box, phi: NDArray[np.float64], *, points: int = 25, draws: int = 256
+    model: PSPGen, box: Target, phi: NDArray[np.float64], *, points: int = 25, draws: int = 256
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
     """The model's P along each parameter through `phi`: values, P and standard errors, by name."""
     process = model.process
