@@ -193,9 +193,7 @@ def _boxes(ax: Axes, targets: Mapping[str, Target], i: int, j: int) -> None:
             a, c = _drawn(box.lower[i], left), _drawn(box.lower[j], bottom)
             b, d = _drawn(box.upper[i], right), _drawn(box.upper[j], top)
             ax.add_patch(Rectangle((a, c), b - a, d - c, fill=False, ec=edge, lw=1.6))
-            ax.annotate(
-                name, (a, d), (4, -3), textcoords="offset points", va="top", weight="bold"
-            )
+            ax.annotate(name, (a, d), (4, -3), textcoords="offset points", va="top", weight="bold")
 
 
 def _drawn(end: float, limit: float) -> float:

@@ -20,7 +20,8 @@ DATA = {"case": "case1", "preset": "calibrated", "formulation": "study"}
 def run():
     model = small_model()
     model.standardise_by(torch.randn(20, 2) - 7.0)
-    return Run(model, History({"validation_loss": [2.0, 1.0]}, 1, "done"), DATA, {"settings": {"epochs": 2}})
+    history = History({"validation_loss": [2.0, 1.0]}, 1, "done")
+    return Run(model, history, DATA, {"settings": {"epochs": 2}})
 
 
 def test_a_run_comes_back_with_the_same_weights_history_and_story(run, tmp_path):
