@@ -83,7 +83,7 @@ def sample_hmc(
     scouts = posterior.scout(generator)
     state = Leapfrog(posterior.gradient, scouts.resample(chains, generator), generator)
     tick = progress or (lambda _: None)
-    _warm_up(state, warmup, trajectory, target_accept, tick)
+    warm_up(state, warmup, trajectory, target_accept, tick)
     positions, records = [], {name: [] for name in _STATISTICS}
     for _ in range(draws):
         record = state.transition(trajectory)
@@ -209,7 +209,7 @@ class DualAveraging:
         return self.step
 
 
-def _warm_up(
+def warm_up(
     state: Leapfrog,
     warmup: int,
     trajectory: float,

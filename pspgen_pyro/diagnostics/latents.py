@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..design.hmc import Leapfrog, _warm_up
+from ..design.hmc import Leapfrog, warm_up
 from ..errors import InputError
 from ..model import PSPGen
 from ..plots import PALETTE, panel, parameter_labels, property_labels
@@ -90,7 +90,7 @@ def latent_posterior(
     density = _ImageDensity(model, x, phi)
     start = torch.randn(len(x), model.dims.latent, generator=generator).to(model.m_loc)
     state = Leapfrog(density.gradient, start, generator, step_size=0.1)
-    _warm_up(state, warmup, math.pi / 2, 0.8, lambda _: None)
+    warm_up(state, warmup, math.pi / 2, 0.8, lambda _: None)
     kept, rates = [], []
     for _ in range(-(-draws // chains)):
         for _ in range(thin):

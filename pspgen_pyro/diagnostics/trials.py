@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..design import Box, DesignPosterior, Target
-from ..design.hmc import Leapfrog, _warm_up
+from ..design.hmc import Leapfrog, warm_up
 from ..distributions import NormalMixture
 from ..errors import InputError
 from ..model import PSPGen
@@ -249,7 +249,7 @@ def sample_hmc_trials(
     start = _starts(model, partition, cells, generator)
     state = Leapfrog(posterior.gradient, start, generator)
     tick = progress or (lambda _: None)
-    _warm_up(state, warmup, math.pi / 2, 0.8, tick)
+    warm_up(state, warmup, math.pi / 2, 0.8, tick)
     kept = []
     for i in range(draws * thin):
         state.transition(math.pi / 2)
