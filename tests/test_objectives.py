@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_refused(ask):
 
 
 @pytest.mark.parametrize("parameters", [2, 10])
-def test_a_design_takes_less_than_its_second_of_cpu_time(parameters):
+def test_a_design_takes_three_cpu_seconds_at_most_and_ten_on_ten_parameters(parameters):
     from pspgen_pyro import ProcessSpace
 
     names = tuple(f"phi{i}" for i in range(parameters))
@@ -176,7 +176,6 @@ def test_a_design_takes_less_than_its_second_of_cpu_time(parameters):
     fastest = min(
         maximise(model, Box((-7.5, -9.0), (-6.0, -7.0)), seed=seed).seconds for seed in range(3)
     )
-    # a second on two parameters, ten on ten, with room for a busy machine
     assert fastest < {2: 3.0, 10: 10.0}[parameters]
 
 
