@@ -64,6 +64,8 @@ Command = (
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    # on matrices of this size a second thread gains little, and on a busy machine it costs tenfold
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     command = tyro.cli(
         Command,  # type: ignore[arg-type]
         prog="pspgen",
