@@ -19,9 +19,8 @@ def _reproducible(request: pytest.FixtureRequest) -> Iterator[None]:
     """Seeds every generator and keeps Pyro's global parameters out of the next test."""
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
-    before = torch.get_default_dtype()
     if not isinstance(request.node, pytest.DoctestItem):
         torch.set_default_dtype(torch.float64)
     with pyro.get_param_store().scope():
         yield
-    torch.set_default_dtype(before)
+    torch.set_default_dtype(torch.float32)

@@ -39,9 +39,9 @@ class TriadTensors:
     def __getitem__(self, index: Tensor | slice) -> tuple[Tensor, Tensor, Tensor]:
         return self.phi[index], self.x[index].to(self.phi.dtype), self.m[index]
 
-    def to(self, device: torch.device) -> TriadTensors:
-        """The same triads on another device."""
-        return TriadTensors(self.phi.to(device), self.x.to(device), self.m.to(device))
+    def to(self, like: Tensor) -> TriadTensors:
+        """The same triads on the device and in the precision of another tensor."""
+        return TriadTensors(self.phi.to(like), self.x.to(like.device), self.m.to(like))
 
     def shuffled(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Batches in an order drawn from torch's generator."""
@@ -101,9 +101,9 @@ class Batches:
             )
         return cls(*parts)
 
-    def to(self, device: torch.device) -> Batches:
-        """The same folds on another device."""
-        return Batches(self.train.to(device), self.validation.to(device))
+    def to(self, like: Tensor) -> Batches:
+        """The same folds on the device and in the precision of another tensor."""
+        return Batches(self.train.to(like), self.validation.to(like))
 
     def check_against(self, model: PSPGen) -> None:
         """Says which size of the data does not fit the model, if one does not.

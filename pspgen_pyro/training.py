@@ -90,7 +90,7 @@ def fit(
     )
     if device is not None:
         model.to(device)
-    data = data.to(model.m_loc.device)
+    data = data.to(model.m_loc)
     model.standardise_by(data.train.m)
     rates = {"theta": learning_rate, "eta": learning_rate * updates.guide_rate}
     momenta = {"theta": 0.9, "eta": updates.guide_momentum}

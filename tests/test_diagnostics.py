@@ -28,8 +28,7 @@ ANSWERS = {
 @pytest.fixture(scope="module")
 def model():
     with torch.random.fork_rng():
-        torch.set_default_dtype(torch.float64)
-        model = exact_model()
+        model = exact_model().double()
     model.m_scale.fill_(2.0)
     return model
 
@@ -42,7 +41,7 @@ def observed(model):
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
         inputs = torch.tensor(phi)
-        z0 = torch.randn(60, 3)
+        z0 = torch.randn(60, 3, dtype=torch.float64)
         m = model.property_given(z0, model.latent_of_process(inputs)).sample()
     return phi, m.numpy()
 

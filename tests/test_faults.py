@@ -153,6 +153,29 @@ def test_a_killed_worker_is_replaced(undisturbed, tmp_path):
     assert Store(path).digest() == undisturbed[24]
 
 
+@pytest.mark.parametrize(
+    "moments", [2, pytest.param(50, marks=pytest.mark.slow)], ids=["two", "fifty"]
+)
+def test_workers_killed_at_random_moments_change_no_byte(moments, undisturbed, tmp_path):
+    rng, killed = np.random.default_rng(3), []
+
+    def kill_one(delay):
+        wait_for(active_children)
+        time.sleep(delay)
+        for child in active_children()[:1]:
+            child.kill()
+            killed.append(delay)
+
+    for i in range(moments):
+        path = tmp_path / f"{i}.zarr"
+        killer = threading.Thread(target=kill_one, args=(rng.uniform(0.0, 3.0),))
+        killer.start()
+        run(path, 24, workers=2)
+        killer.join()
+        assert Store(path).digest() == undisturbed[24]
+    assert len(killed) > moments / 4
+
+
 class Deadly(PhaseSeparatedField):
     """A structure whose simulation ends its process, as the kernel does when memory runs out."""
 

@@ -34,8 +34,7 @@ BOX = Box((-0.6, -0.4), (0.7, 0.9))
 def posterior():
     """The linear-Gaussian chain, its properties in units that are twice those of the decoder."""
     with torch.random.fork_rng():
-        torch.set_default_dtype(torch.float64)
-        model = exact_model()
+        model = exact_model().double()
     model.m_scale.fill_(2.0)
     return DesignPosterior(model, Box((-1.2, -0.8), (1.4, 1.8)))
 

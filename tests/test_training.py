@@ -1,5 +1,6 @@
 """Claims about training: what moves, what is kept, what is left alone, and what stops it."""
 
+import copy
 import math
 
 import numpy as np
@@ -270,3 +271,12 @@ def test_a_gradient_that_is_not_finite_stops_training_before_it_moves_anything()
     with pytest.raises(TrainingError, match="'gradient of eta' became nan in epoch 0, step 0"):
         quick(model, data)
     assert torch.equal(torch.nn.utils.parameters_to_vector(model.parameters()), before)
+
+
+def test_data_in_single_precision_train_a_model_in_double_precision():
+    data, model = batches(), small_model()
+    low, high = data.to(torch.zeros((), dtype=torch.float32)), data
+    histories = [
+        quick(copy.deepcopy(model), part, epochs=1).epochs["train_m"] for part in (low, high)
+    ]
+    assert histories[0] == pytest.approx(histories[1], rel=1e-5)
