@@ -8,6 +8,7 @@ with Gaussian noise of standard deviations `noise_x` and `noise_m`; the exact gu
 posterior.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -114,6 +115,17 @@ def property_law(model, phi):
     weight = model.decoder_m.weight
     loc = model.latent_of_process(phi) @ weight[:, d0:].T + model.decoder_m.bias
     return loc, weight[:, :d0] @ weight[:, :d0].T + NOISE_M**2 * torch.eye(len(weight))
+
+
+@contextmanager
+def double_precision():
+    """For fixtures wider than a test, which run before the test's own precision is set."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def exact_model(latent=3, process_latent=2, image=(3, 3), seed=0):

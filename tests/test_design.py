@@ -10,7 +10,7 @@ from scipy import stats
 
 from pspgen_pyro import Box, InputError, maximise, probability, verify
 from pspgen_pyro.chain import ChainSample
-from pspgen_pyro.design import frequency, log_probability, sobol_normal
+from pspgen_pyro.design import Estimate, frequency, log_probability, sobol_normal
 from pspgen_pyro.errors import SimulationError
 
 BOX = Box((-0.6, -0.4), (0.7, 0.9))
@@ -166,3 +166,11 @@ def test_a_failed_simulation_ends_the_verification_with_its_reason():
 def test_verification_refuses_settings_that_are_not_one_admissible_point(phi, samples):
     with pytest.raises(InputError):
         verify(CoinChain(0.5), BOX, phi, samples=samples)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(0.018, "0.837 ± 0.018"), (2.3e-5, "0.837 ± 2e-05"), (0.0, "0.837 ± 0.000")],
+)
+def test_a_small_standard_error_is_not_printed_as_none(error, words):
+    assert str(Estimate(np.array(0.837), np.array(error))) == words

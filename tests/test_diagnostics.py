@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from exact import PROCESS, exact_model
+from exact import PROCESS, double_precision, exact_model
 from scipy import stats
 
 from pspgen_pyro import Box, InputError, maximise
@@ -27,8 +27,8 @@ ANSWERS = {
 
 @pytest.fixture(scope="module")
 def model():
-    with torch.random.fork_rng():
-        model = exact_model().double()
+    with torch.random.fork_rng(), double_precision():
+        model = exact_model()
     model.m_scale.fill_(2.0)
     return model
 

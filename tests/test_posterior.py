@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from exact import NOISE_M, PROCESS, exact_model
+from exact import NOISE_M, PROCESS, double_precision, exact_model
 from pyro.distributions import AffineBeta, Beta, Normal, TransformedDistribution, Uniform
 from pyro.infer import NUTS
 from torch.distributions import AffineTransform
@@ -33,8 +33,8 @@ BOX = Box((-0.6, -0.4), (0.7, 0.9))
 @pytest.fixture(scope="module")
 def posterior():
     """The linear-Gaussian chain, its properties in units that are twice those of the decoder."""
-    with torch.random.fork_rng():
-        model = exact_model().double()
+    with torch.random.fork_rng(), double_precision():
+        model = exact_model()
     model.m_scale.fill_(2.0)
     return DesignPosterior(model, Box((-1.2, -0.8), (1.4, 1.8)))
 

@@ -47,8 +47,11 @@ class Estimate:
     standard_error: NDArray[np.float64]
 
     def __str__(self) -> str:
-        form = ".3f" if abs(self.value) >= 0.01 else ".1e"
-        return f"{float(self.value):{form}} ± {float(self.standard_error):{form}}"
+        value, error = float(self.value), float(self.standard_error)
+        form = ".3f" if abs(value) >= 0.01 else ".1e"
+        # an error that three decimals would print as 0
+        fine = ".0e" if form == ".3f" and 0 < error < 5e-4 else form
+        return f"{value:{form}} ± {error:{fine}}"
 
 
 def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
