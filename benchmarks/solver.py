@@ -20,6 +20,7 @@ Prints the tables; writes `results/solver.json`, its table `results/solver.md`, 
 
 import argparse
 import ctypes
+import functools
 import importlib.util
 import json
 import os
@@ -84,12 +85,18 @@ def superlu(x):
     return loads.T @ factor.solve(loads) / len(x) ** 4
 
 
-def pardiso(x):
+@functools.cache
+def pardiso_solver():
+    """Made once: its constructor searches the whole environment for the library."""
     from pypardiso import PyPardisoSolver
 
+    return PyPardisoSolver(mtype=-2)
+
+
+def pardiso(x):
     matrix, loads = void_system(x)
     upper = sparse.csr_matrix(sparse.triu(matrix.tocsr(), format="csr"))
-    solver = PyPardisoSolver(mtype=-2)
+    solver = pardiso_solver()
     solver.factorize(upper)
     solution = solver.solve(upper, np.asfortranarray(loads))
     solver.free_memory(everything=True)
