@@ -18,7 +18,6 @@ References:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
@@ -35,6 +34,7 @@ from .distributions import NormalMixture
 from .errors import DataError, InputError
 from .family import (
     BernoulliImage,
+    CategoricalImage,
     Dimensions,
     MixtureProperty,
     Part,
@@ -64,6 +64,7 @@ class PSPGen(PyroModule):
 
     Other arguments:
         properties: The names of the properties.
+        phases: The number of phases; with more than two the pixels are categorical.
         latent: The size :math:`D_0` of :math:`z_0`.
         process_latent: The size :math:`D_1` of :math:`z_1`.
         process_map: The part :math:`z_1 = g(\varphi)`.
@@ -74,7 +75,7 @@ class PSPGen(PyroModule):
         beta: The weight :math:`\beta` of the Kullback–Leibler term in training.
 
     Raises:
-        InputError: If a size or β is not positive.
+        InputError: If a size or β is not positive, or there are fewer than two phases.
 
     Example:
         >>> process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
@@ -96,6 +97,7 @@ class PSPGen(PyroModule):
         image: tuple[int, int],
         *,
         properties: Sequence[str] = ("horizontal", "vertical"),
+        phases: int = 2,
         latent: int = 64,
         process_latent: int = 21,
         process_map: Part | None = None,
@@ -109,20 +111,22 @@ class PSPGen(PyroModule):
         super().__init__(f"pspgen{next(_instances)}")
         self.process = process
         self.property_names = tuple(properties)
-        self.dims = Dimensions(
-            len(process), (int(image[0]), int(image[1])), len(properties), latent, process_latent
-        )
+        sizes = len(process), (int(image[0]), int(image[1])), len(properties)
+        self.dims = Dimensions(*sizes, latent, process_latent, phases)
         if min(*self.dims.image, latent, process_latent, len(properties)) < 1 or not beta > 0:
             raise InputError(
                 f"'image' {image}, 'latent' {latent}, 'process_latent' {process_latent}, the "
                 "number of "
                 f"'properties' {len(properties)} and 'beta' {beta} must all be positive."
             )
+        if phases < 2:
+            raise InputError(f"'phases' is {phases}; a microstructure has at least two.")
         self.beta = float(beta)
+        pixels = BernoulliImage() if phases == 2 else CategoricalImage()
         self.parts: dict[str, Part] = {
             "process_map": process_map or ResidualMap(),
             "prior": prior or StandardNormalPrior(),
-            "decoder_x": image_decoder or BernoulliImage(),
+            "decoder_x": image_decoder or pixels,
             "decoder_m": property_decoder or MixtureProperty(reads=min(4, latent)),
             "encoder": encoder or ThreeBranchEncoder(),
         }
@@ -143,9 +147,10 @@ class PSPGen(PyroModule):
     def specification(self) -> dict[str, Any]:
         """What the model is made of, without its weights, ready for JSON."""
         return {
-            "process": dataclasses.asdict(self.process),
+            "process": self.process.to_json(),
             "image": self.dims.image,
             "properties": self.property_names,
+            "phases": self.dims.phases,
             "latent": self.dims.latent,
             "process_latent": self.dims.process_latent,
             "beta": self.beta,
@@ -161,12 +166,13 @@ class PSPGen(PyroModule):
         """
         spec = specification
         try:
-            process = ProcessSpace(**{key: tuple(v) for key, v in spec["process"].items()})
+            process = ProcessSpace.from_json(spec["process"])
             parts = {name: part_from_json(part) for name, part in spec["parts"].items()}
             return cls(
                 process,
                 tuple(spec["image"]),
                 properties=spec["properties"],
+                phases=spec.get("phases", 2),
                 latent=spec["latent"],
                 process_latent=spec["process_latent"],
                 process_map=parts["process_map"],
@@ -251,7 +257,7 @@ class PSPGen(PyroModule):
 
         Arguments:
             phi: Process parameters, with shape `(N, P)`.
-            x: Microstructures of zeros and ones, with shape `(N, H, W)`.
+            x: Microstructures of phase labels, with shape `(N, H, W)`.
             m: Properties, with shape `(N, K)`.
 
         Returns:

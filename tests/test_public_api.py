@@ -42,8 +42,8 @@ PUBLIC = {
         "TrainingError WorkerError"
     ),
     "family": (
-        "BernoulliImage Dimensions MixtureProperty Part ResidualMap StandardNormalPrior "
-        "ThreeBranchEncoder part_from_json part_to_json"
+        "BernoulliImage CategoricalImage Dimensions MixtureProperty Part ResidualMap "
+        "StandardNormalPrior ThreeBranchEncoder part_from_json part_to_json"
     ),
     "model": "PSPGen",
     "nn": "ACTIVATIONS ResidualLayer ResidualMLP",

@@ -8,7 +8,8 @@ the same interface can take its place:
 part                    module maps                           the paper's choice
 ======================  ====================================  ================================
 process map             :math:`\varphi \mapsto z_1`           `ResidualMap()`
-microstructure decoder  :math:`z_0, z_1 \mapsto p(x)`         `BernoulliImage()`
+microstructure decoder  :math:`z_0, z_1 \mapsto p(x)`         `BernoulliImage()` (footnote 1:
+                                                              `CategoricalImage()`)
 property decoder        :math:`z_0, z_1 \mapsto p(m)`         `MixtureProperty(1, reads=None)`
 prior                   :math:`\varphi \mapsto p(z_0)`        `StandardNormalPrior()`
 encoder                 :math:`x, m, \varphi \mapsto q(z_0)`  `ThreeBranchEncoder()`
@@ -20,13 +21,14 @@ itself.
 
 from .base import Dimensions, Part, part_from_json, part_to_json
 from .encoders import ThreeBranchEncoder
-from .images import BernoulliImage
+from .images import BernoulliImage, CategoricalImage
 from .maps import ResidualMap
 from .priors import StandardNormalPrior
 from .properties import MixtureProperty
 
 __all__ = [
     "BernoulliImage",
+    "CategoricalImage",
     "Dimensions",
     "MixtureProperty",
     "Part",

@@ -24,6 +24,7 @@ class Dimensions:
         properties: The number :math:`K` of properties.
         latent: The size :math:`D_0` of :math:`z_0`.
         process_latent: The size :math:`D_1` of :math:`z_1`.
+        phases: The number of phases, and of labels a pixel can have.
     """
 
     process: int
@@ -31,6 +32,7 @@ class Dimensions:
     properties: int
     latent: int
     process_latent: int
+    phases: int = 2
 
     @property
     def pixels(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from pyro.distributions import Independent, Normal
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import one_hot, softplus
 
 from ..nn import ResidualMLP
 from .base import Dimensions, Part
@@ -24,6 +24,8 @@ class ThreeBranchEncoder(Part):
     .. math::
         q(z_0 \mid x, m, \varphi) = \mathcal{N}(\mu, \operatorname{diag} s^2),
         \quad (\mu, s) = E(x, m, \varphi)
+
+    Two phases enter as ±1 a pixel, more than two as one indicator a phase.
 
     Arguments:
         image: The hidden widths of the branch of x.
@@ -42,12 +44,20 @@ class ThreeBranchEncoder(Part):
 class _ThreeBranchEncoder(nn.Module):
     def __init__(self, dims: Dimensions, part: ThreeBranchEncoder) -> None:
         super().__init__()
-        self.of_x = ResidualMLP(dims.pixels, dims.latent, part.image, "elu")
+        self.phases = dims.phases
+        inputs = dims.pixels * (1 if dims.phases == 2 else dims.phases)
+        self.of_x = ResidualMLP(inputs, dims.latent, part.image, "elu")
         self.of_m = ResidualMLP(dims.properties, dims.latent, part.vector, "elu")
         self.of_phi = ResidualMLP(dims.process, dims.latent, part.vector, "elu")
         self.joint = ResidualMLP(3 * dims.latent, 2 * dims.latent, part.joint, "elu")
 
     def forward(self, x: Tensor, m: Tensor, phi: Tensor) -> Independent:
-        branches = [self.of_x(2 * x.flatten(-2) - 1), self.of_m(m), self.of_phi(phi)]
+        branches = [self.of_x(self._seen(x, phi)), self.of_m(m), self.of_phi(phi)]
         loc, scale = self.joint(torch.cat(branches, dim=-1)).chunk(2, dim=-1)
         return Normal(loc, 1e-4 + softplus(scale), validate_args=False).to_event(1)
+
+    def _seen(self, x: Tensor, like: Tensor) -> Tensor:
+        """The pixels as the network sees them, with shape `(*, inputs)`."""
+        if self.phases == 2:
+            return 2 * x.flatten(-2).to(like.dtype) - 1
+        return one_hot(x.long(), self.phases).flatten(-3).to(like.dtype)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from pyro.distributions import Bernoulli, Independent  # pyright: ignore
+from pyro.distributions import Bernoulli, Categorical, Independent  # pyright: ignore
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..nn import ResidualMLP
 from .base import Dimensions, Part
 
-__all__ = ["BernoulliImage"]
+__all__ = ["BernoulliImage", "CategoricalImage"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,30 @@ class BernoulliImage(Part):
     hidden: tuple[int, ...] = (512, 128)
 
     def build(self, dims: Dimensions) -> nn.Module:
+        if dims.phases > 2:
+            raise InputError(
+                f"'image_decoder' is BernoulliImage, which knows two phases, but 'phases' is "
+                f"{dims.phases}; take CategoricalImage."
+            )
         return _BernoulliImage(dims, self)
+
+
+@dataclass(frozen=True)
+class CategoricalImage(Part):
+    r"""Independent categorical pixels, for any number :math:`C` of phases (footnote 1).
+
+    .. math::
+        p(x \mid z_0, z_1) = \prod_i s_{i, x_i},
+        \quad s_i = \operatorname{softmax}(D_x(z_0, z_1))_i, \quad x_i \in \{0, \dots, C - 1\}
+
+    The network returns C logits a pixel. Log-densities are summed over pixels. With two phases
+    this is `BernoulliImage` with the difference of the two logits as its one.
+    """
+
+    hidden: tuple[int, ...] = (512, 128)
+
+    def build(self, dims: Dimensions) -> nn.Module:
+        return _CategoricalImage(dims, self)
 
 
 class _BernoulliImage(nn.Module):
@@ -43,4 +67,18 @@ class _BernoulliImage(nn.Module):
     def forward(self, z0: Tensor, z1: Tensor) -> Independent:
         logits = self.network(torch.cat([z0, z1], dim=-1))
         pixels = Bernoulli(logits=logits.unflatten(-1, self.image), validate_args=False)
+        return pixels.to_event(2)
+
+
+class _CategoricalImage(nn.Module):
+    def __init__(self, dims: Dimensions, part: CategoricalImage) -> None:
+        super().__init__()
+        self.shape = (*dims.image, dims.phases)
+        self.network = ResidualMLP(
+            dims.latent + dims.process_latent, dims.pixels * dims.phases, part.hidden, "relu"
+        )
+
+    def forward(self, z0: Tensor, z1: Tensor) -> Independent:
+        logits = self.network(torch.cat([z0, z1], dim=-1))
+        pixels = Categorical(logits=logits.unflatten(-1, self.shape), validate_args=False)
         return pixels.to_event(2)
