@@ -61,6 +61,7 @@ PUBLIC = {
         "Answer Materials SurfaceError Verdict judge materials_at model_surface read_answer "
         "reference_surface summarise surface_error write_page"
     ),
+    "rivals": "PSPGenPredictor Predictor Rival",
     "runs": "Run describe load_run process_of save_run",
     "structure": (
         "AS_STATED CALIBRATED GRADED_STEPS PRESETS PhaseSeparatedField Preset cahn_hilliard "
@@ -68,6 +69,9 @@ PUBLIC = {
         "two_point_correlation void_fraction"
     ),
     "study": "CASES Case Region Split case",
+    "symmetries": (
+        "Mirror PeriodicShift Symmetry Transposition augment symmetry_from_json symmetry_to_json"
+    ),
     "training": "evaluate fit",
     "updates": "Alternating Cosine Group Joint Plateau",
 }

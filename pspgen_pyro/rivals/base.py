@@ -1,0 +1,251 @@
+r"""What any model of the properties given the process can be asked, whoever made it.
+
+A `Predictor` knows :math:`p(m \mid \varphi)` well enough for three answers: the probability of a
+target :math:`P(m \in \mathcal{M}_d \mid \varphi)`, the density of a property, and draws. PSP-GEN
+gives them by integrating its latent out,
+
+.. math::
+    p(m \mid \varphi) = \mathbb{E}_{p(z_0 \mid \varphi)}\left[p(m \mid z_0, g(\varphi))\right]
+    \approx \frac{1}{S} \sum_{s=1}^{S} p(m \mid z_0^{(s)}, g(\varphi)),
+
+a `Rival` in its own way. Comparisons are written against this interface alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ..batches import Batches, TriadTensors
+from ..design import Target, property_law, sobol_normal
+from ..design import probability as model_probability
+from ..errors import InputError
+from ..model import PSPGen
+from ..process import ProcessSpace
+
+if TYPE_CHECKING:
+    from ..symmetries import Symmetry
+
+__all__ = ["PSPGenPredictor", "Predictor", "Rival"]
+
+# rows (φ times draws of z0) a pass through a network
+_CHUNK = 1 << 15
+
+
+class Predictor(ABC):
+    r"""A model of :math:`p(m \mid \varphi)` in the units of the data.
+
+    Arguments:
+        name: What tables and figures call it.
+        process: The process space.
+        property_names: The names of the properties, in the order of the last axis of m.
+        has_density: Whether `log_density` and `sample` can be asked, or `probability` alone.
+    """
+
+    name: str
+    process: ProcessSpace
+    property_names: tuple[str, ...]
+    has_density: ClassVar[bool] = True
+
+    @abstractmethod
+    def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
+        r"""The value of :math:`P(m \in \mathcal{M}_d \mid \varphi)` for φ with shape `(*, P)`,
+        with shape `(*)`.
+
+        Raises:
+            InputError: If φ lies outside the process space, or the target has another dimension
+                than m.
+        """
+
+    @abstractmethod
+    def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
+        r"""The value of :math:`\log p(m \mid \varphi)`, with shape `(N,)`, for φ with shape
+        `(N, P)` and m with shape `(N, K)`.
+
+        Raises:
+            InputError: If φ lies outside the process space, the shapes differ, or the model has
+                no density.
+        """
+
+    @abstractmethod
+    def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
+        r"""Draws from :math:`p(m \mid \varphi)`, with shape `(N, draws, K)`, for φ with shape
+        `(N, P)`; the same for the same seed.
+
+        Raises:
+            InputError: If φ lies outside the process space, there are no draws, or the model has
+                no density.
+        """
+
+    def _inputs(self, phi: ArrayLike, like: Tensor) -> Tensor:
+        """The φ with shape `(*, P)` as a checked tensor with shape `(N, P)`."""
+        return torch.tensor(self.process.check(phi)).reshape(-1, len(self.process)).to(like)
+
+    def _pairs(self, phi: ArrayLike, m: ArrayLike, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The pairs (φ, m) as tensors of the same length."""
+        inputs, values = self._inputs(phi, like), torch.tensor(np.asarray(m, dtype=float)).to(like)
+        wanted = (len(inputs), len(self.property_names))
+        if tuple(values.shape) != wanted:
+            raise InputError(
+                f"'m' has shape {tuple(values.shape)} but {wanted} is needed: one row for each "
+                "φ, one column for each property."
+            )
+        return inputs, values
+
+
+class PSPGenPredictor(Predictor):
+    """A trained PSP-GEN, its latent integrated out at scrambled Sobol points.
+
+    Arguments:
+        model: The trained model.
+        name: What tables and figures call it.
+
+    Other arguments:
+        draws: Sobol points a scrambling.
+        replicates: Independent scramblings for `probability`; the density uses one.
+        seed: Seeds the scramblings.
+
+    Example:
+        >>> process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
+        >>> predictor = PSPGenPredictor(PSPGen(process, (12, 12)), draws=64)
+        >>> predictor.sample([[5.0, 1.0]], draws=3, seed=0).shape
+        (1, 3, 2)
+    """
+
+    def __init__(
+        self,
+        model: PSPGen,
+        name: str = "PSP-GEN",
+        *,
+        draws: int = 256,
+        replicates: int = 4,
+        seed: int = 1,
+    ) -> None:
+        self.model = model
+        self.name = name
+        self.process = model.process
+        self.property_names = model.property_names
+        self.draws, self.replicates, self.seed = draws, replicates, seed
+
+    def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
+        options = {"draws": self.draws, "replicates": self.replicates, "seed": self.seed}
+        return model_probability(self.model, target, phi, **options).value
+
+    @torch.no_grad()
+    def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
+        model = self.model
+        inputs, values = self._pairs(phi, m, model.m_loc)
+        noise = sobol_normal(self.draws, model.dims.latent, self.seed, model.m_loc.dtype)
+        noise, size = noise.to(inputs.device), max(1, _CHUNK // self.draws)
+        parts = [
+            property_law(model, a, noise).log_prob(b.unsqueeze(-2)).logsumexp(dim=-1)
+            for a, b in zip(inputs.split(size), values.split(size), strict=True)
+        ]
+        return to_numpy(torch.cat(parts)) - math.log(self.draws)
+
+    @torch.no_grad()
+    def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
+        model, dtype = self.model, self.model.m_loc.dtype
+        inputs, generator = self._inputs(phi, model.m_loc), generator_of(draws, seed)
+        parts = []
+        for part in inputs.split(max(1, _CHUNK // draws)):
+            shape = (len(part), draws, model.dims.latent)
+            noise = torch.randn(shape, generator=generator, dtype=dtype).to(part.device)
+            parts.append(property_law(model, part, noise).draw(generator))
+        return to_numpy(torch.cat(parts))
+
+
+class Rival(Predictor):
+    """A model an engineer would reach for instead: hyper-parameters now, `fit` on the same data.
+
+    Subclasses are dataclasses of hyper-parameters; `fit` leaves them as they are and returns a
+    fitted copy.
+    """
+
+    def fit(
+        self,
+        data: Batches,
+        *,
+        process: ProcessSpace,
+        symmetries: Iterable[Symmetry] = (),
+        seed: int = 0,
+        property_names: Sequence[str] = ("horizontal", "vertical"),
+    ) -> Self:
+        """A fitted copy.
+
+        Arguments:
+            data: The triads; a row whose m is NaN is a bare pair (φ, x).
+
+        Other arguments:
+            process: The process space.
+            symmetries: What the process, the structure and the property have in common, such as
+                `process.symmetries`; the training rows are transformed afresh every epoch.
+            seed: Seeds the weights, the order of the data and the transformations. The state of
+                the caller's random numbers is left alone.
+            property_names: The names of the properties.
+
+        Raises:
+            InputError: If the data do not fit the process or the names, or no row has a label.
+        """
+        came = data.train.phi.shape[1], data.train.m.shape[1]
+        if came != (len(process), len(property_names)):
+            raise InputError(
+                f"'data' has {came[0]} process parameter(s) and {came[1]} propertie(s) but "
+                f"'process' has {len(process)} and 'property_names' {len(property_names)}; "
+                "pass the process and the names of this data set."
+            )
+        if not labelled(data.train).any():
+            raise InputError(
+                "'data' has no labelled training row (every m is NaN); simulate the property of "
+                "some of the microstructures."
+            )
+        fitted = copy.copy(self)
+        fitted.process, fitted.property_names = process, tuple(property_names)
+        with torch.random.fork_rng(), torch.enable_grad():
+            torch.manual_seed(seed)
+            fitted._learn(data.train, tuple(symmetries))
+        return fitted
+
+    @abstractmethod
+    def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
+        """Fits the copy to the training rows; random numbers come from torch's generator."""
+
+    def _inputs(self, phi: ArrayLike, like: Tensor) -> Tensor:
+        self._check_fitted()
+        return super()._inputs(phi, like)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "process"):
+            raise InputError(
+                f"the rival {self.name!r} is not fitted yet; use what `rival.fit(data, "
+                "process=...)` returns."
+            )
+
+
+def labelled(train: TriadTensors) -> Tensor:
+    """Which rows have an m, with shape `(N,)`."""
+    return train.m.isfinite().all(dim=-1)
+
+
+def generator_of(draws: int, seed: int) -> torch.Generator:
+    """A generator for so many draws.
+
+    Raises:
+        InputError: If `draws` is not positive.
+    """
+    if draws < 1:
+        raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    return torch.Generator().manual_seed(seed)
+
+
+def to_numpy(values: Tensor) -> NDArray[np.float64]:
+    """A detached copy in double precision."""
+    return values.detach().double().cpu().numpy()
