@@ -1,4 +1,7 @@
-"""Triads as tensors: what training iterates over."""
+"""Triads as tensors: what training iterates over.
+
+A bare pair (φ, x), whose properties nobody has computed, is a triad whose m is NaN.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class TriadTensors:
     Arguments:
         phi: Process parameters, with shape `(N, P)`.
         x: Microstructures as small integers, with shape `(N, H, W)`.
-        m: Properties, with shape `(N, K)`.
+        m: Properties, with shape `(N, K)`; NaN in the rows of bare pairs.
     """
 
     phi: Tensor
@@ -38,6 +41,16 @@ class TriadTensors:
 
     def __getitem__(self, index: Tensor | slice) -> tuple[Tensor, Tensor, Tensor]:
         return self.phi[index], self.x[index].to(self.phi.dtype), self.m[index]
+
+    @property
+    def labelled(self) -> Tensor:
+        """Whether the properties of each row are known, with shape `(N)`."""
+        return self.m.isfinite().all(-1)
+
+    def only_labelled(self) -> TriadTensors:
+        """The rows whose properties are known."""
+        known = self.labelled
+        return TriadTensors(self.phi[known], self.x[known], self.m[known])
 
     def to(self, like: Tensor) -> TriadTensors:
         """The same triads on the device and in the precision of another tensor."""
@@ -68,10 +81,13 @@ class Batches:
 
     @classmethod
     def from_dataset(cls, triads: xr.Dataset, dtype: torch.dtype = torch.float32) -> Batches:
-        """Takes the folds of a triads dataset as tensors; failed samples (m is NaN) are left out.
+        """Takes the folds of a triads dataset as tensors.
+
+        A sample without m is kept as a bare pair, unless its microstructure failed as well (it is
+        all solid then, and a solid one has m = −∞, never NaN).
 
         Raises:
-            InputError: If a fold is empty or a property is infinite.
+            InputError: If a fold has no labelled sample or a property is infinite.
         """
         fold = triads["fold"].values
         parts = []
@@ -90,8 +106,9 @@ class Batches:
                     "whose m = log k is "
                     "infinite; the 'study' formulation keeps a blocked direction finite."
                 )
-            known = m.isfinite().all(-1)
-            part, m = part.isel(sample=known.numpy()), m[known]
+            real = m.isfinite().all(-1) | torch.tensor(part["x"].values.any(axis=(1, 2)))
+            part, m = part.isel(sample=real.numpy()), m[real]
+            m = m.where(m.isfinite().all(-1, keepdim=True), torch.nan)
             parts.append(
                 TriadTensors(
                     torch.tensor(part["phi"].values, dtype=dtype),
@@ -99,7 +116,38 @@ class Batches:
                     m,
                 )
             )
+            if not parts[-1].labelled.any():
+                raise InputError(
+                    f"'triads' has no {name} sample with properties; compute m for some of them."
+                )
         return cls(*parts)
+
+    def hide_properties(self, labelled: int, seed: int = 0) -> Batches:
+        """The same pairs (φ, x), of which only so many keep their m; a tenth of those validate.
+
+        Raises:
+            InputError: If fewer than 10 labels are to be kept, or more than there are.
+        """
+        total = len(self.train) + len(self.validation)
+        share = max(1, round(labelled * len(self.validation) / total))
+        generator = torch.Generator().manual_seed(seed)
+        parts = []
+        for fold, keep in ((self.train, labelled - share), (self.validation, share)):
+            known = fold.labelled.nonzero().squeeze(-1)
+            if labelled < 10 or keep > len(known):
+                raise InputError(
+                    f"'labelled' is {labelled}; keep at least 10 labels and no more than the "
+                    f"{int(self.train.labelled.sum() + self.validation.labelled.sum())} there are."
+                )
+            kept = known[torch.randperm(len(known), generator=generator)[:keep]]
+            m = torch.full_like(fold.m, torch.nan)
+            m[kept] = fold.m[kept]
+            parts.append(TriadTensors(fold.phi, fold.x, m))
+        return Batches(*parts)
+
+    def only_labelled(self) -> Batches:
+        """The rows whose properties are known."""
+        return Batches(self.train.only_labelled(), self.validation.only_labelled())
 
     def to(self, like: Tensor) -> Batches:
         """The same folds on the device and in the precision of another tensor."""

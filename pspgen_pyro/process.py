@@ -8,12 +8,14 @@ uniform on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+from .symmetries import Symmetry, symmetry_from_json, symmetry_to_json
 
 __all__ = ["ProcessSpace"]
 
@@ -27,6 +29,7 @@ class ProcessSpace:
         lower: The lower bounds, in the parameters' units.
         upper: The upper bounds.
         units: One unit a parameter; "1" where it has none.
+        symmetries: What the process knows of its own symmetries in law; no part of equality.
 
     Raises:
         InputError: If the lengths differ or a bound is not finite or inverted.
@@ -41,6 +44,7 @@ class ProcessSpace:
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     units: tuple[str, ...] = ()
+    symmetries: tuple[Symmetry, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not self.units:
@@ -57,9 +61,28 @@ class ProcessSpace:
                 f"'lower' {self.lower} and 'upper' {self.upper} must be finite, each lower bound "
                 "below its upper one."
             )
+        for symmetry in self.symmetries:
+            symmetry.check_against(self)
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def to_json(self) -> dict[str, Any]:
+        """The process space, ready for JSON."""
+        return {
+            "names": list(self.names),
+            "lower": list(self.lower),
+            "upper": list(self.upper),
+            "units": list(self.units),
+            "symmetries": [symmetry_to_json(symmetry) for symmetry in self.symmetries],
+        }
+
+    @classmethod
+    def from_json(cls, spec: dict[str, Any]) -> ProcessSpace:
+        """The process space that `to_json` described."""
+        symmetries = tuple(symmetry_from_json(one) for one in spec.get("symmetries", []))
+        names, lower, upper = (tuple(spec[name]) for name in ("names", "lower", "upper"))
+        return cls(names, lower, upper, tuple(spec["units"]), symmetries)
 
     def check(self, phi: ArrayLike) -> NDArray[np.float64]:
         """Returns `phi` as float64 with shape `(*, P)`, or says why it is not in the process

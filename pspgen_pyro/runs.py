@@ -5,7 +5,9 @@ A run folder holds
 - `model.safetensors`: the weights and the standardisation,
 - `run.json`: what the model is made of, what it was trained on (case, preset, formulation, seeds)
   and by what,
-- `history.json`: every term of the objective in every epoch.
+- `history.json`: every term of the objective in every epoch,
+- `support.safetensors`: the properties it was trained on (at most 20,000), from which a design
+  tells whether its target has any support; older runs have none.
 
 It is written under a temporary name and renamed when complete. Loading builds the model from
 `run.json` and accepts the weights only if names and shapes agree; nothing in a run folder is ever
@@ -18,10 +20,12 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 from safetensors import SafetensorError
+from safetensors import numpy as safetensors_numpy
 from safetensors.torch import load_file, save_file
 
 from .checkpoint import History
@@ -29,6 +33,9 @@ from .errors import DataError, InputError
 from .model import PSPGen
 from .process import ProcessSpace
 from .publish import publishing
+
+if TYPE_CHECKING:
+    from .design.support import Support
 
 __all__ = [
     "Run",
@@ -51,12 +58,14 @@ class Run:
         history: The history of its training.
         data: What it was trained on: case, preset, formulation, seed, number of samples.
         training: The settings of `fit` and the environment it ran in.
+        support: The properties it was trained on, if they were kept.
     """
 
     model: PSPGen
     history: History
     data: dict[str, Any]
     training: dict[str, Any]
+    support: Support | None = None
 
     def check_against(self, triads: xr.Dataset) -> None:
         """Says why a data set does not belong to this run, if it does not.
@@ -88,7 +97,8 @@ def process_of(triads: xr.Dataset) -> ProcessSpace:
     """The process space that a triads set was simulated in."""
     attrs = triads.attrs
     lower, upper = zip(*attrs["bounds"], strict=True)
-    return ProcessSpace(tuple(attrs["names"]), lower, upper, tuple(attrs["units"]))
+    fields = {"lower": lower, "upper": upper, "symmetries": attrs.get("symmetries", [])}
+    return ProcessSpace.from_json({"names": attrs["names"], "units": attrs["units"], **fields})
 
 
 def describe(triads: xr.Dataset) -> dict[str, Any]:
@@ -116,6 +126,9 @@ def save_run(run: Run, out: str | Path) -> Path:
         }
         (folder / "run.json").write_text(json.dumps(description, indent=2) + "\n")
         (folder / "history.json").write_text(json.dumps(dataclasses.asdict(run.history)) + "\n")
+        if run.support is not None:
+            m = np.ascontiguousarray(run.support.m, dtype=np.float32)
+            safetensors_numpy.save_file({"m": m}, folder / "support.safetensors")
     return Path(out)
 
 
@@ -137,7 +150,8 @@ def load_run(path: str | Path) -> Run:
         history = History(**json.loads((folder / "history.json").read_text()))
         version = description["format"]
         model = PSPGen.from_specification(description["model"])
-        run = Run(model, history, dict(description["data"]), dict(description["training"]))
+        told = dict(description["data"]), dict(description["training"])
+        run = Run(model, history, *told, _load_support(folder, model))
         weights = load_file(folder / "model.safetensors")
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(f"'run' is {str(path)!r}, which is damaged: {error}.") from error
@@ -155,3 +169,16 @@ def load_run(path: str | Path) -> Run:
         ) from error
     model.eval()
     return run
+
+
+def _load_support(folder: Path, model: PSPGen) -> Support | None:
+    from .design.support import Support
+
+    if not (folder / "support.safetensors").is_file():
+        return None
+    m = safetensors_numpy.load_file(folder / "support.safetensors")["m"]
+    if m.shape[1:] != (model.dims.properties,):
+        raise ValueError(
+            f"its support has shape {m.shape} but the model {model.dims.properties} properties"
+        )
+    return Support(m)

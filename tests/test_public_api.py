@@ -16,7 +16,7 @@ PUBLIC = {
         "probability save_run verify"
     ),
     "batches": "Batches TriadTensors",
-    "chain": "Chain ChainSample Permeability Property Structure",
+    "chain": "Chain ChainSample EffectiveConductivity Permeability Property Structure",
     "checkpoint": "History TrainingState has_checkpoint load_checkpoint save_checkpoint",
     "cli": "main",
     "data": "Report Store generate open_triads verify",
@@ -24,7 +24,7 @@ PUBLIC = {
         "Adam Box Boxes ClosedForm ClosedLoop Convergence Design DesignPosterior Draws "
         "Estimate Estimator Flow FullRank GridPosterior Guide KullbackLeibler LBFGS MeanField "
         "Objective Optimiser Probability RecordedNUTS Refinement RiskAverse Round SGD "
-        "ScoreFunction Simulator SquaredDistance Target UniformInTarget Verification "
+        "ScoreFunction Simulator SquaredDistance Support Target UniformInTarget Verification "
         "antithetic design_in_loop fit_svi frequency log_probability maximise on_grid "
         "parse_target plain probability property_law sample_hmc sample_nuts sobol "
         "sobol_normal target_from_json verify"
@@ -64,9 +64,9 @@ PUBLIC = {
     "rivals": "PSPGenPredictor Predictor Rival",
     "runs": "Run describe load_run process_of save_run",
     "structure": (
-        "AS_STATED CALIBRATED GRADED_STEPS PRESETS PhaseSeparatedField Preset cahn_hilliard "
-        "five_mode_spectrum free_energy gaussian_random_field threshold two_mode_spectrum "
-        "two_point_correlation void_fraction"
+        "AS_STATED CALIBRATED GRADED_STEPS PRESETS PhaseSeparatedField Preset ThresholdedField "
+        "cahn_hilliard five_mode_spectrum free_energy gaussian_random_field phase_names threshold "
+        "threshold_phases two_mode_spectrum two_point_correlation void_fraction"
     ),
     "study": "CASES Case Region Split case",
     "symmetries": (

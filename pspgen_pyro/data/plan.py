@@ -122,6 +122,7 @@ class Plan:
             "names": list(process.names),
             "units": list(process.units),
             "bounds": bounds,
+            "symmetries": process.to_json()["symmetries"],
             "excluded_region": None if excluded is None else [list(end) for end in excluded],
             "versions": versions(packages),
         }

@@ -31,6 +31,7 @@ from ..structure import (
     five_mode_spectrum,
     two_mode_spectrum,
 )
+from ..symmetries import Mirror, PeriodicShift, Transposition
 
 __all__ = ["CASES", "Case", "Region", "Split", "case"]
 
@@ -153,7 +154,10 @@ def _two_parameters(
     replicates: int = 4,
     excluded: Region | None = None,
 ) -> Case:
-    process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
+    symmetries = (PeriodicShift(), Mirror("phi1"))
+    process = ProcessSpace(
+        ("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0), units=("1", "1"), symmetries=symmetries
+    )
     structure = PhaseSeparatedField(n, two_mode_spectrum, preset, gamma)
     splits = _splits(2500, replicates) | _REFERENCE
     return Case(name, Chain(process, structure, property_), preset, targets, splits, excluded)
@@ -180,7 +184,10 @@ def _case4(preset: Preset, property_: Permeability) -> Case:
 
 def _case5(preset: Preset, property_: Permeability) -> Case:
     names = tuple(f"phi{i}{j}" for j in (1, 2) for i in range(1, 6))
-    process = ProcessSpace(names, (1.0,) * 5 + (0.02,) * 5, (9.0,) * 5 + (2.0,) * 5)
+    symmetries = (PeriodicShift(), Transposition())
+    process = ProcessSpace(
+        names, (1.0,) * 5 + (0.02,) * 5, (9.0,) * 5 + (2.0,) * 5, ("1",) * 10, symmetries
+    )
     structure = PhaseSeparatedField(36, five_mode_spectrum, preset, 2.0)
     return Case("case5", Chain(process, structure, property_), preset, _BOTH, _splits(10_000, 1))
 

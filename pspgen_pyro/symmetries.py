@@ -1,0 +1,213 @@
+r"""Symmetries in law of a process, and how training uses them.
+
+A symmetry :math:`T` maps a triad to another one that is exactly as likely,
+
+.. math:: p(x, m \mid \varphi) = p(T_x x, T_m m \mid T_\varphi \varphi),
+
+so that a sample of the one is a sample of the other. The process declares what it knows, and
+training applies it at random to every batch: whoever simulates a triad has simulated its images
+under the symmetries too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from .process import ProcessSpace
+
+    Triads = tuple[Tensor, Tensor, Tensor]
+
+__all__ = [
+    "Mirror",
+    "PeriodicShift",
+    "Symmetry",
+    "Transposition",
+    "augment",
+    "symmetry_from_json",
+    "symmetry_to_json",
+]
+
+
+class Symmetry(ABC):
+    """A symmetry in law of a process."""
+
+    kinds: ClassVar[dict[str, type[Symmetry]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Symmetry.kinds[cls.__name__] = cls
+
+    def check_against(self, process: ProcessSpace) -> None:  # noqa: B027
+        """Says why the symmetry does not fit a process, if it does not.
+
+        Raises:
+            InputError: If it names what the process does not have.
+        """
+
+    @abstractmethod
+    def __call__(
+        self,
+        process: ProcessSpace,
+        phi: Tensor,
+        x: Tensor,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Triads:
+        """A random element of the symmetry applied to each row.
+
+        Arguments:
+            process: The process space.
+            phi: Process parameters, with shape `(N, P)`.
+            x: Microstructures, with shape `(N, H, W)`.
+            m: Properties, with shape `(N, K)`; NaN where they are unknown.
+            generator: The source of randomness; torch's own if None.
+
+        Returns:
+            φ, x and m of the same shapes.
+        """
+
+
+def _coins(like: Tensor, generator: Generator | None) -> Tensor:
+    import torch
+
+    return (torch.rand(len(like), generator=generator) < 0.5).to(like.device)
+
+
+def _transposed(x: Tensor, chosen: Tensor) -> Tensor:
+    if x.shape[-1] != x.shape[-2]:
+        raise InputError(
+            f"'x' has {x.shape[-2]}×{x.shape[-1]} pixels; only square microstructures can be "
+            "transposed, so train without that symmetry."
+        )
+    return x.transpose(-1, -2).where(chosen[:, None, None], x)
+
+
+@dataclass(frozen=True)
+class PeriodicShift(Symmetry):
+    """The process prefers no origin: x may be shifted around the torus; φ and m stay."""
+
+    def __call__(
+        self,
+        process: ProcessSpace,
+        phi: Tensor,
+        x: Tensor,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Triads:
+        import torch
+
+        h, w = x.shape[-2:]
+        rows = torch.randint(h, (len(x), 1), generator=generator) + torch.arange(h)
+        columns = torch.randint(w, (len(x), 1), generator=generator) + torch.arange(w)
+        sample = torch.arange(len(x))[:, None, None]
+        shifted = x[sample, (rows % h)[:, :, None], (columns % w)[:, None, :]]
+        return phi, shifted, m
+
+
+@dataclass(frozen=True)
+class Transposition(Symmetry):
+    """Both directions are alike: x may be transposed if the properties trade places; φ stays.
+
+    Arguments:
+        properties: The order of the properties after transposition.
+    """
+
+    properties: tuple[int, ...] = (1, 0)
+
+    def __call__(
+        self,
+        process: ProcessSpace,
+        phi: Tensor,
+        x: Tensor,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Triads:
+        chosen = _coins(phi, generator)
+        swapped = m[:, list(self.properties)].where(chosen[:, None], m)
+        return phi, _transposed(x, chosen), swapped
+
+
+@dataclass(frozen=True)
+class Mirror(Symmetry):
+    """One parameter weighs the two directions: mirrored within its bounds, it transposes x and
+    makes the properties trade places.
+
+    Arguments:
+        parameter: The name of the parameter that is mirrored about the middle of its bounds.
+        properties: The order of the properties after transposition.
+    """
+
+    parameter: str
+    properties: tuple[int, ...] = (1, 0)
+
+    def check_against(self, process: ProcessSpace) -> None:
+        if self.parameter not in process.names:
+            raise InputError(
+                f"'symmetries' mirrors the parameter {self.parameter!r}, but the process has "
+                f"{', '.join(process.names)}; name one of those."
+            )
+
+    def __call__(
+        self,
+        process: ProcessSpace,
+        phi: Tensor,
+        x: Tensor,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Triads:
+        chosen = _coins(phi, generator)
+        j = process.names.index(self.parameter)
+        mirrored = phi.clone()
+        mirrored[:, j] = process.lower[j] + process.upper[j] - phi[:, j]
+        swapped = m[:, list(self.properties)].where(chosen[:, None], m)
+        return mirrored.where(chosen[:, None], phi), _transposed(x, chosen), swapped
+
+
+def augment(
+    symmetries: Sequence[Symmetry],
+    process: ProcessSpace,
+    phi: Tensor,
+    x: Tensor,
+    m: Tensor,
+    generator: Generator | None = None,
+) -> Triads:
+    """Applies a random element of every symmetry to each row, one symmetry after the other."""
+    for symmetry in symmetries:
+        phi, x, m = symmetry(process, phi, x, m, generator)
+    return phi, x, m
+
+
+def symmetry_to_json(symmetry: Symmetry) -> dict[str, Any]:
+    """The symmetry's class name and arguments, ready for JSON."""
+    return {
+        "kind": type(symmetry).__name__,
+        **dataclasses.asdict(symmetry),  # type: ignore[call-overload]
+    }
+
+
+def symmetry_from_json(spec: dict[str, Any]) -> Symmetry:
+    """The symmetry that `symmetry_to_json` described.
+
+    Raises:
+        DataError: If the kind is unknown or its arguments do not fit.
+    """
+    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.items()}
+    kind = arguments.pop("kind", None)
+    if kind not in Symmetry.kinds:
+        raise DataError(
+            f"'kind' is {kind!r}, which is no symmetry of this package; known ones are "
+            f"{', '.join(sorted(Symmetry.kinds))}."
+        )
+    try:
+        return Symmetry.kinds[kind](**arguments)
+    except TypeError as error:
+        raise DataError(f"the arguments of {kind} do not fit: {error}.") from error
