@@ -10,20 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 from .process import ProcessSpace
-from .properties import Formulation, Solver, percolation, permeability
+from .properties import Formulation, Solver, conductivity, percolation, permeability
+from .properties._inputs import choice, labels
+from .properties.conductivity import positive_values
 
-__all__ = ["Chain", "ChainSample", "Permeability", "Property", "Structure"]
+__all__ = [
+    "Chain",
+    "ChainSample",
+    "EffectiveConductivity",
+    "Permeability",
+    "Property",
+    "Structure",
+]
 
 
 class Structure(Protocol):
-    """Process → structure: one two-phase image of `n` × `n` pixels per row of `phi`."""
+    """Process → structure: one image of `n` × `n` phase labels per row of `phi`.
+
+    One with more than two phases says so in an attribute `phases`.
+    """
 
     @property
     def n(self) -> int: ...
@@ -34,7 +46,11 @@ class Structure(Protocol):
 
 
 class Property(Protocol):
-    """Structure → property: positive numbers `(N, K)` of images `(N, n, n)`."""
+    """Structure → property: positive numbers `(N, K)` of images `(N, n, n)`.
+
+    Three attributes are used where they exist: `phases`, the number of phases that it needs, and
+    `quantity` and `unit`, what data sets call its numbers.
+    """
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -58,6 +74,9 @@ class Permeability:
     solver: Solver = "multifrontal"
 
     names = ("horizontal", "vertical")
+    phases = 2
+    quantity = "effective permeability"
+    unit = "area of the unit cell"
 
     def __post_init__(self) -> None:
         if self.formulation not in ("study", "consistent"):
@@ -72,15 +91,59 @@ class Permeability:
 
 
 @dataclass(frozen=True)
+class EffectiveConductivity:
+    """The effective conductivity along (horizontal, vertical) of any number of phases.
+
+    Arguments:
+        conductivities: The conductivity of each phase, in the order of the labels and in any one
+            unit.
+        solver: "scipy" or "dolfinx", see `pspgen_pyro.properties.conductivity`.
+        formulation: "bilinear", the only one; data sets name it.
+
+    Raises:
+        InputError: If a conductivity is not positive and finite, or there is no such formulation
+            or solver.
+
+    Example:
+        >>> layers = np.repeat([0, 1, 2], 2)[None, :, None].repeat(6, axis=2).astype(np.uint8)
+        >>> EffectiveConductivity((1.0, 2.0, 6.0))(layers).round(6)
+        array([[3. , 1.8]])
+    """
+
+    conductivities: tuple[float, ...]
+    solver: Literal["scipy", "dolfinx"] = "scipy"
+    formulation: Literal["bilinear"] = "bilinear"
+
+    names = ("horizontal", "vertical")
+    quantity = "effective conductivity"
+    unit = "that of the conductivities"
+
+    def __post_init__(self) -> None:
+        positive_values(self.conductivities)
+        choice("solver", self.solver, ("scipy", "dolfinx"))
+        choice("formulation", self.formulation, ("bilinear",))
+
+    @property
+    def phases(self) -> int:
+        """The number of phases."""
+        return len(self.conductivities)
+
+    def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return conductivity(x, self.conductivities, self.solver)
+
+
+@dataclass(frozen=True)
 class ChainSample:
     """Simulated triads.
 
     Arguments:
         phi: The process parameters, with shape `(N, P)`.
-        x: The microstructures, 1 = void and 0 = solid, with shape `(N, n, n)`.
+        x: The microstructures as phase labels (two-phase: 1 = void, 0 = solid), with shape
+            `(N, n, n)`.
         k: The properties, with shape `(N, K)`; NaN where the simulation failed.
         m: Their natural logarithms, with shape `(N, K)`; −∞ where k is 0.
-        percolates: Whether the void percolates, with shape `(N, 2)`.
+        percolates: Whether the phase with the last label percolates (two-phase: the void), with
+            shape `(N, 2)`.
         failures: The reason of each failed sample, by its index.
     """
 
@@ -104,6 +167,9 @@ class Chain:
         structure: The structure simulator.
         property_: The property of a structure, a `Permeability` in the study.
 
+    Raises:
+        InputError: If the property is for another number of phases than the structure has.
+
     Example:
         >>> from pspgen_pyro.structure import PhaseSeparatedField, two_mode_spectrum
         >>> process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
@@ -115,6 +181,19 @@ class Chain:
     process: ProcessSpace
     structure: Structure
     property_: Property
+
+    def __post_init__(self) -> None:
+        needed = getattr(self.property_, "phases", self.phases)
+        if needed != self.phases:
+            raise InputError(
+                f"'property_' is for {needed} phases but 'structure' makes {self.phases}; take a "
+                "property for that many, such as EffectiveConductivity with one conductivity each."
+            )
+
+    @property
+    def phases(self) -> int:
+        """The number of phases of a microstructure."""
+        return getattr(self.structure, "phases", 2)
 
     def simulate(self, phi: ArrayLike, seeds: Sequence[np.random.SeedSequence]) -> ChainSample:
         """Simulates one triad per row of `phi`.
@@ -142,7 +221,8 @@ class Chain:
         _fill(x, lambda i: self.structure(values[i], [seeds[j] for j in i]), failures)
         _fill(k, lambda i: self.property_(x[i]), failures)
         m = np.log(k, out=np.full_like(k, -np.inf), where=~(k <= 0))
-        return ChainSample(values, x, k, m, percolation(x), failures)
+        last = labels(x, self.phases) == self.phases - 1
+        return ChainSample(values, x, k, m, percolation(last), failures)
 
 
 def _fill(

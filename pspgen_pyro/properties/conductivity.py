@@ -38,7 +38,7 @@ from ..errors import InputError
 from . import _fem
 from ._inputs import choice, labels, positive
 
-__all__ = ["conductivity", "conductivity_tensor", "weak_form"]
+__all__ = ["conductivity", "conductivity_tensor", "positive_values", "weak_form"]
 
 Solver = Literal["dolfinx", "scipy"]
 
@@ -76,7 +76,7 @@ def conductivity_tensor(
     x: ArrayLike, values: Sequence[float], solver: Solver = "dolfinx", refinement: int = 1
 ) -> NDArray[np.float64]:
     """The whole symmetric tensor, with shape `(N, 2, 2)`; otherwise as `conductivity`."""
-    phases = _positive_values(values)
+    phases = positive_values(values)
     images = labels(x, len(phases))
     choice("solver", solver, ("dolfinx", "scipy"))
     positive("refinement", refinement)
@@ -85,7 +85,12 @@ def conductivity_tensor(
     return np.stack([solve(kappa) for kappa in fine])
 
 
-def _positive_values(values: Sequence[float]) -> NDArray[np.float64]:
+def positive_values(values: Sequence[float]) -> NDArray[np.float64]:
+    """Returns `values` as float64, or says why they are no conductivities.
+
+    Raises:
+        InputError: If they are not positive finite numbers, at least one.
+    """
     phases = np.asarray(values)
     if phases.ndim == 1 and len(phases) and phases.dtype.kind in "iuf":
         phases = phases.astype(float)

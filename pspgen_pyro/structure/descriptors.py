@@ -15,7 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._fourier import backward, forward
 
-__all__ = ["two_point_correlation", "void_fraction"]
+__all__ = ["phase_names", "two_point_correlation", "void_fraction"]
+
+
+def phase_names(phases: int) -> tuple[str, ...]:
+    """What the labels 0, …, `phases` − 1 are called; percolation is recorded of the last one.
+
+    Example:
+        >>> phase_names(2), phase_names(3)
+        (('solid', 'void'), ('phase 0', 'phase 1', 'phase 2'))
+    """
+    return ("solid", "void") if phases == 2 else tuple(f"phase {i}" for i in range(phases))
 
 
 def void_fraction(x: ArrayLike) -> NDArray[np.float64]:
