@@ -22,8 +22,8 @@ class Simulate:
     Example: pspgen simulate case1 --samples 2000 --seed 0 --workers 2 --out triads.zarr
     """
 
-    case: Positional[Literal["case1", "case2", "case3", "case4", "case5"]]
-    """The case of the study."""
+    case: Positional[Literal["case1", "case2", "case3", "case4", "case5", "three_phase"]]
+    """The case of the study, or the three-phase one beside it."""
     out: Path
     """The store to make; it must not exist."""
     samples: int | None = None
@@ -40,10 +40,12 @@ class Simulate:
     """Multiplies the study's number of φ (of the reference grid: of replicates)."""
     preset: Literal["calibrated", "as_stated"] = "calibrated"
     """How a spectrum becomes a structure."""
-    formulation: Literal["study", "consistent"] = "study"
-    """The Stokes discretisation; the study's targets are meant for `study`."""
-    solver: Literal["multifrontal", "dolfinx"] = "multifrontal"
-    """Who solves it; both give the same numbers."""
+    formulation: Literal["study", "consistent", "bilinear"] | None = None
+    """The discretisation. Default: `study`, which the targets are meant for; `bilinear` in the
+    three-phase case."""
+    solver: Literal["multifrontal", "dolfinx", "scipy"] | None = None
+    """Who solves it; all give the same numbers. Default: `multifrontal`; `scipy` in the
+    three-phase case."""
     resume: bool = False
     """Go on with an interrupted run."""
     scheduler: str | None = None

@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import MemoryStore
 
+from ..structure import phase_names
 from .plan import Plan
 
 __all__ = [
@@ -31,36 +32,27 @@ __all__ = [
 FORMAT = "pspgen triads 1"
 """The name and the version of the format, in the attribute `format`."""
 
-_LABELS = {"flag_values": [0, 1], "flag_meanings": "solid void"}
 _FOLDS = {"flag_values": [0, 1], "flag_meanings": "train validation"}
 VARIABLES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "phi": ("float64", ("sample", "parameter"), {"long_name": "process parameters"}),
     "x": (
         "uint8",
         ("sample", "row", "column"),
-        {"long_name": "microstructure", "units": "1"} | _LABELS,
+        {"long_name": "microstructure", "units": "1"},
     ),
-    "k": (
-        "float64",
-        ("sample", "property"),
-        {"long_name": "effective permeability", "units": "area of the unit cell"},
-    ),
+    "k": ("float64", ("sample", "property"), {}),
     "m": (
         "float64",
         ("sample", "property"),
         {"long_name": "natural logarithm of k", "units": "1"},
     ),
-    "percolates": (
-        "bool",
-        ("sample", "property"),
-        {"long_name": "whether the void percolates along the direction"},
-    ),
+    "percolates": ("bool", ("sample", "property"), {}),
     "phi_index": ("int64", ("sample",), {"long_name": "number of the process parameters"}),
     "replicate": ("int64", ("sample",), {"long_name": "number of the microstructure of its phi"}),
     "fold": ("int8", ("sample",), {"long_name": "fold, split by phi"} | _FOLDS),
     "excluded": ("bool", ("sample",), {"long_name": "in the region without training data"}),
 }
-"""Every variable: its type, its dimensions and its attributes."""
+"""Every variable: its type, its dimensions and the attributes that it always has."""
 
 
 def metadata_files(plan: Plan) -> dict[str, bytes]:
@@ -116,6 +108,20 @@ def _coordinates(plan: Plan) -> dict[str, tuple[str, ...]]:
     return {"parameter": plan.case.process.names, "property": plan.case.chain.property_.names}
 
 
+def _attributes(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The attributes that depend on the chain, by variable."""
+    chain = plan.case.chain
+    names = phase_names(chain.phases)
+    meanings = " ".join(name.replace(" ", "_") for name in names)
+    quantity = getattr(chain.property_, "quantity", "property")
+    return {
+        "phi": {"units": ", ".join(chain.process.units)},
+        "x": {"flag_values": list(range(chain.phases)), "flag_meanings": meanings},
+        "k": {"long_name": quantity, "units": getattr(chain.property_, "unit", "1")},
+        "percolates": {"long_name": f"whether {names[-1]} percolates along the direction"},
+    }
+
+
 def _store(plan: Plan, attributes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, zarr.Array]]:
     """An empty store in memory: its files by key, and its arrays by name."""
     files: dict[str, Any] = {}
@@ -129,8 +135,8 @@ def _store(plan: Plan, attributes: dict[str, Any]) -> tuple[dict[str, Any], dict
     for name, (dtype, dims, described) in VARIABLES.items():
         shape = tuple(sizes[dim] for dim in dims)
         chunks = (min(plan.chunk, plan.samples), *shape[1:])
-        extra = {"units": ", ".join(plan.case.process.units)} if name == "phi" else {}
-        arrays[name] = _array(group, name, shape, chunks, dtype, dims, described | extra)
+        full = described | _attributes(plan).get(name, {})
+        arrays[name] = _array(group, name, shape, chunks, dtype, dims, full)
     return files, arrays
 
 

@@ -14,6 +14,7 @@ draws, that is a random tenth, and no φ is in both folds.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,13 +100,14 @@ class Plan:
         return arrays, {span.start + i: reason for i, reason in triads.failures.items()}
 
     def configuration(self) -> dict[str, Any]:
-        """All that decides the bytes of the store, ready for JSON."""
+        """All that decides the bytes of the store, as JSON gives it back."""
         chain, preset = self.case.chain, self.case.preset
+        described = self._described()
         solver = getattr(chain.property_, "solver", "")
         packages = _PACKAGES + _FEM_PACKAGES * (solver == "dolfinx")
         process, excluded = chain.process, self.case.excluded
         bounds = [list(pair) for pair in zip(process.lower, process.upper, strict=True)]
-        return {
+        made = {
             "case": self.case.name,
             "split": self.split,
             "samples": self.samples,
@@ -114,11 +116,13 @@ class Plan:
             "chunk": self.chunk,
             "preset": preset.name,
             "filter": preset.filter,
-            "void_fraction": preset.void_fraction,
+            "void_fraction": None if "fractions" in described else preset.void_fraction,
             "formulation": getattr(chain.property_, "formulation", ""),
             "solver": solver,
             "n": chain.structure.n,
+            "phases": chain.phases,
             "gamma": getattr(chain.structure, "gamma", None),
+            **described,
             "names": list(process.names),
             "units": list(process.units),
             "bounds": bounds,
@@ -126,6 +130,15 @@ class Plan:
             "excluded_region": None if excluded is None else [list(end) for end in excluded],
             "versions": versions(packages),
         }
+        return json.loads(json.dumps(made))
+
+    def _described(self) -> dict[str, Any]:
+        """What only some structures and properties have."""
+        chain = self.case.chain
+        of = {"fractions": chain.structure, "smoothing": chain.structure}
+        of |= {"conductivities": chain.property_}
+        found = {name: getattr(part, name, None) for name, part in of.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
     def _seed(self, *key: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.seed, spawn_key=key)

@@ -7,27 +7,34 @@ r"""The cases of the study: which chain, which data, which targets.
 | case3 | 36 × 36 | 2 | 2,500 φ × 1 | L, M, R |
 | case4 | 128 × 128 | 2 | 2,500 φ × 4 | L, M, R |
 | case5 | 36 × 36 | 10 | 10,000 φ × 1 | low, high |
+| three_phase | 36 × 36 | 2 | 2,500 φ × 4 | L, M, R |
 
 Targets are boxes of :math:`m = \log k` (horizontal, vertical), of a unit cell of side 1. L opens
 the vertical direction and blocks the horizontal one, R the reverse, M opens both.
+
+`three_phase` is ours, not the paper's: the field of Case 1, smoothed and cut into three phases of
+fractions 0.4, 0.3 and 0.3 with the conductivities 1, 10 and 100; k is the effective conductivity.
+Layers would give m = 0.837 across and 3.509 along, and every m lies between the two. L asks for
+nearly the one horizontally and nearly the other vertically, R the reverse, M for the middle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..chain import Chain, Permeability
+from ..chain import Chain, EffectiveConductivity, Permeability
 from ..errors import InputError
 from ..process import ProcessSpace
-from ..properties import Formulation, Solver
 from ..structure import (
     PRESETS,
     PhaseSeparatedField,
     Preset,
+    ThresholdedField,
     five_mode_spectrum,
     two_mode_spectrum,
 )
@@ -93,17 +100,19 @@ class Case:
 def case(
     name: str,
     preset: str = "calibrated",
-    formulation: Formulation = "study",
-    solver: Solver = "multifrontal",
+    formulation: str | None = None,
+    solver: str | None = None,
 ) -> Case:
     """A case of the study by its name.
 
     Arguments:
-        name: "case1" to "case5".
-        preset: "calibrated" or "as_stated", see `pspgen_pyro.structure`.
-        formulation: "study" or "consistent", see `pspgen_pyro.properties`; the targets are meant
-            for "study".
-        solver: "multifrontal" or "dolfinx".
+        name: "case1" to "case5", or "three_phase".
+        preset: "calibrated" or "as_stated", see `pspgen_pyro.structure`; of "three_phase" it
+            decides the filter only.
+        formulation: That of the property, its own default if None. Permeability has "study" and
+            "consistent", see `pspgen_pyro.properties`; the targets are meant for "study".
+        solver: That of the property, its own default if None: "multifrontal" or "dolfinx", of
+            "three_phase" "scipy" or "dolfinx".
 
     Raises:
         InputError: If there is no such case, preset, formulation or solver.
@@ -116,7 +125,8 @@ def case(
         raise InputError(f"'case' is {name!r}; choose one of {', '.join(CASES)}.")
     if preset not in PRESETS:
         raise InputError(f"'preset' is {preset!r}; choose one of {', '.join(PRESETS)}.")
-    return CASES[name](PRESETS[preset], Permeability(formulation, solver))
+    chosen = {"formulation": formulation, "solver": solver}
+    return CASES[name](PRESETS[preset], **{k: v for k, v in chosen.items() if v is not None})
 
 
 _SMALL: dict[str, Region] = {
@@ -133,6 +143,11 @@ _BOTH: dict[str, Region] = {
     "low": ((-10.0, -10.0), (-7.0, -7.0)),
     "high": ((-7.0, -7.0), (-4.0, -4.0)),
 }
+_LAYERED: dict[str, Region] = {
+    "L": ((0.8, 3.2), (1.0, 3.6)),
+    "M": ((1.75, 1.75), (2.5, 2.5)),
+    "R": ((3.2, 0.8), (3.6, 1.0)),
+}
 _MARGIN = 0.5
 
 
@@ -143,10 +158,16 @@ def _splits(points: int, replicates: int) -> dict[str, Split]:
 _REFERENCE = {"reference": Split(2, 20, 500, grid=True)}
 
 
+def _directed() -> ProcessSpace:
+    """The process of the two-mode spectrum: the weight of one direction, and the width of both."""
+    symmetries = (PeriodicShift(), Mirror("phi1"))
+    return ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0), ("1", "1"), symmetries)
+
+
 def _two_parameters(
     name: str,
     preset: Preset,
-    property_: Permeability,
+    settings: Mapping[str, Any],
     *,
     n: int = 36,
     gamma: float = 2.0,
@@ -154,49 +175,54 @@ def _two_parameters(
     replicates: int = 4,
     excluded: Region | None = None,
 ) -> Case:
-    symmetries = (PeriodicShift(), Mirror("phi1"))
-    process = ProcessSpace(
-        ("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0), units=("1", "1"), symmetries=symmetries
-    )
     structure = PhaseSeparatedField(n, two_mode_spectrum, preset, gamma)
+    chain = Chain(_directed(), structure, Permeability(**settings))
     splits = _splits(2500, replicates) | _REFERENCE
-    return Case(name, Chain(process, structure, property_), preset, targets, splits, excluded)
+    return Case(name, chain, preset, targets, splits, excluded)
 
 
-def _case1(preset: Preset, property_: Permeability) -> Case:
-    return _two_parameters("case1", preset, property_)
+def _case1(preset: Preset, **settings: Any) -> Case:
+    return _two_parameters("case1", preset, settings)
 
 
-def _case2(preset: Preset, property_: Permeability) -> Case:
+def _case2(preset: Preset, **settings: Any) -> Case:
     lower, upper = _SMALL["R"]
     near = tuple(a - _MARGIN for a in lower), tuple(b + _MARGIN for b in upper)
     target = {"R": _SMALL["R"]}
-    return _two_parameters("case2", preset, property_, targets=target, excluded=near)
+    return _two_parameters("case2", preset, settings, targets=target, excluded=near)
 
 
-def _case3(preset: Preset, property_: Permeability) -> Case:
-    return _two_parameters("case3", preset, property_, replicates=1)
+def _case3(preset: Preset, **settings: Any) -> Case:
+    return _two_parameters("case3", preset, settings, replicates=1)
 
 
-def _case4(preset: Preset, property_: Permeability) -> Case:
-    return _two_parameters("case4", preset, property_, n=128, gamma=10.0, targets=_LARGE)
+def _case4(preset: Preset, **settings: Any) -> Case:
+    return _two_parameters("case4", preset, settings, n=128, gamma=10.0, targets=_LARGE)
 
 
-def _case5(preset: Preset, property_: Permeability) -> Case:
+def _case5(preset: Preset, **settings: Any) -> Case:
     names = tuple(f"phi{i}{j}" for j in (1, 2) for i in range(1, 6))
     symmetries = (PeriodicShift(), Transposition())
     process = ProcessSpace(
         names, (1.0,) * 5 + (0.02,) * 5, (9.0,) * 5 + (2.0,) * 5, ("1",) * 10, symmetries
     )
     structure = PhaseSeparatedField(36, five_mode_spectrum, preset, 2.0)
-    return Case("case5", Chain(process, structure, property_), preset, _BOTH, _splits(10_000, 1))
+    chain = Chain(process, structure, Permeability(**settings))
+    return Case("case5", chain, preset, _BOTH, _splits(10_000, 1))
 
 
-CASES: dict[str, Callable[[Preset, Permeability], Case]] = {
+def _three_phase(preset: Preset, **settings: Any) -> Case:
+    structure = ThresholdedField(36, two_mode_spectrum, (0.4, 0.3, 0.3), filter=preset.filter)
+    chain = Chain(_directed(), structure, EffectiveConductivity((1.0, 10.0, 100.0), **settings))
+    return Case("three_phase", chain, preset, _LAYERED, _splits(2500, 4) | _REFERENCE)
+
+
+CASES: dict[str, Callable[..., Case]] = {
     "case1": _case1,
     "case2": _case2,
     "case3": _case3,
     "case4": _case4,
     "case5": _case5,
+    "three_phase": _three_phase,
 }
-"""The cases by name, each as a function of the preset and the property."""
+"""The cases by name, each as a function of the preset and the settings of the property."""
