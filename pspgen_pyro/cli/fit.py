@@ -86,6 +86,7 @@ class Fit:
             process_of(triads),
             (triads.sizes["row"], triads.sizes["column"]),
             properties=[str(name) for name in triads["property"].values],
+            phases=int(triads.attrs.get("phases", 2)),
             latent=self.latent,
             process_latent=self.process_latent,
             beta=self.beta,
