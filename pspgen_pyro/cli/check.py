@@ -19,9 +19,10 @@ __all__ = ["Check"]
 @dataclass(frozen=True)
 class Check:
     """Check a run: calibration and coverage of its design posterior, its predictions beside fresh
-    simulations, and its guide beside the prior given phi.
+    simulations, and its guide beside the prior given phi. With reference triads: the error of its
+    probabilities, proper scores, and its microstructures beside real ones.
 
-    Example: pspgen check run --target=-10:-9,-7:-5 --reference reference.zarr --out checks
+    Example: pspgen check run --reference reference.zarr --sbc 0 --out checks
     """
 
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
@@ -31,14 +32,15 @@ class Check:
     must not exist."""
     target: str | None = None
     """The design question to check, as for `pspgen design`; without one the model is checked over
-    its whole process space."""
+    its whole process space, and its probabilities on the targets of the study's case."""
     sbc: int = 1000
-    """Trials of simulation-based calibration."""
+    """Trials of simulation-based calibration; 0 leaves them out."""
     materials: int = 300
     """Fresh simulations at draws of the design posterior."""
     reference: Path | None = None
-    """Triads over the whole process space, such as those of the reference split; without them 1600
-    fresh ones are simulated."""
+    """Triads over the whole process space that no training saw, such as those of the reference or
+    the test split: predictions are scored against them. Without them 1600 fresh ones are
+    simulated."""
     seed: int = 0
     """Seeds everything."""
 

@@ -18,12 +18,19 @@ from matplotlib.figure import Figure
 from ..design import DesignPosterior, Draws, Target, sample_hmc
 from ..errors import InputError
 from ..report.materials import chain_of
-from ..report.surfaces import model_surface, reference_surface, surface_error
 from ..runs import Run
 from .coverage import plot_coverage, tarp
 from .guides import guide_check, plot_guide
 from .latents import latent_posterior, plot_latent_properties, plot_process_latent, process_latent
-from .predictive import Materials, compare_probability, predictive_check, simulate_at
+from .predictive import (
+    Materials,
+    PredictiveCheck,
+    compare_probability,
+    predictive_check,
+    simulate_at,
+)
+from .reference_checks import check_images, check_probabilities, materials_of
+from .reference_materials import ReferenceMaterials, study_targets
 from .sbc import sbc, sbc_verdicts
 from .sensitivity import prior_sensitivity, sensitivity_table
 from .trials import Partition, sample_hmc_trials, simulate_trials
@@ -36,6 +43,7 @@ __all__ = ["Checkup", "check_run"]
 
 _ALARM = 0.01
 _FRESH = 1600
+_DRAWS = 199
 _LOOKS = 3
 
 Progress = Callable[[str, int], Callable[[int], object]]
@@ -84,9 +92,10 @@ def check_run(
         target: The design question to check; None checks the model over its whole process space.
 
     Other arguments:
-        simulations: Trials of simulation-based calibration and coverage.
+        simulations: Trials of simulation-based calibration and coverage; 0 leaves them out.
         materials: Fresh simulations of the predictive check.
-        reference: Triads spread over the process space; fresh ones are simulated if None.
+        reference: Triads spread over the process space: predictions are scored against them, and
+            images compared; None checks predictions beside fresh simulations alone.
         seed: Seeds everything.
         progress: Called with a title and a total, returns what is called with every advance.
 
@@ -94,9 +103,10 @@ def check_run(
         InputError: If the run's data came from no simulator of the study and there is no
             reference, the reference belongs to another run, or a number is too small.
     """
-    if simulations < 10 or materials < 10:
+    if (simulations != 0 and simulations < 10) or materials < 10:
         raise InputError(
-            f"'sbc' is {simulations} and 'materials' {materials}; both must be at least 10."
+            f"'sbc' is {simulations} and 'materials' {materials}; both must be at least 10, or "
+            "'sbc' 0 to leave the trials out."
         )
     if reference is not None:
         run.check_against(reference)
@@ -106,17 +116,26 @@ def check_run(
             "triads with --reference."
         )
     bar = progress or (lambda _title, _total: lambda _: None)
-    found, tests = Checkup(), {}
-    tests |= _trials(found, run, target, simulations, seed, bar)
-    spread = _spread(run, reference, seed, bar)
-    tests |= _predictions(found, run, target, materials, spread, seed, bar)
+    found, tests = Checkup(content={"later": []}), {}
+    if simulations:
+        tests |= _trials(found, run, target, simulations, seed, bar)
+    if reference is None:
+        spread = _fresh(run, seed, bar)
+        over = predictive_check(run.model, spread, draws=_DRAWS, seed=seed)
+    else:
+        known = ReferenceMaterials.of(reference, seed=seed)
+        asked = study_targets(reference) if target is None else {"target": target}
+        scores = check_probabilities(found, run, known, asked, draws=_DRAWS, seed=seed)
+        spread = materials_of(reference, known)
+        check_images(found, run, reference, spread, known.group[known.rows], seed=seed)
+        over = PredictiveCheck(scores.pit, scores.uniformity)
+    tests |= _predictions(found, run, target, materials, over, seed, bar)
     level = _ALARM / len(tests)
     for name, (uniform, verdict) in tests.items():
         found.rows.append(
             (name, f"p = {uniform.p_value:.2g}, gap {uniform.gap:.3f}", verdict(level))
         )
     found.content |= {"false_alarm_rate": _ALARM, "tests": len(tests)}
-    _probabilities(found, run, target, reference)
     _guide(found, run, spread, seed)
     _latents(found, run, spread, seed)
     found.rows += found.content.pop("later")
@@ -157,12 +176,8 @@ def _trials(
     return tests | {f"coverage, {c.of}": (c.uniformity, c.verdict) for c in coverages}
 
 
-def _spread(run: Run, reference: xr.Dataset | None, seed: int, bar: Progress) -> Materials:
-    """Materials over the whole process space."""
-    if reference is not None:
-        data = reference[["phi", "x", "m"]].load()
-        known = ~np.isnan(data["m"].values).any(axis=1)
-        return Materials(*(data[name].values[known] for name in ("phi", "x", "m")))
+def _fresh(run: Run, seed: int, bar: Progress) -> Materials:
+    """Fresh materials over the whole process space."""
     phi = run.model.process.sample(_FRESH, np.random.default_rng((seed, 1)))
     chain = chain_of(run)
     if chain is None:
@@ -175,13 +190,12 @@ def _predictions(
     run: Run,
     target: Target | None,
     materials: int,
-    spread: Materials,
+    over: PredictiveCheck,
     seed: int,
     bar: Progress,
 ) -> _Tests:
     """The model's predictions beside materials over the process space and at posterior draws."""
-    sets = {"predictions over U_φ": spread}
-    found.content["later"] = []
+    sets = {"predictions over U_φ": over}
     chain = chain_of(run)
     if target is not None:
         posterior = DesignPosterior(run.model, target)
@@ -193,12 +207,12 @@ def _predictions(
             here = simulate_at(
                 chain, phi[chosen], seed=seed, progress=bar("simulating", materials)
             )
-            sets["predictions at posterior φ"] = here
+            check = predictive_check(run.model, here, draws=_DRAWS, seed=seed)
+            sets["predictions at posterior φ"] = check
             _posterior_probability(found, run, target, here)
     tests: _Tests = {}
     pits = {}
-    for name, part in sets.items():
-        check = predictive_check(run.model, part, draws=199, seed=seed)
+    for name, check in sets.items():
         found.content[name] = {key: u.to_json() for key, u in check.uniformity.items()}
         for key, u in check.uniformity.items():
             tests[f"{name}, {key}"] = (u, u.verdict)
@@ -227,26 +241,6 @@ def _sensitivity(found: Checkup, posterior: DesignPosterior, draws: Draws) -> No
         }
         for prior in table["prior"].values
     }
-
-
-def _probabilities(
-    found: Checkup, run: Run, target: Target | None, reference: xr.Dataset | None
-) -> None:
-    """The surface of P beside the reference's, where that is a grid."""
-    if target is None or reference is None or reference.attrs.get("split") != "reference":
-        return
-    counted = reference_surface(reference, target, run.model.process)  # type: ignore[arg-type]
-    axes = [counted[name].values for name in run.model.process.names]
-    p = model_surface(run.model, target, axes)["probability"]  # type: ignore[arg-type]
-    error = surface_error(p, counted["probability"], counted["samples"])
-    found.content["surface"] = {"rmse": error.rmse, "resolution": error.resolution}
-    found.content["later"].append(
-        (
-            "P(target) over the grid",
-            f"RMSE {error.rmse:.3f}",
-            "agree" if error.rmse <= error.resolution else f"resolution {error.resolution:.3f}",
-        )
-    )
 
 
 def _guide(found: Checkup, run: Run, spread: Materials, seed: int) -> None:

@@ -1,0 +1,245 @@
+"""Pictures of the scores of one model or of several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..plots import PALETTE, parameter_labels, probability_difference, probability_surface
+from .calibration import Scores
+from .reference_materials import ReferenceMaterials
+
+__all__ = [
+    "plot_central_coverage",
+    "plot_density_scores",
+    "plot_probabilities",
+    "plot_reliability",
+    "plot_scores",
+]
+
+_CYCLE = [PALETTE[name] for name in ("blue", "vermilion", "green", "pink", "orange", "sky")]
+_MARKERS = "osD^vP*X"
+_Array = NDArray[np.float64]
+
+
+def plot_reliability(scores: Sequence[Scores]) -> Figure:
+    """The fraction observed over the P predicted, ± 2 standard errors; one panel a target.
+
+    Arguments:
+        scores: The scores of models on one reference.
+
+    Raises:
+        InputError: If there is no model or no target.
+    """
+    names = _targets(scores)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(3.4 * len(names), 3.5), squeeze=False, layout="constrained"
+    )
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.plot([0, 1], [0, 1], color=PALETTE["grey"], lw=1)
+        for i, one in enumerate(scores):
+            curve = one.targets[name].reliability
+            ax.errorbar(
+                curve.predicted,
+                curve.observed,
+                2 * curve.standard_error,
+                label=one.name,
+                **_style(i),
+            )
+        ax.set(title=name, xlabel="P predicted", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes[0][0].set_ylabel("fraction observed")
+    if len(scores) > 1:
+        axes[0][-1].legend(fontsize="x-small", frameon=False)
+    return figure
+
+
+def plot_probabilities(scores: Sequence[Scores], reference: ReferenceMaterials) -> Figure:
+    """P over the process space, counted and predicted, one row a target: surfaces where the
+    reference is a grid of two parameters, else the fraction counted over the P predicted.
+
+    Arguments:
+        scores: The scores of models on one reference; of a single one the difference is drawn too.
+        reference: The reference they were scored on.
+
+    Raises:
+        InputError: If there is no model or no target.
+    """
+    names, axes = _targets(scores), grid_axes(reference)
+    if axes is None:
+        return _pairs(scores, reference)
+    columns = 1 + len(scores) + (len(scores) == 1)
+    figure, grid = plt.subplots(
+        len(names),
+        columns,
+        figsize=(3.3 * columns, 2.7 * len(names)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for row, name in zip(grid, names, strict=True):
+        counted = scores[0].targets[name].observed
+        surfaces = {"reference": counted} | {s.name: s.targets[name].predicted for s in scores}
+        top = min(1.0, np.ceil(10 * max(v.max() for v in surfaces.values())) / 10)
+        for ax, (title, values) in zip(row, surfaces.items(), strict=False):
+            probability_surface(_table(values, reference, axes), ax=ax, vmax=max(0.1, top))
+            ax.set_title(f"{name}: {title}", fontsize="small")
+        if len(scores) == 1:
+            gap = _table(scores[0].targets[name].predicted - counted, reference, axes)
+            probability_difference(gap.assign_attrs(long_name="model − reference"), ax=row[-1])
+            row[-1].set_title(f"{name}: difference", fontsize="small")
+    return figure
+
+
+def plot_central_coverage(scores: Sequence[Scores]) -> Figure:
+    """The share of materials in the model's central intervals minus the level, ± 2 standard
+    errors; one panel a property.
+
+    Raises:
+        InputError: If no model has a density.
+    """
+    known = _with_density(scores)
+    names = list(known[0].coverage)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(3.4 * len(names), 3.0), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.axhline(0, color=PALETTE["grey"], lw=1)
+        for i, one in enumerate(known):
+            levels = np.array(list(one.coverage[name]))
+            found = list(one.coverage[name].values())
+            off = np.array([e.value for e in found]) - levels
+            error = np.array([e.standard_error for e in found])
+            ax.errorbar(
+                100 * levels + 0.4 * i, 100 * off, 200 * error, label=one.name, **_style(i)
+            )
+        ax.set(title=name, xlabel="level of the central interval, %")
+    axes[0][0].set_ylabel("inside minus level, points")
+    if len(known) > 1:
+        axes[0][-1].legend(fontsize="x-small", frameon=False)
+    return figure
+
+
+def plot_density_scores(scores: Scores, reference: ReferenceMaterials) -> Figure:
+    """Where in the process space a model predicts m well: the mean energy score and the mean
+    negative log-likelihood at every setting, over the first two parameters.
+
+    Raises:
+        InputError: If the model has no density.
+    """
+    _with_density([scores])
+    group = reference.group[reference.rows]
+    present, index = np.unique(group, return_inverse=True)
+    phi = reference.phi[present]
+    labels = parameter_labels(reference.process)
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained")
+    panels = {"energy": "energy score, units of m", "nll": "negative log-likelihood, nats"}
+    for ax, (key, title) in zip(axes, panels.items(), strict=True):
+        mean = np.bincount(index, weights=scores.each[key]) / np.bincount(index)
+        second = phi[:, 1] if phi.shape[1] > 1 else mean
+        points = ax.scatter(phi[:, 0], second, c=mean, s=14, cmap="viridis", marker="s")
+        figure.colorbar(points, ax=ax, label=title, shrink=0.9)
+        ax.set(xlabel=labels[0], ylabel=labels[1] if phi.shape[1] > 1 else title)
+    return figure
+
+
+def plot_scores(scores: Sequence[Scores]) -> Figure:
+    """The mean scores of several models, ± 2 standard errors; lower is better.
+
+    Raises:
+        InputError: If there is no model.
+    """
+    if not scores:
+        raise InputError("'scores' is empty; give the scores of at least one model.")
+    titles = {
+        "rmse": "RMSE of P",
+        "brier": "Brier score",
+        "energy": "energy score",
+        "nll": "negative log-likelihood",
+    }
+    figure, axes = plt.subplots(
+        1, 4, figsize=(11, 0.35 * len(scores) + 1.2), sharey=True, layout="constrained"
+    )
+    for ax, (key, title) in zip(axes, titles.items(), strict=True):
+        for i, one in enumerate(scores):
+            found = getattr(one, key)
+            if found is not None:
+                ax.errorbar(found.value, i, xerr=2 * found.standard_error, **_style(i))
+        ax.set(title=title, ylim=(len(scores) - 0.5, -0.5))
+        ax.title.set_fontsize("medium")
+    axes[0].set_yticks(range(len(scores)), [one.name for one in scores])
+    return figure
+
+
+def grid_axes(reference: ReferenceMaterials) -> tuple[_Array, _Array] | None:
+    """The values of both parameters if the settings are a full grid of two, else None."""
+    if reference.phi.shape[1] != 2:
+        return None
+    first, second = (np.unique(column) for column in reference.phi.T)
+    full = len(first) * len(second) == len(reference.phi) and min(len(first), len(second)) > 1
+    return (first, second) if full else None
+
+
+def _table(
+    values: _Array, reference: ReferenceMaterials, axes: tuple[_Array, _Array]
+) -> xr.DataArray:
+    order = np.lexsort(reference.phi.T[::-1])
+    names, units = reference.process.names, reference.process.units
+    entries = zip(names, axes, units, strict=True)
+    coords = {name: (name, axis, {"units": unit}) for name, axis, unit in entries}
+    shape = tuple(len(axis) for axis in axes)
+    return xr.DataArray(values[order].reshape(shape), coords, names)
+
+
+def _pairs(scores: Sequence[Scores], reference: ReferenceMaterials) -> Figure:
+    names = _targets(scores)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(3.4 * len(names), 3.5), squeeze=False, layout="constrained"
+    )
+    few = reference.samples.min() < 2
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.plot([0, 1], [0, 1], color=PALETTE["grey"], lw=1)
+        for i, one in enumerate(scores):
+            found = one.targets[name]
+            if few:
+                ax.hist(found.predicted, np.linspace(0, 1, 26), histtype="step", color=_colour(i),
+                        density=True, label=one.name)  # fmt: skip
+            else:
+                ax.scatter(found.predicted, found.observed, s=6, alpha=0.4, lw=0,
+                           color=_colour(i), label=one.name)  # fmt: skip
+        ax.set(title=name, xlabel="P predicted, one point a setting", xlim=(0, 1))
+    axes[0][0].set_ylabel("density over the settings" if few else "fraction counted")
+    axes[0][-1].legend(fontsize="x-small", frameon=False)
+    return figure
+
+
+def _targets(scores: Sequence[Scores]) -> list[str]:
+    if not scores or not scores[0].targets:
+        raise InputError("'scores' holds no target; score at least one model on one target.")
+    return list(scores[0].targets)
+
+
+def _with_density(scores: Sequence[Scores]) -> list[Scores]:
+    known = [one for one in scores if one.coverage]
+    if not known:
+        raise InputError("'scores' holds no model with a density; PIT and coverage need one.")
+    return known
+
+
+def _colour(i: int) -> str:
+    return _CYCLE[i % len(_CYCLE)]
+
+
+def _style(i: int) -> dict[str, object]:
+    return {
+        "color": _colour(i),
+        "marker": _MARKERS[i % len(_MARKERS)],
+        "ms": 4,
+        "lw": 1.2,
+        "capsize": 2,
+    }

@@ -1,0 +1,91 @@
+"""Pictures of reconstructed and generated microstructures beside real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..plots import PALETTE, show_microstructures
+from ..structure import two_point_correlation
+from .generated import Generated, Reconstruction
+
+__all__ = ["plot_generated", "plot_reconstruction", "show_generated"]
+
+_SHOWN = 8
+_COLOURS = {"real": PALETTE["blue"], "generated": PALETTE["vermilion"]}
+
+
+def plot_reconstruction(found: Reconstruction) -> Figure:
+    """Real images, their reconstructions, and the share of pixels right below each."""
+    chosen = np.linspace(0, len(found.x) - 1, min(_SHOWN, len(found.x))).astype(int)
+    real, back = found.x[chosen], found.back[chosen]
+    notes = [f"{100 * (a == b).mean():.1f} %" for a, b in zip(real, back, strict=True)]
+    return show_microstructures(
+        {"real": real, "reconstructed": back}, notes={"reconstructed": notes}
+    )
+
+
+def show_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
+    """Real and generated images of every setting."""
+    rows = {}
+    for one, title in zip(found, titles, strict=True):
+        words = title.replace(", ", "\n")
+        rows[f"{words}\nreal"] = one.real.x[:_SHOWN]
+        rows[f"{words}\ngenerated"] = one.generated.x[:_SHOWN]
+    return show_microstructures(rows)
+
+
+def plot_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
+    """Void fractions, two-point correlations along both axes, and properties of real and generated
+    materials; one column a setting."""
+    solved = all(one.real.m.shape[1] >= 2 for one in found)
+    figure, grid = plt.subplots(
+        2 + solved,
+        len(found),
+        figsize=(3.0 * len(found), 2.5 * (2 + solved)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for column, one, title in zip(grid.T, found, titles, strict=True):
+        pair = {"real": one.real, "generated": one.generated}
+        column[0].set_title(title, fontsize="small")
+        for name, materials in pair.items():
+            _voids(column[0], materials.x, name)
+            _correlations(column[1], materials.x, name)
+            if solved:
+                column[2].scatter(
+                    *materials.m[:, :2].T, s=6, alpha=0.5, lw=0, color=_COLOURS[name]
+                )
+        column[0].set_xlabel("void fraction")
+        column[1].set_xlabel("shift r, pixels")
+        if solved:
+            column[2].set_xlabel("first property m")
+    for row, label in zip(
+        grid, ("density", "two-point correlation C(r)", "second property m"), strict=False
+    ):
+        row[0].set_ylabel(label)
+    grid[0][0].legend(fontsize="x-small", frameon=False)
+    grid[1][0].legend(fontsize="x-small", frameon=False)
+    return figure
+
+
+def _voids(ax: Axes, x: NDArray[np.uint8], name: str) -> None:
+    fractions = (x == 1).mean(axis=(1, 2))
+    ax.hist(fractions, 20, histtype="step", density=True, color=_COLOURS[name], label=name)
+
+
+def _correlations(ax: Axes, x: NDArray[np.uint8], name: str) -> None:
+    mean = two_point_correlation(x == 1).mean(axis=0)
+    half = mean.shape[0] // 2, mean.shape[1] // 2
+    lines = {
+        "horizontal": ("-", mean[0, : half[1] + 1]),
+        "vertical": ("--", mean[: half[0] + 1, 0]),
+    }
+    for direction, (style, values) in lines.items():
+        label = f"{name}, {direction}"
+        ax.plot(np.arange(len(values)), values, style, color=_COLOURS[name], lw=1.2, label=label)

@@ -1,0 +1,120 @@
+r"""Reference materials: their properties, grouped by the settings that made them.
+
+A target's fraction at setting :math:`g` is :math:`\hat q_g = n_g^{-1} \sum_{i \in g} 1[m_i \in
+\mathcal{M}_d]`. Probabilities are compared with it at every setting; draws and densities, which
+cost more, are scored on some of the materials, spread over all settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..design import Box, Target
+from ..errors import InputError
+from ..process import ProcessSpace
+from ..runs import process_of
+from ..study import CASES, case
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["ReferenceMaterials", "spread_rows", "study_targets"]
+
+_Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceMaterials:
+    """Properties of reference materials, grouped by their settings.
+
+    Arguments:
+        process: The process space.
+        property_names: The names of the properties.
+        phi: The different settings, with shape `(G, P)`.
+        m: The properties, with shape `(N, K)`.
+        group: The setting of each material, with shape `(N)`.
+        rows: The materials on which draws and densities are scored, as evenly spread over the
+            settings as can be, with shape `(R)`.
+        index: The sample of the triads set that each material is, with shape `(N)`.
+    """
+
+    process: ProcessSpace
+    property_names: tuple[str, ...]
+    phi: _Array
+    m: _Array
+    group: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    index: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, triads: xr.Dataset, *, rows: int = 4000, settings: int = 2000, seed: int = 0
+    ) -> ReferenceMaterials:
+        """The materials of a triads set; those whose simulation failed are left out.
+
+        Arguments:
+            triads: The triads.
+
+        Other arguments:
+            rows: The largest number of materials on which draws and densities are scored.
+            settings: The largest number of settings; of more, that many are drawn.
+            seed: Seeds both choices.
+
+        Raises:
+            InputError: If fewer than ten materials are known, or a property is infinite.
+        """
+        m = np.asarray(triads["m"].values, dtype=float)
+        if np.isinf(m).any():
+            raise InputError(
+                f"'reference' has {int(np.isinf(m).any(axis=1).sum())} sample(s) with k = 0, "
+                "whose m = log k is infinite; the 'study' formulation keeps a blocked direction "
+                "finite."
+            )
+        rng, known = np.random.default_rng(seed), np.flatnonzero(~np.isnan(m).any(axis=1))
+        index = triads["phi_index"].values
+        different = np.unique(index[known])
+        if len(different) > settings:
+            known = known[np.isin(index[known], rng.choice(different, settings, replace=False))]
+        if len(known) < 10:
+            raise InputError(
+                f"'reference' has {len(known)} material(s) with known properties; give at least "
+                "10."
+            )
+        _, first, group = np.unique(index[known], return_index=True, return_inverse=True)
+        names = tuple(str(name) for name in triads["property"].values)
+        phi = triads["phi"].values[known[first]]
+        spread = spread_rows(group, rows, rng)
+        return cls(process_of(triads), names, phi, m[known], group, spread, known)
+
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """How many materials each setting has, with shape `(G)`."""
+        return np.bincount(self.group, minlength=len(self.phi))
+
+    def fraction(self, target: Target) -> _Array:
+        """The fraction of the materials of each setting in the target, with shape `(G)`."""
+        hits = np.bincount(self.group, weights=target.contains(self.m), minlength=len(self.phi))
+        return hits / self.samples
+
+
+def study_targets(triads: xr.Dataset) -> dict[str, Target]:
+    """The targets of the study's case that the triads belong to; none if they belong to none."""
+    if triads.attrs.get("case") not in CASES:
+        return {}
+    return {name: Box(*ends) for name, ends in case(triads.attrs["case"]).targets.items()}
+
+
+def spread_rows(
+    group: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """At most `count` indices, as evenly spread over the groups as can be, in ascending order."""
+    order = rng.permutation(len(group))
+    by_group = order[np.argsort(group[order], kind="stable")]
+    sizes = np.bincount(group)
+    turn = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    # members of one turn come in random order, so that a part of a turn favours no group
+    return np.sort(by_group[np.lexsort((rng.random(len(group)), turn))[:count]])
