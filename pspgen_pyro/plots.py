@@ -15,12 +15,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+from .structure import phase_names
 
 if TYPE_CHECKING:
     from .checkpoint import History
@@ -52,7 +53,7 @@ PALETTE = {
 """The colours of the data (Okabe and Ito, 2008)."""
 
 _CYCLE = ("blue", "vermilion", "green", "pink", "orange", "sky")
-_PHASES = ListedColormap(["#3B4252", "#EDE6D6"])
+_PHASES = LinearSegmentedColormap.from_list("phases", ["#3B4252", "#8FA0B0", "#EDE6D6"])
 _PLAIN = {"fontsize": "small", "frameon": False, "alignment": "left"}
 _BESIDE = _PLAIN | {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
 _ABOVE = _PLAIN | {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 2}
@@ -88,10 +89,10 @@ def show_microstructures(
     *,
     notes: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
-    """Microstructures side by side, one labelled row each; light is void, dark is solid.
+    """Microstructures side by side, one labelled row each; the lighter, the higher the label.
 
     Arguments:
-        rows: Images of zeros and ones by the label of their row, each with shape `(N, H, W)`.
+        rows: Images of phase labels by the label of their row, each with shape `(N, H, W)`.
 
     Other arguments:
         notes: A short text below every image, by the label of the row.
@@ -107,6 +108,7 @@ def show_microstructures(
     columns = max((len(images) for images in rows.values()), default=0)
     if not columns:
         raise InputError("'rows' holds no image; give at least one row of shape (N, H, W).")
+    last = max(1, *(int(np.max(images, initial=0)) for images in rows.values()))
     height = 1.08 + 0.2 * bool(notes)
     figure, grid = plt.subplots(
         len(rows),
@@ -115,10 +117,11 @@ def show_microstructures(
         squeeze=False,
         layout="constrained",
     )
+    colours = _PHASES.resampled(last + 1)
     for axes, (label, images) in zip(grid, rows.items(), strict=True):
         texts = (notes or {}).get(label, [""] * len(images))
         for ax, image, text in zip(axes, images, texts, strict=False):
-            ax.imshow(image, cmap=_PHASES, vmin=0, vmax=1, interpolation="nearest")
+            ax.imshow(image, cmap=colours, vmin=0, vmax=last, interpolation="nearest")
             ax.set_xlabel(text, fontsize=7.5, labelpad=3)
         axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize="small")
         for ax in axes[len(images) :]:
@@ -131,7 +134,7 @@ def show_microstructures(
 def property_cloud(
     triads: xr.Dataset, boxes: Mapping[str, Target] | None = None, *, points: int = 10_000
 ) -> Figure:
-    """The properties of triads, by the directions in which the void percolates, with targets.
+    """The properties of triads, by the directions in which the last phase (void) percolates.
 
     Arguments:
         triads: Triads with the variables `m` and `percolates`.
@@ -164,7 +167,8 @@ def property_cloud(
             )
         _boxes(ax, boxes or {}, i, j)
         ax.set(xlabel=labels[i], ylabel=labels[j])
-        legend = ax.legend(title="void percolates", markerscale=3, **_BESIDE)
+        last = phase_names(triads.attrs.get("phases", 2))[-1]
+        legend = ax.legend(title=f"{last} percolates", markerscale=3, **_BESIDE)
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1)

@@ -42,7 +42,8 @@ class Answer:
         model: The model's probability.
         simulated: The fraction of fresh simulations in the target, or None.
         m: The simulated properties, with shape `(N, K)`, or None.
-        blocked: The fraction of the simulations whose void does not percolate, by direction.
+        blocked: The fraction of the simulations whose void (of more than two phases: whose last
+            phase) does not percolate, by direction.
         status: How the ascent ended.
         starts_agreed: How many starts ended at the same probability.
         active_bounds: The parameters at a bound.

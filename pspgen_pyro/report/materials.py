@@ -2,8 +2,8 @@ r"""Simulated and generated materials at one :math:`\varphi`, judged by the same
 
 Simulated materials come from the chain. Generated ones are the model's: :math:`z_0 \sim p(z_0 \mid
 \varphi)`, and the most probable image given :math:`z_0` and :math:`z_1 = g(\varphi)` (every pixel
-is void where its Bernoulli mean exceeds ½). Both are then given to the chain's own property
-solver, which says what a generated image would really do.
+its most probable phase: void where its Bernoulli mean exceeds ½). Both are then given to the
+chain's own property solver, which says what a generated image would really do.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..properties import percolation
+from ..structure import phase_names
 from ..study import case
 
 if TYPE_CHECKING:
@@ -36,21 +37,25 @@ class Materials:
         source: Where they come from, in words.
         x: The images, with shape `(N, H, W)`.
         m: Their properties by the chain's solver, with shape `(N, K)`; NaN where it has none.
+        phases: The number of phases.
     """
 
     source: str
     x: NDArray[np.uint8]
     m: NDArray[np.float64]
+    phases: int = 2
 
     @property
-    def void_fraction(self) -> NDArray[np.float64]:
-        """The void fraction of each image, with shape `(N)`."""
-        return self.x.mean(axis=(1, 2))
+    def fractions(self) -> dict[str, NDArray[np.float64]]:
+        """The volume fraction of each phase but the first, a number an image, by its name."""
+        names = phase_names(self.phases)
+        return {names[i]: (self.x == i).mean(axis=(1, 2)) for i in range(1, self.phases)}
 
     @property
     def blocked(self) -> NDArray[np.float64]:
-        """The fraction of the images whose void does not percolate, with shape `(2)`."""
-        return 1 - percolation(self.x).mean(axis=0)
+        """The fraction of the images whose last phase (the void) does not percolate, with shape
+        `(2)`."""
+        return 1 - percolation(self.x == self.phases - 1).mean(axis=0)
 
 
 def chain_of(run: Run) -> Chain | None:
@@ -93,19 +98,18 @@ def materials_at(
     Returns:
         The real ones and the generated ones.
     """
-    x = generate_images(run.model, phi, count, seed)
+    x, phases = generate_images(run.model, phi, count, seed), run.model.dims.phases
     chain = chain_of(run)
     if chain is None:
         real = _nearest(triads, run, phi, count)
-        return real, Materials(
-            "drawn from the model", x, np.full((count, real.m.shape[1]), np.nan)
-        )
+        unsolved = np.full((count, real.m.shape[1]), np.nan)
+        return real, Materials("drawn from the model", x, unsolved, phases)
     # a spawn key that neither a data set nor a verification uses
     seeds = [np.random.SeedSequence(seed, spawn_key=(0x5EE, i)) for i in range(count)]
     sample = chain.simulate(np.tile(phi, (count, 1)), seeds)
     return (
-        Materials("simulated by the chain", sample.x, sample.m),
-        Materials("drawn from the model", x, _properties(chain, x)),
+        Materials("simulated by the chain", sample.x, sample.m, phases),
+        Materials("drawn from the model", x, _properties(chain, x), phases),
     )
 
 
@@ -114,12 +118,14 @@ def _nearest(triads: xr.Dataset, run: Run, phi: NDArray[np.float64], count: int)
     width = np.array(process.upper) - np.array(process.lower)
     distance = (((triads["phi"].values - phi) / width) ** 2).sum(axis=1)
     part = triads.isel(sample=np.sort(np.argsort(distance, kind="stable")[:count]))
-    return Materials("training triads nearest to φ*", part["x"].values, part["m"].values)
+    x, m = part["x"].values, part["m"].values
+    return Materials("training triads nearest to φ*", x, m, run.model.dims.phases)
 
 
 def _properties(chain: Chain, x: NDArray[np.uint8]) -> NDArray[np.float64]:
     m = np.full((len(x), len(chain.property_.names)), np.nan)
-    solvable = ~x.all(axis=(1, 2))
+    # flow in a cell without solid has no steady state
+    solvable = ~x.all(axis=(1, 2)) | (chain.phases > 2)
     with np.errstate(divide="ignore"):
         if solvable.any():
             m[solvable] = np.log(chain.property_(x[solvable]))

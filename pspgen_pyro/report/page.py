@@ -124,6 +124,9 @@ def _provenance(
 ) -> list[tuple[str, str]]:
     facts = environment()
     made = ("split", "replicates", "n", "gamma", "filter", "void_fraction", "versions")
+    made += tuple(
+        key for key in ("fractions", "smoothing", "conductivities") if key in triads.attrs
+    )
     pairs = list(run.data.items()) + [(key, triads.attrs.get(key)) for key in made]
     rows = [(f"data: {key}", value) for key, value in pairs]
     if reference is not None:

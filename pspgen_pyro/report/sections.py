@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import plots
 from ..design import Estimate, Target, frequency
 from ..runs import Run, describe
+from ..structure import phase_names
 from .answers import Answer
 from .figures import embed
 from .materials import Materials, materials_at
@@ -91,7 +92,7 @@ def answer_section(
         Markup("").join(pictures),
         [
             "materials at φ*",
-            "void fraction",
+            *(f"{name} fraction" for name in real.fractions),
             "blocked, horizontal",
             "blocked, vertical",
             "P of their m in target",
@@ -101,9 +102,16 @@ def answer_section(
 
 
 def _caption(real: Materials, generated: Materials) -> str:
+    pixels = (
+        "every pixel void where its Bernoulli mean exceeds 0.5. Light is void, dark is solid."
+        if real.phases == 2
+        else "every pixel its most probable phase. From dark to light: "
+        f"{', '.join(phase_names(real.phases))}; blocked: {phase_names(real.phases)[-1]} does not "
+        "percolate."
+    )
     words = (
         f"Top row: {real.source}. Bottom row: {generated.source}, that is z0 from its prior and "
-        "every pixel void where its Bernoulli mean exceeds 0.5. Light is void, dark is solid."
+        f"{pixels}"
     )
     if np.isnan(generated.m).all():
         return f"{words} The simulator is none of the study's, so generated images are not solved."
@@ -131,9 +139,13 @@ def faithfulness(real: Materials, generated: Materials, box: Target) -> str:
 
 
 def _statistics(kind: Materials, box: Target) -> list[tuple[str, Estimate]]:
-    count, void = len(kind.x), kind.void_fraction
+    count = len(kind.x)
     found = [
-        ("void fraction", Estimate(np.asarray(void.mean()), np.asarray(void.std() / count**0.5)))
+        (
+            f"{name} fraction",
+            Estimate(np.asarray(part.mean()), np.asarray(part.std() / count**0.5)),
+        )
+        for name, part in kind.fractions.items()
     ]
     for name, share in zip(("horizontal", "vertical"), kind.blocked, strict=True):
         found.append((f"blocked, {name}", frequency(round(share * count), count)))
@@ -177,7 +189,8 @@ def _cloud(run: Run, triads: xr.Dataset, answer: Answer, m: NDArray[np.float64])
 
 def _material_row(kind: Materials, box: Target) -> list[str]:
     found = [number(estimate) for _, estimate in _statistics(kind, box)]
-    return [f"{kind.source} ({len(kind.x)})", *found, *["not solved"] * (4 - len(found))]
+    missing = len(kind.fractions) + 3 - len(found)
+    return [f"{kind.source} ({len(kind.x)})", *found, *["not solved"] * missing]
 
 
 def _slices(run: Run, answer: Answer) -> Markup:
@@ -194,9 +207,13 @@ def _slices(run: Run, answer: Answer) -> Markup:
 
 def data_section(run: Run, triads: xr.Dataset, answers: Sequence[Answer]) -> Section:
     """The training properties with the targets, and how often which direction percolates."""
+    phases = run.model.dims.phases
+    last = phase_names(phases)[-1]
     words = [
-        "The properties of the triads, and the targets. A direction along which the void does not "
-        "percolate is blocked; what is left of its k belongs to the discretisation."
+        "The properties of the triads, and the targets. A direction along which "
+        + ("the void" if phases == 2 else last)
+        + " does not percolate is blocked"
+        + ("; what is left of its k belongs to the discretisation." if phases == 2 else ".")
     ]
     here = describe(triads)
     if here != run.data:
@@ -209,7 +226,7 @@ def data_section(run: Run, triads: xr.Dataset, answers: Sequence[Answer]) -> Sec
     if m.shape[1] > 1:
         picture = embed(plots.property_cloud(triads, boxes), "training-cloud", words[0])
     shares = [
-        (f"void percolates, {name}", value)
+        (f"{last} percolates, {name}", value)
         for name, value in zip(
             ("horizontal", "vertical"), triads["percolates"].values.mean(axis=0), strict=False
         )
