@@ -30,11 +30,16 @@ PUBLIC = {
         "sobol_normal target_from_json verify"
     ),
     "diagnostics": (
-        "Comparison Coverage GuideCheck Materials Partition PredictiveCheck Trials Uniformity "
-        "compare_probability guide_check latent_posterior plot_coverage plot_guide "
-        "plot_latent_properties plot_process_latent plot_ranks predictive_check "
-        "prior_sensitivity process_latent randomised_ranks sbc sbc_verdicts sensitivity_table "
-        "simulate_at simulate_trials simultaneous_band tarp to_datatree uniformity"
+        "Comparison Coverage Generated GuideCheck Materials Partition PredictiveCheck "
+        "Reconstruction ReferenceMaterials Reliability Scores TargetScore Trials Uniformity "
+        "clustered_mean compare_probability energy_distance energy_score generated_check "
+        "guide_check latent_posterior model_table paired_differences plot_central_coverage "
+        "plot_coverage plot_density_scores plot_generated plot_guide plot_latent_properties "
+        "plot_probabilities plot_process_latent plot_ranks plot_reconstruction "
+        "plot_reliability plot_scores predictive_check prior_sensitivity process_latent "
+        "randomised_ranks reconstruction_check reliability sbc sbc_verdicts score "
+        "sensitivity_table show_generated simulate_at simulate_trials simultaneous_band "
+        "study_targets tarp to_datatree uniformity"
     ),
     "distributions": "NormalMixture log_interval_probability",
     "errors": (
@@ -61,7 +66,10 @@ PUBLIC = {
         "Answer Materials SurfaceError Verdict judge materials_at model_surface read_answer "
         "reference_surface summarise surface_error write_page"
     ),
-    "rivals": "PSPGenPredictor Predictor Rival",
+    "rivals": (
+        "HeteroscedasticGaussian LogisticIndicator MixtureDensityNetwork PSPGenPredictor "
+        "Predictor PseudoLabels RIVALS Rival SplineFlow StructureSizes"
+    ),
     "runs": "Run describe load_run process_of save_run",
     "structure": (
         "AS_STATED CALIBRATED GRADED_STEPS PRESETS PhaseSeparatedField Preset ThresholdedField "

@@ -1,5 +1,38 @@
-"""Honest rivals: the models an engineer would use instead, behind one interface."""
+r"""Honest rivals: the models an engineer would use instead, behind one interface.
+
+Every `Predictor` answers for :math:`p(m \mid \varphi)`: PSP-GEN through `PSPGenPredictor`, the
+others after `Rival.fit` on the same data and the same symmetries. `RIVALS` makes each of them with
+its default hyper-parameters by a short name.
+"""
+
+from collections.abc import Callable
 
 from .base import Predictor, PSPGenPredictor, Rival
+from .flow import SplineFlow
+from .gaussian import HeteroscedasticGaussian
+from .logistic import LogisticIndicator
+from .mixture import MixtureDensityNetwork
+from .pseudo import PseudoLabels
+from .structure import StructureSizes
 
-__all__ = ["PSPGenPredictor", "Predictor", "Rival"]
+__all__ = [
+    "RIVALS",
+    "HeteroscedasticGaussian",
+    "LogisticIndicator",
+    "MixtureDensityNetwork",
+    "PSPGenPredictor",
+    "Predictor",
+    "PseudoLabels",
+    "Rival",
+    "SplineFlow",
+    "StructureSizes",
+]
+
+RIVALS: dict[str, Callable[[], Rival]] = {
+    "mdn": MixtureDensityNetwork,
+    "flow": SplineFlow,
+    "gaussian": HeteroscedasticGaussian,
+    "logistic": LogisticIndicator,
+    "pseudo": PseudoLabels,
+}
+"""The rivals by the names that the command line knows."""

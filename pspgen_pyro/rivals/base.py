@@ -202,7 +202,7 @@ class Rival(Predictor):
                 f"'process' has {len(process)} and 'property_names' {len(property_names)}; "
                 "pass the process and the names of this data set."
             )
-        if not labelled(data.train).any():
+        if not data.train.labelled.any():
             raise InputError(
                 "'data' has no labelled training row (every m is NaN); simulate the property of "
                 "some of the microstructures."
@@ -228,11 +228,6 @@ class Rival(Predictor):
                 f"the rival {self.name!r} is not fitted yet; use what `rival.fit(data, "
                 "process=...)` returns."
             )
-
-
-def labelled(train: TriadTensors) -> Tensor:
-    """Which rows have an m, with shape `(N,)`."""
-    return train.m.isfinite().all(dim=-1)
 
 
 def generator_of(draws: int, seed: int) -> torch.Generator:

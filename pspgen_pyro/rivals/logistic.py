@@ -1,0 +1,106 @@
+r"""Logistic regression on the indicator of the target: a probability and nothing else.
+
+.. math::
+    P(m \in \mathcal{M}_d \mid \varphi) = \frac{1}{1 + \exp(-w^\top f(\varphi))},
+
+where :math:`f` are the monomials of the standardised φ up to a degree. It is fitted anew for every
+target it is asked about, on the training rows it keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from ..batches import TriadTensors
+from ..design import Target
+from ..errors import InputError
+from ._learning import Scaling, augmented, check_positive, labelled_rows
+from .base import Rival, to_numpy
+
+if TYPE_CHECKING:
+    from ..symmetries import Symmetry
+
+__all__ = ["LogisticIndicator"]
+
+
+@dataclass
+class LogisticIndicator(Rival):
+    """Logistic regression on polynomials of φ (scikit-learn), fitted for each target when asked.
+
+    Arguments:
+        degree: The degree of the polynomials.
+        strength: The inverse strength of the quadratic penalty on the weights (scikit-learn's C).
+
+    Other arguments:
+        copies: How often each row is drawn under the symmetries; they count as one row together.
+        name: What tables and figures call it.
+
+    Raises:
+        InputError: If a number is not positive.
+    """
+
+    degree: int = 4
+    strength: float = 10.0
+    copies: int = 4
+    name: str = "logistic regression"
+    has_density: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_positive(self)
+
+    def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
+        phi, m = labelled_rows(train)
+        self.scaling = Scaling(self.process, m)
+        copies = self.copies if symmetries else 1
+        rows = [augmented(symmetries, self.process, phi, m) for _ in range(copies)]
+        self.phi, self.m = (to_numpy(torch.cat(parts)) for parts in zip(*rows, strict=True))
+        self.weight = 1 / copies
+        self.fitted: dict[Target, Any] = {}
+
+    def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
+        self._check_fitted()
+        inputs = self._inputs(phi, self.scaling.m_loc)
+        target.check_against(len(self.property_names))
+        if target not in self.fitted:
+            self.fitted[target] = self._regression(target)
+        shape = np.shape(phi)[:-1]
+        if isinstance(self.fitted[target], float):
+            return np.full(shape, self.fitted[target])
+        values = to_numpy(self.scaling.phi(inputs))
+        return self.fitted[target].predict_proba(values)[:, 1].reshape(shape)
+
+    def _regression(self, target: Target) -> Any:
+        """The fitted regression, or a number if the rows are all in or all out."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import PolynomialFeatures
+
+        hits = target.contains(self.m)
+        if hits.all() or not hits.any():
+            # half a row on the other side: certainty cannot be counted
+            rows = len(hits) * self.weight
+            return float((hits.sum() * self.weight + 0.5) / (rows + 1))
+        model = make_pipeline(
+            PolynomialFeatures(self.degree, include_bias=False),
+            LogisticRegression(C=self.strength, max_iter=2000),
+        )
+        inputs = to_numpy(self.scaling.phi(torch.tensor(self.phi).to(self.scaling.m_loc)))
+        weights = np.full(len(hits), self.weight)
+        return model.fit(inputs, hits, logisticregression__sample_weight=weights)
+
+    def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
+        raise InputError(self._refusal())
+
+    def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
+        raise InputError(self._refusal())
+
+    def _refusal(self) -> str:
+        return (
+            f"'{self.name}' knows the probability of a target and no density of m; ask it for "
+            "`probability`, or use another rival."
+        )
