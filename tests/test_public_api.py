@@ -39,7 +39,7 @@ PUBLIC = {
         "plot_reliability plot_scores predictive_check prior_sensitivity process_latent "
         "randomised_ranks reconstruction_check reliability sbc sbc_verdicts score "
         "sensitivity_table show_generated simulate_at simulate_trials simultaneous_band "
-        "study_targets tarp to_datatree uniformity"
+        "study_targets table_notes tarp to_datatree uniformity"
     ),
     "distributions": "NormalMixture log_interval_probability",
     "errors": (

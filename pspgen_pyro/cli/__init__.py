@@ -24,6 +24,7 @@ from ..errors import (
     WorkerError,
 )
 from .check import Check
+from .compare import Compare
 from .data import DataInfo, DataVerify
 from .demo import Demo
 from .design import DesignCommand
@@ -57,6 +58,7 @@ Command = (
     | Annotated[DesignCommand, subcommand("design")]
     | Annotated[PosteriorCommand, subcommand("posterior")]
     | Annotated[Check, subcommand("check")]
+    | Annotated[Compare, subcommand("compare")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Demo, subcommand("demo")]
 )

@@ -175,7 +175,7 @@ class Scores:
         }
         return {
             "targets": {name: one.to_json() for name, one in self.targets.items()},
-            **{name: one and estimate_to_json(one) for name, one in means.items()},
+            **{k: None if e is None else estimate_to_json(e) for k, e in means.items()},
             "pit": {name: u.to_json() for name, u in self.uniformity.items()},
             "coverage": {
                 name: {f"{level:g}": estimate_to_json(one) for level, one in levels.items()}

@@ -137,12 +137,14 @@ def plot_density_scores(scores: Scores, reference: ReferenceMaterials) -> Figure
     present, index = np.unique(group, return_inverse=True)
     phi = reference.phi[present]
     labels = parameter_labels(reference.process)
+    # squares that touch on a square grid of as many settings
+    side = min(12.0, max(3.0, 190 / len(phi) ** 0.5))
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained")
     panels = {"energy": "energy score, units of m", "nll": "negative log-likelihood, nats"}
     for ax, (key, title) in zip(axes, panels.items(), strict=True):
         mean = np.bincount(index, weights=scores.each[key]) / np.bincount(index)
         second = phi[:, 1] if phi.shape[1] > 1 else mean
-        points = ax.scatter(phi[:, 0], second, c=mean, s=14, cmap="viridis", marker="s")
+        points = ax.scatter(phi[:, 0], second, c=mean, s=side**2, cmap="viridis", marker="s")
         figure.colorbar(points, ax=ax, label=title, shrink=0.9)
         ax.set(xlabel=labels[0], ylabel=labels[1] if phi.shape[1] > 1 else title)
     return figure

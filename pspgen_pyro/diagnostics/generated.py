@@ -106,6 +106,7 @@ class Generated:
         distance: The energy distance of the properties; None where the generated have none.
         p_value: The share of permutations with at least that distance; None likewise.
         unsolved: How many of each have no finite property.
+        void_label: The label of the void, the last phase.
     """
 
     phi: NDArray[np.float64]
@@ -117,17 +118,19 @@ class Generated:
     distance: float | None
     p_value: float | None
     unsolved: tuple[int, int]
+    void_label: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as plain values."""
         pair = {"real": self.real, "generated": self.generated}
+        void = {name: _void(one.x == self.void_label) for name, one in pair.items()}
         return {
             "phi": self.phi.tolist(),
             "materials": {
                 name: {"source": one.source, "count": len(one.x)} for name, one in pair.items()
             },
-            "void_fraction": {name: float(_void(one.x).mean()) for name, one in pair.items()},
-            "void_fraction_sd": {name: float(_void(one.x).std()) for name, one in pair.items()},
+            "void_fraction": {name: float(void[name].mean()) for name, one in pair.items()},
+            "void_fraction_sd": {name: float(void[name].std()) for name, one in pair.items()},
             "void_fraction_difference": estimate_to_json(self.void),
             "two_point_correlation": {"rms_difference": self.correlation, "noise": self.noise},
             "blocked": {name: one.blocked.tolist() for name, one in pair.items()},
@@ -156,7 +159,8 @@ def reconstruction_check(
     index = np.arange(len(back)) if group is None else np.asarray(group)
     right = (back == materials.x).mean(axis=(1, 2))
     share = np.bincount(materials.x.ravel()).max() / materials.x.size
-    both = (percolation(_phase(materials.x)) == percolation(_phase(back))).mean(axis=1)
+    last = model.dims.phases - 1
+    both = (percolation(materials.x == last) == percolation(back == last)).mean(axis=1)
     return Reconstruction(
         materials.x, back, clustered_mean(right, index), float(share), clustered_mean(both, index)
     )
@@ -185,7 +189,7 @@ def generated_check(
     found = []
     for i, setting in enumerate(np.atleast_2d(run.model.process.check(phi))):
         real, made = materials_at(run, setting, triads, count=count, seed=seed + i)
-        found.append(_compare(setting, real, made, seed + i))
+        found.append(_compare(setting, real, made, run.model.dims.phases - 1, seed + i))
     return found
 
 
@@ -259,9 +263,11 @@ def _reconstruct(model: PSPGen, materials: Materials) -> NDArray[np.uint8]:
     return np.concatenate(parts).astype(np.uint8)
 
 
-def _compare(phi: NDArray[np.float64], real: Solved, made: Solved, seed: int) -> Generated:
-    correlation, noise = _correlation_gap(real.x, made.x)
-    void = [_void(one.x) for one in (real, made)]
+def _compare(
+    phi: NDArray[np.float64], real: Solved, made: Solved, last: int, seed: int
+) -> Generated:
+    correlation, noise = _correlation_gap(real.x == last, made.x == last)
+    void = [_void(one.x == last) for one in (real, made)]
     error = sum(v.var(ddof=1) / len(v) for v in void) ** 0.5
     known = [one.m[np.isfinite(one.m).all(axis=1)] for one in (real, made)]
     distance = (None, None)
@@ -269,23 +275,18 @@ def _compare(phi: NDArray[np.float64], real: Solved, made: Solved, seed: int) ->
         distance = energy_distance(*known, seed=seed)
     unsolved = (len(real.m) - len(known[0]), len(made.m) - len(known[1]))
     gap = Estimate(np.asarray(void[1].mean() - void[0].mean()), np.asarray(error))
-    return Generated(phi, real, made, gap, correlation, noise, *distance, unsolved)
+    return Generated(phi, real, made, gap, correlation, noise, *distance, unsolved, last)
 
 
 def _correlation_gap(first: NDArray, second: NDArray) -> tuple[float, float]:
-    pairs = [two_point_correlation(_phase(x)) for x in (first, second)]
+    pairs = [two_point_correlation(x) for x in (first, second)]
     noise = sum(c.var(axis=0, ddof=1) / len(c) for c in pairs)
     square = (pairs[0].mean(axis=0) - pairs[1].mean(axis=0)) ** 2
     return max(0.0, float((square - noise).mean())) ** 0.5, float(np.mean(noise)) ** 0.5
 
 
-def _phase(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The void phase, of however many."""
-    return (np.asarray(x) == 1).astype(np.uint8)
-
-
-def _void(x: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return _phase(x).mean(axis=(1, 2))
+def _void(void: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return void.mean(axis=(1, 2))
 
 
 def names_of(found: Sequence[Generated], names: Sequence[str]) -> list[str]:

@@ -55,8 +55,9 @@ def plot_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
         pair = {"real": one.real, "generated": one.generated}
         column[0].set_title(title, fontsize="small")
         for name, materials in pair.items():
-            _voids(column[0], materials.x, name)
-            _correlations(column[1], materials.x, name)
+            void = materials.x == one.void_label
+            _voids(column[0], void, name)
+            _correlations(column[1], void, name)
             if solved:
                 column[2].scatter(
                     *materials.m[:, :2].T, s=6, alpha=0.5, lw=0, color=_COLOURS[name]
@@ -74,18 +75,16 @@ def plot_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
     return figure
 
 
-def _voids(ax: Axes, x: NDArray[np.uint8], name: str) -> None:
-    fractions = (x == 1).mean(axis=(1, 2))
-    ax.hist(fractions, 20, histtype="step", density=True, color=_COLOURS[name], label=name)
+def _voids(ax: Axes, void: NDArray[np.bool_], name: str) -> None:
+    shares = void.mean(axis=(1, 2))
+    ax.hist(shares, 20, histtype="step", density=True, color=_COLOURS[name], label=name)
 
 
-def _correlations(ax: Axes, x: NDArray[np.uint8], name: str) -> None:
-    mean = two_point_correlation(x == 1).mean(axis=0)
+def _correlations(ax: Axes, void: NDArray[np.bool_], name: str) -> None:
+    mean = two_point_correlation(void).mean(axis=0)
     half = mean.shape[0] // 2, mean.shape[1] // 2
-    lines = {
-        "horizontal": ("-", mean[0, : half[1] + 1]),
-        "vertical": ("--", mean[: half[0] + 1, 0]),
-    }
+    across, down = mean[0, : half[1] + 1], mean[: half[0] + 1, 0]
+    lines = {"horizontal": ("-", across), "vertical": ("--", down)}
     for direction, (style, values) in lines.items():
         label = f"{name}, {direction}"
         ax.plot(np.arange(len(values)), values, style, color=_COLOURS[name], lw=1.2, label=label)

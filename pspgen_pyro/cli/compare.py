@@ -1,0 +1,240 @@
+"""`pspgen compare`: trained runs and simple rivals, judged by the same reference materials."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..design import Target
+    from ..diagnostics import ReferenceMaterials, Scores
+    from ..process import ProcessSpace
+    from ..rivals import Predictor
+
+__all__ = ["Compare"]
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Fit rivals to triads, load runs, and score all of them on the same reference materials.
+
+    Example: pspgen compare triads.zarr --reference reference.zarr --run run --rival mdn --out cmp
+    """
+
+    triads: Positional[Path]
+    """The triads that the rivals are fitted to."""
+    reference: Path
+    """Triads over the whole process space that no training saw, such as those of the reference or
+    the test split."""
+    out: Path
+    """The folder to write (compare.json and figures), or a file that ends in .json; it must not
+    exist."""
+    run_folders: Annotated[UseAppendAction[tuple[Path, ...]], arg(name="run", metavar="RUN")] = ()
+    """A run folder made by `pspgen fit`; may be given several times."""
+    rivals: Annotated[UseAppendAction[tuple[str, ...]], arg(name="rival", metavar="NAME")] = ()
+    """A rival to fit, such as mdn, flow, gaussian or logistic; may be given several times."""
+    symmetries: Literal["none", "process"] = "none"
+    """`process`: rivals learn from the triads' images under the symmetries of the process too."""
+    target: str | None = None
+    """The design question, as for `pspgen design`; without one the targets of the study's case."""
+    seed: int = 0
+    """Seeds the fits and the draws."""
+
+    def run(self) -> int | None:
+        from ..publish import publish_file, publishing, refuse_existing
+
+        refuse_existing(self.out)
+        self._check_names()
+        import torch
+
+        from ..data import open_triads
+        from ..diagnostics import ReferenceMaterials, model_table, score, table_notes
+
+        torch.set_num_threads(1)
+        triads, reference = open_triads(self.triads), open_triads(self.reference)
+        _check_same(triads, reference)
+        known, targets = ReferenceMaterials.of(reference, seed=self.seed), self._targets(reference)
+        predictors = self._runs(reference) + self._fitted(triads, targets)
+        scores = [score(one, known, targets, seed=self.seed) for one, _ in predictors]
+        seconds = {one.name: spent for one, spent in predictors if spent is not None}
+        table = "\n".join([model_table(scores, seconds), "", *table_notes(scores, known)])
+        content = self._content(scores, known, targets, seconds, triads, reference)
+        text = json.dumps(content, indent=1) + "\n"
+        if self.out.suffix == ".json":
+            publish_file(self.out, text)
+        else:
+            with publishing(self.out) as folder:
+                (folder / "compare.json").write_text(text, encoding="utf-8")
+                (folder / "compare.txt").write_text(table + "\n", encoding="utf-8")
+                _draw(scores, known, folder)
+        print(table)
+        print(f"\n{self.out}: written")
+        return None
+
+    def _check_names(self) -> None:
+        if not self.run_folders and not self.rivals:
+            raise InputError(
+                "'run' and 'rival' are both missing; give at least one model with --run RUN or "
+                "--rival NAME."
+            )
+        from ..rivals import RIVALS
+
+        for name in self.rivals:
+            if name not in RIVALS:
+                raise InputError(f"'rival' is {name!r}; choose among {', '.join(RIVALS)}.")
+        given = [*map(_name, self.run_folders), *self.rivals]
+        twice = sorted({name for name in given if given.count(name) > 1})
+        if twice:
+            raise InputError(
+                f"'run' and 'rival' name {', '.join(twice)} twice; give every model once, and run "
+                "folders names of their own."
+            )
+
+    def _targets(self, reference: xr.Dataset) -> dict[str, Target]:
+        from ..design import parse_target
+        from ..diagnostics import study_targets
+
+        if self.target is None:
+            return study_targets(reference)
+        names = [str(name) for name in reference["property"].values]
+        target = parse_target(self.target, names)
+        target.check_against(len(names))
+        return {"target": target}
+
+    def _runs(self, reference: xr.Dataset) -> list[tuple[Predictor, float | None]]:
+        from ..rivals import PSPGenPredictor
+        from ..runs import load_run
+
+        found: list[tuple[Predictor, float | None]] = []
+        for path in self.run_folders:
+            run = load_run(path)
+            run.check_against(reference)
+            spent = run.history.epochs.get("cpu_seconds")
+            predictor = PSPGenPredictor(run.model, _name(path))
+            found.append((predictor, spent[-1] if spent else None))
+        return found
+
+    def _fitted(
+        self, triads: xr.Dataset, targets: dict[str, Target]
+    ) -> list[tuple[Predictor, float | None]]:
+        if not self.rivals:
+            return []
+        from time import process_time
+
+        from tqdm.auto import tqdm
+
+        from ..batches import Batches
+        from ..rivals import RIVALS
+
+        data, process = Batches.from_dataset(triads), _process(triads)
+        if self.symmetries == "process" and not process.symmetries:
+            raise InputError(
+                "'symmetries' is 'process' but the process of 'triads' declares none; leave the "
+                "option out."
+            )
+        middle = [[(a + b) / 2 for a, b in zip(process.lower, process.upper, strict=True)]]
+        options: dict[str, Any] = {
+            "process": process,
+            "symmetries": process.symmetries if self.symmetries == "process" else (),
+            "seed": self.seed,
+            "property_names": tuple(str(name) for name in triads["property"].values),
+        }
+        found: list[tuple[Predictor, float | None]] = []
+        for name in tqdm(self.rivals, desc="fitting", disable=None):
+            start = process_time()
+            fitted = RIVALS[name]().fit(data, **options)
+            for target in targets.values():
+                # some rivals fit no sooner than they are asked
+                fitted.probability(target, middle)
+            spent = process_time() - start
+            fitted.name = name
+            found.append((fitted, spent))
+        return found
+
+    def _content(
+        self,
+        scores: list[Scores],
+        known: ReferenceMaterials,
+        targets: dict[str, Target],
+        seconds: dict[str, float],
+        triads: xr.Dataset,
+        reference: xr.Dataset,
+    ) -> dict[str, Any]:
+        from ..diagnostics import paired_differences
+        from ..diagnostics.calibration import estimate_to_json
+        from ..provenance import environment
+
+        differences = paired_differences(scores, known)
+        return {
+            "triads": _described(triads),
+            "reference": _described(reference)
+            | {"settings": len(known.phi), "materials_scored_one_by_one": len(known.rows)},
+            "targets": {name: target.to_json() for name, target in targets.items()},
+            "symmetries": self.symmetries,
+            "seed": self.seed,
+            "models": [
+                {"name": one.name, "cpu_seconds": seconds.get(one.name), **one.to_json()}
+                for one in scores
+            ],
+            f"minus_{scores[0].name}": {
+                name: {key: estimate_to_json(gap) for key, gap in gaps.items()}
+                for name, gaps in differences.items()
+            },
+            "environment": environment(),
+        }
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name
+
+
+def _process(triads: xr.Dataset) -> ProcessSpace:
+    """The process space; older triads of the study do not say its symmetries."""
+    from ..runs import process_of
+    from ..study import CASES, case
+
+    process, name = process_of(triads), triads.attrs.get("case")
+    if process.symmetries or name not in CASES:
+        return process
+    known = case(name).process
+    return known if known == process else process
+
+
+def _described(triads: xr.Dataset) -> dict[str, Any]:
+    names = ("case", "split", "preset", "formulation", "seed", "samples", "replicates")
+    return {name: triads.attrs.get(name) for name in names}
+
+
+def _check_same(triads: xr.Dataset, reference: xr.Dataset) -> None:
+    """Says why the reference does not belong to the triads, if it does not."""
+    for key in ("names", "bounds", "preset", "formulation"):
+        mine, theirs = triads.attrs.get(key), reference.attrs.get(key)
+        if mine != theirs:
+            raise InputError(
+                f"'reference' was made with {key} {theirs!r} but 'triads' with {mine!r}; the two "
+                "must not be mixed."
+            )
+
+
+def _draw(scores: list[Scores], known: ReferenceMaterials, folder: Path) -> None:
+    from ..diagnostics import calibration_plots as draw
+    from ..diagnostics import plot_ranks
+
+    figures = {"scores": draw.plot_scores(scores)}
+    if scores[0].targets:
+        figures["reliability"] = draw.plot_reliability(scores)
+        figures["probabilities"] = draw.plot_probabilities(scores, known)
+    ranks = {f"{one.name}, {key}": pit for one in scores for key, pit in one.pit.items()}
+    if ranks:
+        figures["central_coverage"] = draw.plot_central_coverage(scores)
+        figures["ranks"] = plot_ranks(ranks)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
