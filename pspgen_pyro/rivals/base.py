@@ -30,6 +30,7 @@ from ..design import probability as model_probability
 from ..errors import InputError
 from ..model import PSPGen
 from ..process import ProcessSpace
+from ._learning import Scaling
 
 if TYPE_CHECKING:
     from ..symmetries import Symmetry
@@ -85,20 +86,26 @@ class Predictor(ABC):
                 no density.
         """
 
-    def _inputs(self, phi: ArrayLike, like: Tensor) -> Tensor:
+    @property
+    @abstractmethod
+    def _like(self) -> Tensor:
+        """A tensor on the device and in the precision of the model."""
+
+    def _inputs(self, phi: ArrayLike) -> Tensor:
         """The φ with shape `(*, P)` as a checked tensor with shape `(N, P)`."""
+        like = self._like
         return torch.tensor(self.process.check(phi)).reshape(-1, len(self.process)).to(like)
 
-    def _pairs(self, phi: ArrayLike, m: ArrayLike, like: Tensor) -> tuple[Tensor, Tensor]:
+    def _pairs(self, phi: ArrayLike, m: ArrayLike) -> tuple[Tensor, Tensor]:
         """The pairs (φ, m) as tensors of the same length."""
-        inputs, values = self._inputs(phi, like), torch.tensor(np.asarray(m, dtype=float)).to(like)
+        inputs, values = self._inputs(phi), torch.tensor(np.asarray(m, dtype=float))
         wanted = (len(inputs), len(self.property_names))
         if tuple(values.shape) != wanted:
             raise InputError(
                 f"'m' has shape {tuple(values.shape)} but {wanted} is needed: one row for each "
                 "φ, one column for each property."
             )
-        return inputs, values
+        return inputs, values.to(inputs)
 
 
 class PSPGenPredictor(Predictor):
@@ -142,7 +149,7 @@ class PSPGenPredictor(Predictor):
     @torch.no_grad()
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
         model = self.model
-        inputs, values = self._pairs(phi, m, model.m_loc)
+        inputs, values = self._pairs(phi, m)
         noise = sobol_normal(self.draws, model.dims.latent, self.seed, model.m_loc.dtype)
         noise, size = noise.to(inputs.device), max(1, _CHUNK // self.draws)
         parts = [
@@ -154,13 +161,17 @@ class PSPGenPredictor(Predictor):
     @torch.no_grad()
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
         model, dtype = self.model, self.model.m_loc.dtype
-        inputs, generator = self._inputs(phi, model.m_loc), generator_of(draws, seed)
+        inputs, generator = self._inputs(phi), generator_of(draws, seed)
         parts = []
         for part in inputs.split(max(1, _CHUNK // draws)):
             shape = (len(part), draws, model.dims.latent)
             noise = torch.randn(shape, generator=generator, dtype=dtype).to(part.device)
             parts.append(property_law(model, part, noise).draw(generator))
         return to_numpy(torch.cat(parts))
+
+    @property
+    def _like(self) -> Tensor:
+        return self.model.m_loc
 
 
 class Rival(Predictor):
@@ -169,6 +180,8 @@ class Rival(Predictor):
     Subclasses are dataclasses of hyper-parameters; `fit` leaves them as they are and returns a
     fitted copy.
     """
+
+    scaling: Scaling
 
     def fit(
         self,
@@ -216,18 +229,17 @@ class Rival(Predictor):
 
     @abstractmethod
     def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
-        """Fits the copy to the training rows; random numbers come from torch's generator."""
+        """Fits the copy to the training rows and sets its `scaling`; random numbers come from
+        torch's generator."""
 
-    def _inputs(self, phi: ArrayLike, like: Tensor) -> Tensor:
-        self._check_fitted()
-        return super()._inputs(phi, like)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "process"):
+    @property
+    def _like(self) -> Tensor:
+        if not hasattr(self, "scaling"):
             raise InputError(
                 f"the rival {self.name!r} is not fitted yet; use what `rival.fit(data, "
                 "process=...)` returns."
             )
+        return self.scaling.m_loc
 
 
 def generator_of(draws: int, seed: int) -> torch.Generator:

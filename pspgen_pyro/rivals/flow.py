@@ -99,7 +99,7 @@ class SplineFlow(Rival):
 
     @torch.no_grad()
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
-        inputs = self._inputs(phi, self._like)
+        inputs = self._inputs(phi)
         target.check_against(len(self.property_names))
         noise = sobol_normal(self.draws, len(self.property_names), 0, inputs.dtype)
         parts = [
@@ -110,13 +110,13 @@ class SplineFlow(Rival):
 
     @torch.no_grad()
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
-        inputs, values = self._pairs(phi, m, self._like)
+        inputs, values = self._pairs(phi, m)
         log_prob = self.flow(self.scaling.phi(inputs)).log_prob(self.scaling.m(values))
         return to_numpy(log_prob - self.scaling.m_scale.log().sum())
 
     @torch.no_grad()
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
-        inputs, generator = self._inputs(phi, self._like), generator_of(draws, seed)
+        inputs, generator = self._inputs(phi), generator_of(draws, seed)
         shape = (len(inputs), draws, len(self.property_names))
         noise = torch.randn(shape, generator=generator, dtype=inputs.dtype)
         size = max(1, _CHUNK // draws)
@@ -128,8 +128,3 @@ class SplineFlow(Rival):
         context = self.scaling.phi(phi).unsqueeze(-2).expand(*noise.shape[:-1], -1)
         m = self.flow(context).transform.inv(noise.to(phi))
         return to_numpy(self.scaling.m_back(m))
-
-    @property
-    def _like(self) -> Tensor:
-        self._check_fitted()
-        return self.scaling.m_loc

@@ -78,7 +78,8 @@ class HeteroscedasticGaussian(Rival):
 
     def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
         phi, m = labelled_rows(train)
-        self.network = _GaussianNetwork(Scaling(self.process, m), self)
+        self.scaling = Scaling(self.process, m)
+        self.network = _GaussianNetwork(self.scaling, self)
         minimise(
             self.network,
             lambda: augmented(symmetries, self.process, phi, m),
@@ -91,28 +92,24 @@ class HeteroscedasticGaussian(Rival):
 
     @torch.no_grad()
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
-        law = self.network(self._inputs(phi, self._like))
+        inputs = self._inputs(phi)
         target.check_against(len(self.property_names))
+        law = self.network(inputs)
         parts = [box_probability(law.loc, law.scale_tril, box) for box in target.boxes]
         return to_numpy(torch.stack(parts).sum(dim=0)).reshape(np.shape(phi)[:-1])
 
     @torch.no_grad()
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
-        inputs, values = self._pairs(phi, m, self._like)
+        inputs, values = self._pairs(phi, m)
         return to_numpy(self.network(inputs).log_prob(values))
 
     @torch.no_grad()
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
-        inputs, generator = self._inputs(phi, self._like), generator_of(draws, seed)
+        inputs, generator = self._inputs(phi), generator_of(draws, seed)
         law = self.network(inputs)
         shape = (len(inputs), draws, len(self.property_names))
         noise = torch.randn(shape, generator=generator, dtype=inputs.dtype).to(inputs.device)
         return to_numpy(law.loc.unsqueeze(-2) + noise @ law.scale_tril.mT)
-
-    @property
-    def _like(self) -> Tensor:
-        self._check_fitted()
-        return self.network.scaling.m_loc
 
 
 class _GaussianNetwork(nn.Module):

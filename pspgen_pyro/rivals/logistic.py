@@ -63,8 +63,7 @@ class LogisticIndicator(Rival):
         self.fitted: dict[Target, Any] = {}
 
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
-        self._check_fitted()
-        inputs = self._inputs(phi, self.scaling.m_loc)
+        inputs = self._inputs(phi)
         target.check_against(len(self.property_names))
         if target not in self.fitted:
             self.fitted[target] = self._regression(target)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,36 +34,31 @@ from .base import Rival, generator_of, to_numpy
 if TYPE_CHECKING:
     from ..symmetries import Symmetry
 
-__all__ = ["MixtureDensityNetwork", "MixtureNetwork", "MixtureRival"]
+__all__ = ["MixtureDensityNetwork", "MixtureEnsemble", "MixtureNetwork", "MixtureRival"]
 
 
 class MixtureRival(Rival):
     """A rival whose law is a mixture of diagonal Gaussians, so every answer is closed-form."""
 
-    network: MixtureNetwork
+    network: MixtureEnsemble
 
     @torch.no_grad()
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
-        law = self.network(self._inputs(phi, self._like))
+        inputs = self._inputs(phi)
         target.check_against(len(self.property_names))
-        values = to_numpy(target.log_probability(law).exp())
+        values = to_numpy(target.log_probability(self.network(inputs)).exp())
         return values.reshape(np.shape(phi)[:-1])
 
     @torch.no_grad()
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
-        inputs, values = self._pairs(phi, m, self._like)
+        inputs, values = self._pairs(phi, m)
         return to_numpy(self.network(inputs).log_prob(values))
 
     @torch.no_grad()
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
-        inputs, generator = self._inputs(phi, self._like), generator_of(draws, seed)
+        inputs, generator = self._inputs(phi), generator_of(draws, seed)
         law = self.network(inputs.unsqueeze(-2)).expand((len(inputs), draws))
         return to_numpy(law.draw(generator))
-
-    @property
-    def _like(self) -> Tensor:
-        self._check_fitted()
-        return self.network.scaling.m_loc
 
 
 @dataclass
@@ -71,7 +66,8 @@ class MixtureDensityNetwork(MixtureRival):
     r"""A mixture of diagonal Gaussians whose parameters are a network of φ.
 
     It is trained by maximum likelihood on the labelled rows to the last step of a half-cosine
-    learning rate; nothing is chosen by a noisy validation score.
+    learning rate; nothing is chosen by a noisy validation score. How long, and whether alone, the
+    number of rows decides.
 
     Arguments:
         components: The number :math:`C` of Gaussians.
@@ -79,9 +75,11 @@ class MixtureDensityNetwork(MixtureRival):
         floor: The smallest standard deviation, in units of the standardised property.
 
     Other arguments:
-        steps: The largest number of steps.
-        passes: The largest number of passes through the rows, which is what keeps a small data
-            set from being learned by heart.
+        steps: The largest number of steps, over all networks.
+        passes: The largest number of passes of a network through the rows, which keeps it from
+            learning a small data set by heart.
+        members: The largest number of networks, of equal weight: the steps that few rows leave
+            over go into more of them.
         batch_size: Rows a step.
         learning_rate: The rate of the first step.
         weight_decay: The decoupled decay of the weights.
@@ -95,7 +93,8 @@ class MixtureDensityNetwork(MixtureRival):
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.02
     steps: int = 4000
-    passes: int = 250
+    passes: int = 150
+    members: int = 8
     batch_size: int = 250
     learning_rate: float = 3e-3
     weight_decay: float = 0.1
@@ -118,16 +117,38 @@ class MixtureDensityNetwork(MixtureRival):
 
     def learn_rows(self, rows: Callable[[], tuple[Tensor, Tensor]], m: Tensor) -> None:
         """Learns from rows (φ, m) that are asked for afresh every epoch; `m` sets the scale."""
-        self.network = MixtureNetwork(Scaling(self.process, m), self)
         per_pass = max(1, len(rows()[0]) // self.batch_size)
-        minimise(
-            self.network,
-            rows,
-            lambda phi, m: -self.network(phi).log_prob(m).mean(),
-            steps=min(self.steps, self.passes * per_pass),
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
+        steps = min(self.steps, self.passes * per_pass)
+        self.scaling, networks = Scaling(self.process, m), []
+        for _ in range(max(1, min(self.members, self.steps // steps))):
+            network = MixtureNetwork(self.scaling, self)
+            minimise(
+                network,
+                rows,
+                lambda phi, m, network=network: -network(phi).log_prob(m).mean(),
+                steps=steps,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+            )
+            networks.append(network)
+        self.network = MixtureEnsemble(networks)
+
+
+class MixtureEnsemble(nn.Module):
+    """Networks of equal weight: a mixture of their mixtures."""
+
+    def __init__(self, networks: Sequence[MixtureNetwork]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, phi: Tensor) -> NormalMixture:
+        """The mixture with batch shape `(*)` for φ with shape `(*, P)`."""
+        laws = [network(phi) for network in self.networks]
+        return NormalMixture(
+            torch.cat([law.log_weights for law in laws], dim=-1),
+            torch.cat([law.loc for law in laws], dim=-2),
+            torch.cat([law.scale for law in laws], dim=-2),
         )
 
 

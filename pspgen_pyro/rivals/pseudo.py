@@ -89,7 +89,7 @@ class PseudoLabels(MixtureRival):
 
         last = self.mixture.for_rows(self.process, self.property_names)
         last.learn_rows(rows, train.m[known])
-        self.network = last.network
+        self.network, self.scaling = last.network, last.scaling
 
     def _check_directions(self, train: TriadTensors) -> None:
         if train.m.shape[-1] != 2 or train.x.shape[-1] != train.x.shape[-2]:
