@@ -16,6 +16,7 @@ from pspgen_pyro.cli import main
 from pspgen_pyro.design import DesignPosterior, Draws, Estimate
 from pspgen_pyro.diagnostics import (
     Materials,
+    ReferenceMaterials,
     checkup,
     compare_probability,
     predictive_check,
@@ -24,7 +25,9 @@ from pspgen_pyro.diagnostics import (
     simulate_at,
 )
 from pspgen_pyro.diagnostics.predictive import draw_properties
+from pspgen_pyro.diagnostics.reference_checks import check_probabilities
 from pspgen_pyro.diagnostics.trials import _simulate
+from pspgen_pyro.report import model_surface, reference_surface, surface_error
 from pspgen_pyro.runs import Run, load_run
 from pspgen_pyro.study import case
 
@@ -155,6 +158,13 @@ def _brisk(monkeypatch):
     plt.close("all")
 
 
+FIGURES = {
+    *("predictions", "guide", "process_latent", "latents", "training"),
+    *("reliability", "probabilities", "central_coverage", "density_scores"),
+    *("reconstruction", "generated", "generated_images"),
+}
+
+
 @pytest.mark.usefixtures("_brisk")
 def test_check_writes_numbers_figures_and_a_tree_for_arviz(toy_run, toy_path, tmp_path, capsys):
     out = tmp_path / "checks"
@@ -168,8 +178,11 @@ def test_check_writes_numbers_figures_and_a_tree_for_arviz(toy_run, toy_path, tm
     assert content["predictions at posterior φ"]["horizontal"]["count"] == 20
     assert content["guide"]["materials"] == 240
     assert content["prior_sensitivity"].keys() >= {"centre", "edges", "low phi1"}
+    assert content["reference"]["targets"]["target"]["brier"]["standard_error"] > 0
+    assert content["reconstruction"]["images"] == 240
+    assert len(content["generated"]) == 4
     figures = {path.stem for path in out.glob("*.svg")}
-    assert figures == {"sbc", "coverage", "predictions", "guide", "process_latent", "latents"}
+    assert figures == FIGURES | {"sbc", "coverage"}
     tree = xr.open_datatree(out / "sbc.zarr", engine="zarr", consolidated=False)
     assert dict(tree["prior_sbc"].sizes) == {"sample": 30}
     assert run("check", toy_run, *options, "--out", out) == 2
@@ -185,12 +198,29 @@ def test_check_without_a_target_checks_the_whole_space_and_writes_json(
     assert content["target"] is None
     assert [len(edges) for edges in content["cells"]] == [3, 3]
     assert "prior_sensitivity" not in content
+    assert list(content["reference"]["targets"]) == ["L", "M", "R"]
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_without_trials_the_reference_alone_is_judged(toy_run, toy_path, tmp_path, capsys):
+    out = tmp_path / "checks"
+    assert run("check", toy_run, "--reference", toy_path, "--sbc", 0, "--out", out) == 0
+    printed = capsys.readouterr().out
+    assert "calibration, phi1" not in printed
+    for words in ("RMSE of P(L)", "energy score", "pixels right", "generated, phi1"):
+        assert words in printed
+    content = json.loads((out / "check.json").read_text())
+    assert {"sbc", "coverage"} & content.keys() == set()
+    assert content["tests"] == 2
+    assert {path.stem for path in out.glob("*.svg")} == FIGURES
+    assert not (out / "sbc.zarr").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--sbc", 5], "'sbc' is 5"),
+        (["--sbc", -1], "'sbc' is -1"),
         (["--materials", 2], "'materials' 2"),
         (["--target=-9:-10,-7:-5"], "'target' is inverted"),
         (["--reference", "nowhere.zarr"], "nowhere.zarr"),
@@ -213,10 +243,21 @@ def test_a_reference_on_a_grid_gives_the_error_of_the_surface(toy_run, toy_triad
         phi=(("sample", "parameter"), known.model.process.grid(4)[index]),
         phi_index=("sample", index),
     )
-    found = checkup.Checkup(content={"later": []})
-    checkup._probabilities(found, known, Box((-10, -7), (-9, -5)), grid)
-    assert 0 <= found.content["surface"]["rmse"] <= 1
-    assert found.content["later"][0][0] == "P(target) over the grid"
+    found, box = checkup.Checkup(content={"later": []}), Box((-10, -7), (-9, -5))
+    scores = check_probabilities(found, known, ReferenceMaterials.of(grid), {"L": box})
+    numbers = found.content["reference"]["targets"]["L"]["rmse"]
+    surface = reference_surface(grid, box, known.model.process)
+    axes = [surface[name].values for name in known.model.process.names]
+    error = surface_error(
+        model_surface(known.model, box, axes)["probability"],
+        surface["probability"],
+        surface["samples"],
+    )
+    assert numbers["resolution"] == pytest.approx(error.resolution)
+    assert numbers["value"] == pytest.approx(error.rmse, abs=0.01)
+    assert found.content["later"][0][0] == "RMSE of P(L)"
+    assert scores.targets["L"].observed.shape == (16,)
+    plt.close("all")
 
 
 def test_a_reference_of_another_preset_is_refused(toy_run, toy_path):
