@@ -1,4 +1,5 @@
-"""The five cases of the study, and that their default generator is the calibrated one."""
+"""The five cases of the study, that their default generator is the calibrated one, and the
+three-phase case beside them."""
 
 import numpy as np
 import pytest
@@ -77,6 +78,40 @@ def test_the_calibrated_generator_has_the_probabilities_of_its_calibration(phi, 
     """Measured from 200 to 400 samples then, 400 now: four standard errors of the difference."""
     found, error = probability("case1", phi, target, 400)
     assert abs(found - expected) < 4 * np.hypot(error, 0.025)
+
+
+@pytest.mark.parametrize(
+    ("phi", "target", "expected"),
+    [((1.0, 2.0), "L", 0.751), ((9.0, 2.0), "R", 0.740), ((5.0, 0.2), "M", 0.553)],
+)
+def test_the_three_phase_targets_are_met_where_they_were_measured(phi, target, expected):
+    """Measured from 2,000 samples each; 200 now: four standard errors of the difference."""
+    found, error = probability("three_phase", phi, target, 200)
+    assert abs(found - expected) < 4 * np.hypot(error, 0.011)
+
+
+def test_every_three_phase_property_lies_between_those_of_layers():
+    chosen = case("three_phase")
+    fractions, values = (
+        np.array(chosen.chain.structure.fractions),
+        np.array(chosen.chain.property_.conductivities),
+    )
+    phi = chosen.process.sample(30, np.random.default_rng(1))
+    m = chosen.chain.simulate(phi, np.random.SeedSequence(1).spawn(30)).m
+    along, across = np.log(fractions @ values), -np.log(fractions @ (1 / values))
+    assert (across, along) == (pytest.approx(0.837, abs=1e-3), pytest.approx(3.509, abs=1e-3))
+    # 36 x 36 pixels hold 0.4, 0.3 and 0.3 to half a pixel
+    assert (m > across - 1e-3).all()
+    assert (m < along + 1e-3).all()
+
+
+def test_the_three_phase_case_takes_its_own_formulation_and_solver_only():
+    property_ = case("three_phase", "as_stated", "bilinear", "dolfinx").chain.property_
+    assert (property_.formulation, property_.solver) == ("bilinear", "dolfinx")
+    assert case("three_phase", "as_stated").chain.structure.filter == "power"
+    for name, formulation in (("three_phase", "study"), ("case1", "bilinear")):
+        with pytest.raises(InputError, match=f"'formulation' is '{formulation}'"):
+            case(name, formulation=formulation)
 
 
 def test_as_stated_the_generator_misses_the_table_of_the_paper():

@@ -15,6 +15,8 @@ scipy = partial(conductivity, solver="scipy")
 scipy_tensor = partial(conductivity_tensor, solver="scipy")
 quick = settings(deadline=None, max_examples=60)
 images = arrays(np.uint8, (4, 4), elements=st.integers(0, 1))
+three_phases = arrays(np.uint8, (4, 4), elements=st.integers(0, 2))
+three_values = st.tuples(*[st.floats(0.01, 100.0)] * 3)
 contrasts = st.floats(0.01, 100.0)
 
 
@@ -26,6 +28,12 @@ def dual(x, a, b, refinement=1):
     """The estimate from below: Keller's relation applied to the cell with its phases exchanged."""
     exchanged = scipy_tensor(1 - x, (a, b), refinement=refinement)
     return a * b * exchanged / np.linalg.det(exchanged)[:, None, None]
+
+
+def from_below(x, values):
+    """The dual estimate with any number of phases: K(κ) = K(1/κ) / det K(1/κ)."""
+    inverse = scipy_tensor(x, 1 / np.asarray(values))
+    return inverse / np.linalg.det(inverse)[:, None, None]
 
 
 def fourfold(quarter):
@@ -124,6 +132,34 @@ def test_the_trace_bound_holds_for_anisotropic_cells(image, b):
     found = eigenvalues(scipy_tensor(image[None], (1.0, b)))[0]
     bound = 1 / (1 / (1 / kappa).mean() - 1) + 1 / (kappa.mean() - 1)
     assert (1 / (found - 1)).sum() <= bound * (1 + 1e-7)
+
+
+@quick
+@given(three_phases, three_values)
+def test_the_wiener_bounds_hold_for_three_phases(image, values):
+    kappa = np.array(values)[image]
+    found = eigenvalues(scipy_tensor(image[None], values))[0]
+    assert found[0] >= 1 / (1 / kappa).mean() * (1 - 1e-9)
+    assert found[1] <= kappa.mean() * (1 + 1e-9)
+
+
+@quick
+@given(three_phases, three_values)
+def test_the_hashin_shtrikman_bounds_hold_for_isotropic_cells_of_three_phases(quarter, values):
+    r"""⟨1/(κ + c)⟩⁻¹ − c with c the smallest and the largest conductivity, in two dimensions."""
+    x = fourfold(quarter)
+    kappa = np.array(values)[x]
+    low, high = (1 / (1 / (kappa + c)).mean() - c for c in (kappa.min(), kappa.max()))
+    assert scipy_tensor(x, values)[0, 0, 0] >= low * (1 - 1e-9)
+    assert from_below(x, values)[0, 0, 0] <= high * (1 + 1e-9)
+
+
+@quick
+@given(three_phases, three_values, st.integers(0, 2))
+def test_no_phase_conducts_better_to_the_detriment_of_the_whole(image, values, phase):
+    better = [2 * v if i == phase else v for i, v in enumerate(values)]
+    gain = scipy_tensor(image[None], better) - scipy_tensor(image[None], values)
+    assert (eigenvalues(gain) > -1e-9 * max(better)).all()
 
 
 @quick
