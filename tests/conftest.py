@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pspgen_pyro import Batches, PSPGen, fit, generate
+from pspgen_pyro.design import Support
 from pspgen_pyro.runs import Run, describe, process_of, save_run
 
 
@@ -28,5 +29,7 @@ def toy_run(toy_triads, tmp_path_factory):
     torch.manual_seed(0)
     model = PSPGen(process_of(toy_triads), (36, 36)).float()
     history = fit(model, Batches.from_dataset(toy_triads), epochs=4, batch_size=50, progress=False)
-    save_run(Run(model, history, describe(toy_triads), {"settings": {"epochs": 4}}), folder)
+    story = {"settings": {"epochs": 4}}
+    support = Support.from_dataset(toy_triads)
+    save_run(Run(model, history, describe(toy_triads), story, support), folder)
     return folder

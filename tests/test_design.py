@@ -3,14 +3,25 @@
 import numpy as np
 import pytest
 import torch
-from exact import PROCESS, exact_model, property_law
+from exact import PROCESS, double_precision, exact_model, property_law
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from pspgen_pyro import Box, InputError, maximise, probability, verify
 from pspgen_pyro.chain import ChainSample
-from pspgen_pyro.design import Estimate, frequency, log_probability, sobol_normal
+from pspgen_pyro.design import (
+    Boxes,
+    DesignPosterior,
+    Estimate,
+    RiskAverse,
+    SquaredDistance,
+    Support,
+    frequency,
+    log_probability,
+    sample_hmc,
+    sobol_normal,
+)
 from pspgen_pyro.errors import SimulationError
 
 BOX = Box((-0.6, -0.4), (0.7, 0.9))
@@ -60,7 +71,7 @@ def test_ascent_finds_the_maximum_that_a_fine_grid_finds():
         on_grid = log_probability(model, BOX, torch.tensor(grid), noise).max().item()
     assert design.log_probabilities.max() >= on_grid - 1e-9
     assert design.agreed.any()
-    assert design.status == "converged"
+    assert design.status.startswith("converged")
 
 
 def test_an_optimum_on_the_bounds_is_found_exactly_and_reported():
@@ -76,6 +87,80 @@ def test_an_optimum_on_the_bounds_is_found_exactly_and_reported():
 def test_a_target_that_the_model_cannot_reach_is_unsupported_and_not_an_answer():
     design = maximise(exact_model(), Box((40.0, 40.0), (41.0, 41.0)))
     assert design.status.startswith("unsupported")
+
+
+@pytest.fixture(scope="module")
+def training():
+    """20,000 training properties of the linear-Gaussian chain."""
+    with torch.random.fork_rng(), double_precision():
+        model = exact_model()
+        phi = torch.tensor(PROCESS.sample(20_000, np.random.default_rng(2)))
+        loc, covariance = property_law(model, phi)
+        noise = torch.randn(len(loc), 2, generator=torch.Generator().manual_seed(3))
+        return (loc + noise @ torch.linalg.cholesky(covariance).T).detach().numpy()
+
+
+def test_a_target_amid_the_training_data_converges_without_reserve(training):
+    assert maximise(exact_model(), BOX, support=Support(training)).status == "converged"
+
+
+def test_without_the_training_data_the_status_says_that_nobody_checked():
+    status = maximise(exact_model(), BOX).status
+    assert status.startswith("converged; whether training data support the target was not checked")
+
+
+def test_a_target_left_out_of_the_training_data_is_unsupported_however_sure_the_model_is(training):
+    """Case 2 in the small: no training m within 0.5 of the box."""
+    model = exact_model()
+    model.m_scale.fill_(1 + 1e-9)  # a model of unit scale counts as untrained
+    margin = Box(np.subtract(BOX.lower, 0.5), np.add(BOX.upper, 0.5))
+    support = Support(training[~margin.contains(training)])
+    assert len(support.m) > 5000
+    design = maximise(model, BOX, support=support)
+    words = f"unsupported: 0 of {len(support.m)} training materials lie in or near this target"
+    assert design.value.value > 0.3
+    assert design.status.startswith(words)
+    assert "simulate there and train again" in design.status
+    posterior = DesignPosterior(model, BOX, support=support)
+    assert sample_hmc(posterior, chains=2, draws=4, warmup=4).status == design.status
+    assert maximise(model, RiskAverse(BOX, (model, model)), support=support).status.startswith(
+        words
+    )
+
+
+def test_a_rare_target_with_a_resolved_but_low_p_is_unsupported(training):
+    model, rare = exact_model(), Box((1.8, 1.8), (2.0, 2.0))
+    design = maximise(model, rare, support=Support(training[:2000]))
+    p = design.value
+    assert 1e-4 < p.value < 1e-3
+    assert p.value > 10 * p.standard_error
+    assert design.status.startswith("unsupported")
+
+
+def test_a_narrow_target_is_judged_by_its_neighbourhood(training):
+    support = Support(training)
+    point = Box.around(training.mean(axis=0), 1e-4)
+    assert not point.contains(training).any()
+    assert support.count(point) > 20
+    assert support.verdict(point) == ""
+    assert support.count(Boxes((BOX, point))) == BOX.contains(training).sum()
+    assert support.count(Box((-np.inf, -np.inf), (np.inf, 0.0))) == (training[:, 1] <= 0).sum()
+
+
+def test_a_point_objective_asks_for_no_support(training):
+    objective = SquaredDistance((90.0, 90.0))
+    assert maximise(exact_model(), objective, support=Support(training)).status == "converged"
+
+
+@pytest.mark.parametrize("m", [np.zeros(3), np.zeros((0, 2)), np.array([[np.nan, 0.0]])])
+def test_support_is_made_of_finite_properties(m):
+    with pytest.raises(InputError, match="training properties with shape"):
+        Support(m)
+
+
+def test_support_of_another_dimension_is_refused(training):
+    with pytest.raises(InputError, match="has 2 interval"):
+        maximise(exact_model(), BOX, support=Support(training[:, :1]))
 
 
 @settings(deadline=None, max_examples=30)

@@ -51,7 +51,7 @@ def test_the_divergence_vanishes_where_the_model_has_the_wanted_density_and_asce
     loc, covariance = property_law(model, there)
     wanted = MultivariateNormal(loc[0].detach(), covariance.detach())
     design = maximise(model, KullbackLeibler(wanted), draws=256)
-    assert design.status == "converged"
+    assert design.status.startswith("converged")
     assert abs(design.value.value) < 0.02
     assert property_law(model, torch.tensor(design.phi[None]))[0].detach() == pytest.approx(
         loc.detach(), abs=0.1

@@ -3,13 +3,18 @@
 import errno
 import json
 import pickle
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
+from safetensors.numpy import save_file
 from test_model import small_model
 
 from pspgen_pyro import InputError, PSPGen, load_run, save_run
 from pspgen_pyro.checkpoint import History
+from pspgen_pyro.design import Support
 from pspgen_pyro.errors import DataError, StorageError
 from pspgen_pyro.runs import Run
 
@@ -88,6 +93,34 @@ def test_a_damaged_run_is_refused_in_one_sentence(run, tmp_path, name, damage):
     with pytest.raises(DataError) as error:
         load_run(folder)
     assert "\n" not in str(error.value)
+
+
+def test_a_run_remembers_the_training_properties_and_an_older_one_does_without(run, tmp_path):
+    assert load_run(save_run(run, tmp_path / "old")).support is None
+    m = np.random.default_rng(0).normal(size=(50, 2))
+    kept = replace(run, support=Support(m))
+    folder = save_run(kept, tmp_path / "run")
+    assert load_run(folder).support.m == pytest.approx(m, abs=1e-6)
+
+
+def test_of_many_training_properties_an_even_sample_of_known_ones_is_kept():
+    m = np.random.default_rng(0).normal(size=(45_000, 2))
+    m[7] = np.nan
+    fold = np.zeros(len(m), dtype=int)
+    fold[-5000:] = 1
+    triads = xr.Dataset({"m": (("sample", "property"), m), "fold": ("sample", fold)})
+    support = Support.from_dataset(triads)
+    assert np.array_equal(support.m[4:], m[9:40_000:2])
+
+
+@pytest.mark.parametrize(
+    "content", [{"m": np.zeros((3, 5))}, {"other": np.zeros((3, 2))}, {"m": np.zeros((0, 2))}]
+)
+def test_a_damaged_support_is_refused(run, tmp_path, content):
+    folder = save_run(run, tmp_path / "run")
+    save_file(content, folder / "support.safetensors")
+    with pytest.raises(DataError, match="damaged"):
+        load_run(folder)
 
 
 @pytest.mark.parametrize("missing", ["run.json", "history.json", "model.safetensors"])

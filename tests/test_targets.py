@@ -120,5 +120,5 @@ def test_a_half_space_is_designed_for_like_any_box():
     model = exact_model()
     design = maximise(model, Box.bounded(NAMES, {"horizontal": (0.5, None)}), draws=256)
     loc = probability(model, design.target, model.process.grid(21)).value.max()
-    assert design.status == "converged"
+    assert design.status.startswith("converged")
     assert design.probability.value >= loc - 1e-4

@@ -66,6 +66,7 @@ class DesignCommand:
             optimiser=_optimiser(self.optimiser),
             starts=self.starts,
             draws=self.draws,
+            support=run.support,
             seed=self.seed,
         )
         check = _verify(run, target, design, self.verify, self.seed) if self.verify else None

@@ -72,6 +72,7 @@ class Fit:
         import torch
 
         from ..batches import Batches
+        from ..design import Support
         from ..model import PSPGen
         from ..provenance import environment
         from ..runs import Run, describe, process_of, save_run
@@ -107,7 +108,8 @@ class Fit:
         )
         settings = {**asdict(self), "triads": str(self.triads), "out": str(self.out)}
         story = {"settings": settings, "environment": environment()}
-        save_run(Run(model, history, describe(triads), story), self.out)
+        support = Support.from_dataset(triads)
+        save_run(Run(model, history, describe(triads), story, support), self.out)
         shutil.rmtree(unfinished, ignore_errors=True)
         last = {name: values[history.best_epoch] for name, values in history.epochs.items()}
         print(

@@ -60,8 +60,10 @@ class PosteriorCommand:
         from ..design import DesignPosterior, parse_target
         from ..runs import load_run
 
-        model = load_run(self.run_folder).model
-        posterior = DesignPosterior(model, parse_target(self.target, model.property_names))
+        run = load_run(self.run_folder)
+        model = run.model
+        target = parse_target(self.target, model.property_names)
+        posterior = DesignPosterior(model, target, support=run.support)
         import torch
         from tqdm.auto import tqdm
 

@@ -6,6 +6,7 @@ agree?
 `target` and `parsing` say what is wanted, `probability` how likely it is and `estimators` how else
 that could be found out, `objectives` what else can be asked; `ascent` finds :math:`\varphi^*` with
 one of the `optimisers`, and `verification` simulates the chain afresh there.
+`support` says whether the training data know anything about the target.
 `posterior` keeps every setting that is consistent with the target: `nuts`, `hmc` and `variational`
 draw from it, `draws` says how well, and `grid` checks them.
 """
@@ -31,6 +32,7 @@ from .parsing import parse_target
 from .posterior import DesignPosterior
 from .probability import Estimate, log_probability, probability, property_law, sobol_normal
 from .refinement import Refinement
+from .support import Support
 from .target import Box, Boxes, Target, target_from_json
 from .variational import Flow, FullRank, Guide, MeanField, fit_svi
 from .verification import Verification, frequency, verify
@@ -70,6 +72,7 @@ __all__ = [
     "RiskAverse",
     "ScoreFunction",
     "SquaredDistance",
+    "Support",
     "Target",
     "UniformInTarget",
     "Verification",

@@ -21,11 +21,13 @@ from ..model import PSPGen
 from .objectives import Objective, Probability
 from .optimisers import LBFGS, Climb, Optimiser, Problem
 from .probability import Estimate, replicated, sobol_normal
+from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
 
 __all__ = ["Design", "maximise"]
 
 _SCOUTS, _SCOUT_DRAWS = 256, 64
+_FRESH, _SCRAMBLINGS = 1024, 8
 _AGREE = 0.05
 _RARE = 1e-4
 
@@ -49,7 +51,8 @@ class Design:
         share: For a region, the model's probability that a material made at settings drawn from
             :math:`p(\varphi)`, as the training data were, lies in it.
         history: The best score after every iteration; of `LBFGS`, those on the small sample first.
-        status: "converged", or what went wrong and what to try.
+        status: "converged", or what went wrong and what to try: "unsupported: …" where P at
+            :math:`\varphi^*` is below what its sample resolves or the training data say nothing.
         seconds: CPU time.
     """
 
@@ -112,6 +115,7 @@ def maximise(
     starts: int = 8,
     draws: int = 512,
     iterations: int = 200,
+    support: Support | None = None,
     seed: int = 0,
 ) -> Design:
     r"""Maximises :math:`P(m \in \mathcal{M}_d \mid \varphi)`, or another objective, over the
@@ -127,6 +131,8 @@ def maximise(
             scouts, the others from scouts spread over the process space.
         draws: Sobol points of the fixed sample.
         iterations: The largest number of iterations of the default optimiser.
+        support: The properties that the model learned from, as `Run.support` holds them; without
+            them the model's own share of the target stands in, and the status says so.
         seed: Seeds the scouts, the sample and the optimiser.
 
     Raises:
@@ -140,6 +146,8 @@ def maximise(
             "least 1."
         )
     begin = time.process_time()
+    region = objective.region
+    doubt = support.verdict(region) if support is not None and region is not None else ""
     model.eval()
     noise = sobol_normal(draws, model.dims.latent, seed, model.m_loc.dtype).to(model.m_loc.device)
     problem = Problem(model, objective, noise, seed)
@@ -153,8 +161,8 @@ def maximise(
         model,
         lambda phi, noise: objective.value(model, phi, noise),
         phi[best],
-        draws=1024,
-        replicates=8,
+        draws=_FRESH,
+        replicates=_SCRAMBLINGS,
         seed=seed + 1,
     )
     gradient, curvature = _sensitivity(problem, phi[best])
@@ -170,7 +178,10 @@ def maximise(
         curvature=curvature,
         share=share,
         history=climb.history,
-        status=_status(climb, value, share, gradient),
+        status=doubt
+        or _status(climb, value, share, gradient)
+        or _unchecked(region, support, share)
+        or "converged",
         seconds=time.process_time() - begin,
     )
 
@@ -218,21 +229,26 @@ def _active(model: PSPGen, unit: NDArray[np.float64]) -> tuple[str, ...]:
 def _status(
     climb: Climb, value: Estimate, share: float | None, gradient: NDArray[np.float64]
 ) -> str:
-    p = float(value.value)
-    if share is not None and (p < 3 * float(value.standard_error) or p < _RARE):
+    """What went wrong, if anything."""
+    p, least = float(value.value), 1 / (_FRESH * _SCRAMBLINGS)
+    if share is not None and p < max(3 * float(value.standard_error), least):
+        return UNRESOLVED
+    if not np.isfinite([p, *gradient]).all():
         return (
-            "unsupported: the model gives this target no probability that its sample resolves; "
-            "choose a target nearer to the training data, or simulate there"
+            "not converged: the value or its slope is not finite here; check the model's weights, "
+            "or work in double precision"
         )
+    return "" if climb.converged else climb.message
+
+
+def _unchecked(region: Target | None, support: Support | None, share: float | None) -> str:
+    """What can be said of a region's support without the training properties."""
+    if region is None or support is not None:
+        return ""
     if share is not None and share < _RARE:
         return (
             f"unsupported: by the model {share:.1g} of the materials made at settings like the "
             "training data's lie in this target, so hardly any was learned from; simulate at φ* "
             "before you trust its P"
         )
-    if not np.isfinite([p, *gradient]).all():
-        return (
-            "not converged: the value or its slope is not finite here; check the model's weights, "
-            "or work in double precision"
-        )
-    return "converged" if climb.converged else climb.message
+    return f"converged; {NOT_CHECKED}"

@@ -24,7 +24,7 @@ from .target import Target
 __all__ = ["RELIABLE_PARETO_K", "Convergence", "Draws", "check_counts"]
 
 RELIABLE_PARETO_K = 0.7
-_R_HAT, _ESS = 1.01, 400
+_R_HAT, _ESS, _SHORTEST = 1.01, 400, 4
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Draws:
         z0: The latents, with shape `(chains, draws, D0)`.
         statistics: What the sampler recorded of each draw, with shape `(chains, draws)` each.
         evidence: The probability :math:`P(m \in \mathcal{M}_d)` under the prior.
-        supported: Whether the model gives the target a noticeable probability anywhere.
+        verdict: Why the target is unsupported, or that nobody checked; empty if it is supported.
         seconds: CPU time, warm-up or fit included.
         settings: The arguments that made them.
         pareto_k: For SVI, the shape of the tail of the importance weights.
@@ -73,7 +73,7 @@ class Draws:
     z0: NDArray[np.float64]
     statistics: Mapping[str, NDArray[Any]]
     evidence: Estimate
-    supported: bool
+    verdict: str
     seconds: float
     settings: Mapping[str, Any] = field(default_factory=dict)
     pareto_k: float | None = None
@@ -107,21 +107,27 @@ class Draws:
     def status(self) -> str:
         """ "converged", or what is wrong and what to try."""
         if not self.supported:
-            return (
-                "unsupported: the model gives this target no noticeable probability at any "
-                "setting; choose a target nearer to the training data"
-            )
+            return self.verdict
+        return self._trouble() or "; ".join(filter(None, ("converged", self.verdict)))
+
+    @property
+    def supported(self) -> bool:
+        """Whether nothing speaks against the target's support."""
+        return not self.verdict.startswith("unsupported")
+
+    def _trouble(self) -> str:
+        """What is wrong with the draws and what to try; empty if nothing is."""
         if self.pareto_k is not None:
+            if self.pareto_k <= RELIABLE_PARETO_K:
+                return ""
             return (
-                "converged"
-                if self.pareto_k <= RELIABLE_PARETO_K
-                else (
-                    f"approximate: the guide misses part of the posterior (Pareto k = "
-                    f"{self.pareto_k:.2f} > {RELIABLE_PARETO_K}); use a richer guide, NUTS or HMC"
-                )
+                f"approximate: the guide misses part of the posterior (Pareto k = "
+                f"{self.pareto_k:.2f} > {RELIABLE_PARETO_K}); use a richer guide, NUTS or HMC"
             )
         if self.divergences:
             return f"{self.divergences} transition(s) diverged; raise 'target_accept' towards 0.95"
+        if len(self.phi) == 1:
+            return "not checked: R-hat compares chains; run two or more"
         found = self.convergence()
         ess = min(found.ess_bulk.min(), found.ess_tail.min())
         if not (found.r_hat.max() <= _R_HAT and ess >= _ESS):
@@ -129,7 +135,7 @@ class Draws:
                 f"not converged (R-hat {found.r_hat.max():.3f}, smallest effective sample size "
                 f"{ess:.0f}); draw more"
             )
-        return "converged"
+        return ""
 
     def __str__(self) -> str:
         found = self.convergence()
@@ -147,12 +153,17 @@ class Draws:
         return "\n".join(rows)
 
 
-def check_counts(**counts: int) -> None:
-    """Refuses numbers of chains, draws or steps below one.
+def check_counts(*, chains: int, draws: int, **others: int) -> None:
+    """Refuses numbers of chains or steps below one, and chains too short to be judged.
 
     Raises:
-        InputError: If a number is below one.
+        InputError: If a number is below one, or a chain has fewer than four draws.
     """
-    for name, count in counts.items():
+    for name, count in {"chains": chains, "draws": draws, **others}.items():
         if count < 1:
             raise InputError(f"'{name}' is {count}; it must be at least 1.")
+    if draws < _SHORTEST:
+        raise InputError(
+            f"'draws' is {draws} a chain, but R-hat and the effective sample size need at least "
+            f"{_SHORTEST}; ask for more draws, or for fewer chains of more draws."
+        )

@@ -9,8 +9,9 @@ steps in every chain,
     q \leftarrow q + \varepsilon\, s \odot r, \quad
     r \leftarrow r + \tfrac{\varepsilon}{2} s \odot \nabla \log p(q),
 
-and accepts each chain's end by its own energy error. In the warm-up :math:`\varepsilon` follows
-dual averaging of the mean acceptance over the chains, and :math:`s` the spread of all chains'
+and accepts each chain's end by its own energy error. The slope is that of the softened density,
+the energy the exact one. In the warm-up :math:`\varepsilon` follows dual averaging of the mean
+acceptance over the chains, as it would be of the softened density, and :math:`s` the spread of all chains'
 draws. The length of the trajectory is jittered, so that no direction is trapped in a period of its
 own.
 
@@ -81,7 +82,9 @@ def sample_hmc(
     begin = time.process_time()
     generator = torch.Generator().manual_seed(seed)
     scouts = posterior.scout(generator)
-    state = Leapfrog(posterior.gradient, scouts.resample(chains, generator), generator)
+    start = scouts.resample(chains, generator)
+    exact = torch.no_grad()(posterior.log_density)
+    state = Leapfrog(posterior.softened_gradient, start, generator, exact=exact)
     tick = progress or (lambda _: None)
     warm_up(state, warmup, trajectory, target_accept, tick)
     positions, records = [], {name: [] for name in _STATISTICS}
@@ -102,7 +105,7 @@ def sample_hmc(
             name: torch.stack(values, dim=1).cpu().numpy() for name, values in records.items()
         },
         evidence=scouts.evidence,
-        supported=scouts.supported,
+        verdict=posterior.verdict(scouts),
         seconds=time.process_time() - begin,
         settings={
             "warmup": warmup,
@@ -118,10 +121,11 @@ class Leapfrog:
     """Many chains that move together.
 
     Arguments:
-        gradient: Maps positions with shape `(C, D)` to the log-density and its gradient.
+        gradient: Maps positions with shape `(C, D)` to the log-density to follow and its gradient.
         position: Where the chains are, with shape `(C, D)`.
         generator: The source of momenta, jitter and acceptance.
         step_size: The step of the integrator.
+        exact: Maps positions to the log-density to sample from; the one to follow if None.
         scale: The diagonal metric's standard deviations, with shape `(D)`.
     """
 
@@ -129,47 +133,60 @@ class Leapfrog:
     position: Tensor
     generator: torch.Generator
     step_size: float = 0.5
+    exact: Callable[[Tensor], Tensor] | None = None
     scale: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.scale = torch.ones_like(self.position[0])
-        self.lp, self.slope = self.gradient(self.position)
+        self.soft, self.slope = self.gradient(self.position)
+        self.lp = self.exact(self.position) if self.exact else self.soft
 
     def transition(self, trajectory: float) -> dict[str, Tensor]:
-        """Moves every chain once and says how it went, with shape `(C)` each."""
+        """Moves every chain once and says how it went, with shape `(C)` each.
+
+        `diverging` and `precision`, the acceptance if what is followed were what is sampled, tell
+        of the integrator; `acceptance_rate` is that of the chain.
+        """
         jitter = 0.5 + float(torch.rand((), generator=self.generator))
         steps = max(1, min(_MOST_STEPS, round(jitter * trajectory / self.step_size)))
         r = self._normal(self.position.shape)
-        before = 0.5 * r.square().sum(dim=-1) - self.lp
-        q, lp, slope = self.position, self.lp, self.slope
+        kinetic = 0.5 * r.square().sum(dim=-1)
+        q, soft, slope = self.position, self.soft, self.slope
         for _ in range(steps):
             r = r + 0.5 * self.step_size * self.scale * slope
             q = q + self.step_size * self.scale * r
-            lp, slope = self.gradient(q)
+            soft, slope = self.gradient(q)
             r = r + 0.5 * self.step_size * self.scale * slope
-        after = (0.5 * r.square().sum(dim=-1) - lp).nan_to_num(nan=torch.inf, posinf=torch.inf)
-        change = after - before
+        lp = self.exact(q) if self.exact else soft
+        gained = 0.5 * r.square().sum(dim=-1) - kinetic
+        error = (gained - soft + self.soft).nan_to_num(nan=torch.inf)
+        before = kinetic - self.lp
+        change = torch.where(error.isposinf(), error, (gained - lp + self.lp)).nan_to_num(
+            nan=torch.inf
+        )
         acceptance = (-change).exp().clamp(max=1.0)
         accepted = torch.rand(len(q), generator=self.generator).to(q.device) < acceptance
         self.position = torch.where(accepted[:, None], q, self.position)
         self.slope = torch.where(accepted[:, None], slope, self.slope)
+        self.soft = torch.where(accepted, soft, self.soft)
         self.lp = torch.where(accepted, lp, self.lp)
         return {
-            "diverging": change > _DIVERGENCE,
+            "diverging": error > _DIVERGENCE,
             "acceptance_rate": acceptance,
+            "precision": (-error).exp().clamp(max=1.0),
             "step_size": torch.full_like(before, self.step_size),
             "n_steps": torch.full_like(before, steps, dtype=torch.int64),
-            "energy": torch.where(accepted, after, before),
+            "energy": before + torch.where(accepted, change, 0.0),
             "lp": self.lp,
         }
 
     def reasonable_step(self, target: float) -> float:
         """Halves or doubles a step of one until single steps cross the wanted acceptance."""
-        kept = self.position, self.lp, self.slope
+        kept = self.position, self.soft, self.lp, self.slope
         self.step_size, direction = 1.0, 0
         for _ in range(30):
-            accepted = float(self.transition(0.0)["acceptance_rate"].mean())
-            self.position, self.lp, self.slope = kept
+            accepted = float(self.transition(0.0)["precision"].mean())
+            self.position, self.soft, self.lp, self.slope = kept
             now = 1 if accepted > target else -1
             if direction not in (0, now):
                 break
@@ -224,7 +241,7 @@ def warm_up(
         seen = []
         for _ in range(start, end):
             record = state.transition(trajectory)
-            state.step_size = adaptation.update(float(record["acceptance_rate"].mean()))
+            state.step_size = adaptation.update(float(record["precision"].mean()))
             seen.append(state.position)
             tick(1)
         state.step_size, start = adaptation.averaged, end

@@ -32,6 +32,8 @@ from .posterior import DesignPosterior
 
 __all__ = ["STATISTICS", "RecordedNUTS", "sample_nuts"]
 
+_CLIFF = 100.0
+
 STATISTICS = (
     "diverging",
     "acceptance_rate",
@@ -177,7 +179,7 @@ def sample_nuts(
         z0=z0,
         statistics={name: np.stack([record[name] for record in records]) for name in STATISTICS},
         evidence=scouts.evidence,
-        supported=scouts.supported,
+        verdict=posterior.verdict(scouts),
         seconds=found + sum(seconds),
         settings={"warmup": warmup, "seed": seed, **options},
     )
@@ -206,7 +208,13 @@ def _chain(task: _Task, tick: Callable[[int], object] = lambda _: None) -> _Resu
 
     def potential(site: dict[str, Tensor]) -> Tensor:
         # one row is faster than none: torch takes matrix products, not matrix–vector ones
-        return -posterior.log_density(site["position"][None]).squeeze(0)
+        position = site["position"][None]
+        soft, law = posterior.softened(position)
+        with torch.no_grad():
+            exact = posterior.log_density(position)
+        # the slope of the one under the value of the other; a cliff is none of the divergences,
+        # which are errors of the integrator, so it ends
+        return -(soft + (exact - soft).clamp(min=-_CLIFF).detach()).squeeze(0)
 
     with _alone(seed), pyro.validation_enabled(False), block():
         kernel = RecordedNUTS(potential_fn=potential, **options)

@@ -42,6 +42,11 @@ __all__ = ["KullbackLeibler", "Objective", "Probability", "RiskAverse", "Squared
 class Objective(ABC):
     """A number for every φ, differentiable on a fixed sample of z0."""
 
+    @property
+    def region(self) -> Target | None:
+        """The region of m that is asked for, if it is one; the training data must support it."""
+        return getattr(self, "target", None)
+
     @abstractmethod
     def check(self, model: PSPGen) -> None:
         """Says so if the objective does not fit the model.

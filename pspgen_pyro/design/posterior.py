@@ -20,10 +20,18 @@ where :math:`[a, b]` is the support of :math:`p(\varphi)`, :math:`\Phi` the stan
 distribution function and :math:`t` the transport of the prior. A uniform :math:`p(\varphi)` leaves
 only the first term, and the edges of :math:`U_\varphi` lie at infinity, where no sampler can step
 over them.
+
+A decoder much sharper than the target is wide makes :math:`w` a plateau with cliffs, on which a
+leapfrog step would have to be as short as the decoder is sharp. Trajectories therefore follow the
+slope of the *softened* density, whose decoder has the variances :math:`\sigma_j^2 + s_j^2` with
+:math:`s_j` a twentieth of the width of the target, and which falls off exponentially outside it;
+any force that depends on the position alone
+keeps volume and reversibility, so that accepting by the exact density leaves it exact.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,15 +49,18 @@ from torch.distributions import (
     constraints,
 )
 
+from ..distributions import NormalMixture
 from ..errors import InputError
 from ..model import PSPGen
 from .probability import Estimate
+from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
 
 __all__ = ["DesignPosterior", "Scouts"]
 
 _SCOUTS = 4096
 _UNSUPPORTED = 1e-4
+_SOFT, _DEEP = 0.1, 10.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,7 @@ class DesignPosterior:
         target: The region :math:`\mathcal{M}_d`.
         prior: The prior :math:`p(\varphi)`, a distribution with event shape `(P)` whose support is
             a box inside :math:`U_\varphi`; uniform on :math:`U_\varphi` if None.
+        support: The properties that the model learned from, as `Run.support` holds them.
 
     Raises:
         InputError: If the target has another dimension than m, the prior does not have shape `(P)`
@@ -109,6 +121,7 @@ class DesignPosterior:
     model: PSPGen
     target: Target
     prior: Distribution | None = None
+    support: Support | None = None
     _low: Tensor = field(init=False, repr=False)
     _span: Tensor = field(init=False, repr=False)
 
@@ -144,30 +157,52 @@ class DesignPosterior:
         Arguments:
             position: The coordinates :math:`(u, \epsilon)`, with shape `(*, P + D0)`.
         """
-        phi = self.process_of(position)
-        z0 = self.latent_of(position, phi)
-        value = self.target.log_probability(
-            self.model.property_given(z0, self.model.latent_of_process(phi))
-        )
-        if self.prior is None:
-            return value
-        tiny = torch.finfo(phi.dtype).eps
-        inner = self._low + self._span * ((phi - self._low) / self._span).clamp(tiny, 1 - tiny)
-        prior = self.prior.log_prob(inner) + self._span.log().sum()
-        return value + prior.to(value.dtype)
+        phi, law = self._law(position)
+        return self._with_prior(phi, self.target.log_probability(law))
 
     def log_density(self, position: Tensor) -> Tensor:
         r"""The value of :math:`\log \mathcal{N}(u, \epsilon \mid 0, I) + \log w(u, \epsilon)`
         without its constant, with shape `(*)`; arguments as in `log_weight`."""
         return self.log_weight(position) - 0.5 * position.square().sum(dim=-1)
 
+    def softened(self, position: Tensor) -> tuple[Tensor, NormalMixture]:
+        """The softened log-density, with shape `(*)`, and p(m | z0, g(φ)) itself."""
+        phi, law = self._law(position)
+        widths = torch.stack([b - a for a, b in (box.ends(law.loc) for box in self.target.boxes)])
+        soft = _SOFT * torch.minimum(widths.amin(dim=0), self.model.m_scale)
+        wide = NormalMixture(law.log_weights, law.loc, torch.hypot(law.scale, soft))
+        value = self._with_prior(phi, _bent(self.target.log_probability(wide)))
+        return value - 0.5 * position.square().sum(dim=-1), law
+
     def gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """The log-density and its gradient, rows apart, with shapes `(*)` and `(*, P + D0)`."""
-        inputs = position.detach().requires_grad_(True)
-        with torch.enable_grad():
-            value = self.log_density(inputs)
-            (gradient,) = torch.autograd.grad(value.sum(), inputs)
-        return value.detach(), gradient
+        return _with_slope(self.log_density, position)
+
+    def softened_gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of the softened log-density."""
+        return _with_slope(lambda position: self.softened(position)[0], position)
+
+    def _law(self, position: Tensor) -> tuple[Tensor, NormalMixture]:
+        """The settings φ and p(m | z0, g(φ)) at given coordinates."""
+        phi = self.process_of(position)
+        z0 = self.latent_of(position, phi)
+        return phi, self.model.property_given(z0, self.model.latent_of_process(phi))
+
+    def _with_prior(self, phi: Tensor, value: Tensor) -> Tensor:
+        """A log-density with that of φ relative to the uniform prior added."""
+        if self.prior is None:
+            return value
+        tiny = torch.finfo(phi.dtype).eps
+        inner = self._low + self._span * ((phi - self._low) / self._span).clamp(tiny, 1 - tiny)
+        return value + (self.prior.log_prob(inner) + self._span.log().sum()).to(value.dtype)
+
+    def verdict(self, scouts: Scouts) -> str:
+        """Why the target is unsupported, or that nobody checked; empty if it is supported."""
+        if self.support is not None and (doubt := self.support.verdict(self.target)):
+            return doubt
+        if not scouts.supported:
+            return UNRESOLVED
+        return "" if self.support is not None else NOT_CHECKED
 
     def program(self) -> None:
         """The posterior as a Pyro program: one standard normal site `position`, one factor."""
@@ -192,6 +227,24 @@ class DesignPosterior:
         z0 = self.latent_of(position, phi).double().cpu().numpy()
         process = self.model.process
         return np.clip(phi.double().cpu().numpy(), process.lower, process.upper), z0
+
+
+def _bent(log_weight: Tensor) -> Tensor:
+    """Itself down to -10, and from there along a root, so that a cliff falls no faster with the
+    distance than a straight line."""
+    far = log_weight < -_DEEP
+    root = 2 * (_DEEP * -torch.where(far, log_weight, -_DEEP)).sqrt()
+    return torch.where(far, _DEEP - root, log_weight)
+
+
+def _with_slope(
+    log_density: Callable[[Tensor], Tensor], position: Tensor
+) -> tuple[Tensor, Tensor]:
+    inputs = position.detach().requires_grad_(True)
+    with torch.enable_grad():
+        value = log_density(inputs)
+        (gradient,) = torch.autograd.grad(value.sum(), inputs)
+    return value.detach(), gradient
 
 
 def _check_trained(model: PSPGen) -> None:

@@ -184,7 +184,7 @@ def fit_svi(
             "log_weight": log_weight[index].numpy().reshape(chains, draws),
         },
         evidence=scouts.evidence,
-        supported=scouts.supported,
+        verdict=posterior.verdict(scouts),
         seconds=time.process_time() - begin,
         settings={
             "guide": type(family).__name__,
