@@ -114,11 +114,12 @@ def _attributes(plan: Plan) -> dict[str, dict[str, Any]]:
     names = phase_names(chain.phases)
     meanings = " ".join(name.replace(" ", "_") for name in names)
     quantity = getattr(chain.property_, "quantity", "property")
+    last = "the void" if chain.phases == 2 else names[-1]
     return {
         "phi": {"units": ", ".join(chain.process.units)},
         "x": {"flag_values": list(range(chain.phases)), "flag_meanings": meanings},
         "k": {"long_name": quantity, "units": getattr(chain.property_, "unit", "1")},
-        "percolates": {"long_name": f"whether {names[-1]} percolates along the direction"},
+        "percolates": {"long_name": f"whether {last} percolates along the direction"},
     }
 
 
