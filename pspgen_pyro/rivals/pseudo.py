@@ -61,7 +61,7 @@ class PseudoLabels(MixtureRival):
     """
 
     percolation_flags: bool = False
-    structure: StructureSizes = StructureSizes()  # noqa: RUF009
+    structure: StructureSizes = StructureSizes()
     mixture: MixtureDensityNetwork = field(default_factory=MixtureDensityNetwork)
     images: int = 25_000
     passes: int = 120
@@ -74,7 +74,7 @@ class PseudoLabels(MixtureRival):
         check_positive(self)
 
     def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
-        self._check_directions(train)
+        self._check_structure(train)
         known = train.labelled
         if not known.all():
             self.labels = self._learn_structure(train, known, symmetries)
@@ -91,12 +91,17 @@ class PseudoLabels(MixtureRival):
         last.learn_rows(rows, train.m[known])
         self.network, self.scaling = last.network, last.scaling
 
-    def _check_directions(self, train: TriadTensors) -> None:
+    def _check_structure(self, train: TriadTensors) -> None:
         if train.m.shape[-1] != 2 or train.x.shape[-1] != train.x.shape[-2]:
             raise InputError(
                 f"'data' has {train.m.shape[-1]} propertie(s) and {train.x.shape[-2]}×"
                 f"{train.x.shape[-1]} pixels; pseudo-labels need one property along each "
                 "direction of a square cell, so use another rival."
+            )
+        if train.x.max() > 1:
+            raise InputError(
+                f"'data' has phases up to {int(train.x.max())}; pseudo-labels read void (1) and "
+                "solid (0) alone, so use another rival."
             )
 
     def _learn_structure(

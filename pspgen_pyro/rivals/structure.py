@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ..distributions import NormalMixture
+from ._learning import check_positive
 
 __all__ = ["StructureNetwork", "StructureSizes", "bottleneck", "pooled"]
 
@@ -37,12 +38,18 @@ class StructureSizes:
         hidden: The width of the head.
         components: The Gaussians a property.
         floor: The smallest standard deviation, in units of the standardised property.
+
+    Raises:
+        InputError: If a number is not positive.
     """
 
     channels: tuple[int, int] = (12, 24)
     hidden: int = 64
     components: int = 3
     floor: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_positive(self)
 
 
 class StructureNetwork(nn.Module):
