@@ -32,6 +32,7 @@ __all__ = ["check_images", "check_probabilities", "materials_of"]
 
 _SETTINGS = 4
 _IMAGES = 1000
+_COUNT = 200
 _LARGE = 64 * 64
 _SHOWN_LEVEL = 0.9
 
@@ -86,7 +87,7 @@ def check_images(
     part = np.linspace(0, len(group) - 1, min(_IMAGES, len(group))).astype(int)
     some = Materials(materials.phi[part], materials.x[part], materials.m[part])
     back = reconstruction_check(run.model, some, group[part])
-    count = 200 if materials.x[0].size <= _LARGE else 50
+    count = _COUNT if materials.x[0].size <= _LARGE else _COUNT // 4
     settings = spread_settings(materials.phi, _SETTINGS)
     made = generated_check(run, triads, settings, count=count, seed=seed)
     titles = names_of(made, run.model.process.names)
