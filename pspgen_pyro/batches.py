@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,17 +30,23 @@ class TriadTensors:
         phi: Process parameters, with shape `(N, P)`.
         x: Microstructures as small integers, with shape `(N, H, W)`.
         m: Properties, with shape `(N, K)`; NaN in the rows of bare pairs.
+        code: The mean and standard deviation of each property code, once an encoder has given
+            them.
     """
 
     phi: Tensor
     x: Tensor
     m: Tensor
+    code: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.phi)
 
-    def __getitem__(self, index: Tensor | slice) -> tuple[Tensor, Tensor, Tensor]:
-        return self.phi[index], self.x[index].to(self.phi.dtype), self.m[index]
+    def __getitem__(self, index: Tensor | slice) -> tuple[Any, ...]:
+        triad = self.phi[index], self.x[index].to(self.phi.dtype), self.m[index]
+        if self.code is None:
+            return triad
+        return *triad, (self.code[0][index], self.code[1][index])
 
     @property
     def labelled(self) -> Tensor:
@@ -56,12 +62,12 @@ class TriadTensors:
         """The same triads on the device and in the precision of another tensor."""
         return TriadTensors(self.phi.to(like), self.x.to(like.device), self.m.to(like))
 
-    def shuffled(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def shuffled(self, size: int) -> Iterator[tuple[Any, ...]]:
         """Batches in an order drawn from torch's generator."""
         for index in torch.randperm(len(self)).split(size):
             yield self[index]
 
-    def ordered(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def ordered(self, size: int) -> Iterator[tuple[Any, ...]]:
         """Batches in the order of the data."""
         for start in range(0, len(self), size):
             yield self[start : start + size]

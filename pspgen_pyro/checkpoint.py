@@ -41,12 +41,15 @@ class History:
 
     The names are `train_x, train_m, train_kl, validation_x, …` (nats a sample; see
     `objective.Terms`), `train_loss`, `validation_loss`, `learning_rate` (the factor) and `seconds`
-    (wall time since the start).
+    (wall time since the start). `stages` has the loss of every step of the stages that came before
+    the epochs, by their names, and `stage_seconds` the wall time they took.
     """
 
     epochs: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int = -1
     status: str = "not started"
+    stages: dict[str, list[float]] = field(default_factory=dict)
+    stage_seconds: float = 0.0
 
     def __len__(self) -> int:
         return len(self.epochs.get("validation_loss", []))

@@ -26,7 +26,7 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions import Independent
+from pyro.distributions import Independent, Normal
 from pyro.nn import PyroModule, pyro_method
 from torch import Tensor, nn
 
@@ -72,6 +72,8 @@ class PSPGen(PyroModule):
         image_decoder: The part :math:`p(x \mid z_0, z_1)`.
         property_decoder: The part :math:`p(m \mid z_0, z_1)`.
         encoder: The part :math:`q(z_0 \mid x, m, \varphi)`.
+        pair_encoder: The part :math:`q_\zeta(z_0 \mid x, \varphi)` for pairs without m (Eq. 18);
+            needed for such pairs if `encoder` reads m.
         beta: The weight :math:`\beta` of the Kullback–Leibler term in training.
 
     Raises:
@@ -105,6 +107,7 @@ class PSPGen(PyroModule):
         image_decoder: Part | None = None,
         property_decoder: Part | None = None,
         encoder: Part | None = None,
+        pair_encoder: Part | None = None,
         beta: float = 2.0,
     ) -> None:
         # parameters are stored globally by name: a name of its own keeps two models apart
@@ -130,6 +133,8 @@ class PSPGen(PyroModule):
             "decoder_m": property_decoder or MixtureProperty(reads=min(4, latent)),
             "encoder": encoder or ThreeBranchEncoder(),
         }
+        if pair_encoder is not None:
+            self.parts["pair_encoder"] = pair_encoder
         for name, part in self.parts.items():
             setattr(self, name, part.build(self.dims))
         low, high = torch.tensor(process.lower), torch.tensor(process.upper)
@@ -180,6 +185,7 @@ class PSPGen(PyroModule):
                 image_decoder=parts["decoder_x"],
                 property_decoder=parts["decoder_m"],
                 encoder=parts["encoder"],
+                pair_encoder=parts.get("pair_encoder"),
                 beta=spec["beta"],
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -197,14 +203,18 @@ class PSPGen(PyroModule):
 
     def standardise_by(self, m: Tensor) -> None:
         """Takes the location and scale of the properties from training data `m` with shape `(N,
-        K)`."""
-        self.m_loc.copy_(m.mean(dim=0))
-        self.m_scale.copy_(m.std(dim=0).clamp(min=1e-6))
+        K)`; one of each for all properties if they share a decoder."""
+        if getattr(self.decoder_m, "shared", False):
+            m = m.reshape(-1, 1)
+        self.m_loc.copy_(m.mean(dim=0).expand_as(self.m_loc))
+        self.m_scale.copy_(m.std(dim=0).clamp(min=1e-6).expand_as(self.m_scale))
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
         r"""The parameters :math:`\theta` of the model and :math:`\eta` of the guide, by those two
         names."""
         eta = list(self.encoder.parameters())
+        if "pair_encoder" in self.parts:
+            eta += self.pair_encoder.parameters()
         theirs = {id(p) for p in eta}
         return {"theta": [p for p in self.parameters() if id(p) not in theirs], "eta": eta}
 
@@ -226,9 +236,42 @@ class PSPGen(PyroModule):
             self.m_scale * mixture.scale,
         )
 
-    def latent_given(self, x: Tensor, m: Tensor, phi: Tensor) -> Independent:
-        """The guide's distribution q(z0 | x, m, φ)."""
-        return self.encoder(x, (m - self.m_loc) / self.m_scale, self.standardise(phi))
+    def latent_given(
+        self, x: Tensor, m: Tensor, phi: Tensor, code: tuple[Tensor, Tensor] | None = None
+    ) -> Independent:
+        """The guide's distribution q(z0 | x, m, φ), or q(z0 | x, φ) in the rows where m is NaN.
+
+        Arguments:
+            x: Microstructures, with shape `(N, H, W)`.
+            m: Properties, with shape `(N, K)`.
+            phi: Process parameters, with shape `(N, P)`.
+            code: The mean and standard deviation of the property code q(u | x), if the encoder has
+                one and they are known already.
+
+        Raises:
+            InputError: If m is NaN somewhere and no part of the model can do without it.
+        """
+        inner = self.standardise(phi)
+        if code is not None:
+            known_code = Normal(*code, validate_args=False).to_event(1)
+            return self.encoder(x, m, inner, known_code)
+        standard = (m - self.m_loc) / self.m_scale
+        known = standard.isfinite().all(-1, keepdim=True)
+        if known.all() or not getattr(self.encoder, "reads_m", True):
+            return self.encoder(x, standard, inner)
+        if "pair_encoder" not in self.parts:
+            raise InputError(
+                f"'m' is NaN in {int((~known).sum())} row(s), but the encoder of this model needs "
+                "it; build the model with `pair_encoder=TwoBranchEncoder()` or leave those rows "
+                "out."
+            )
+        triads = self.encoder(x, standard.nan_to_num(), inner)
+        pairs = self.pair_encoder(x, standard, inner)
+        return Normal(
+            torch.where(known, triads.mean, pairs.mean),
+            torch.where(known, triads.stddev, pairs.stddev),
+            validate_args=False,
+        ).to_event(1)
 
     def _tempered(self) -> AbstractContextManager[Any]:
         return poutine.scale(scale=self.beta) if self.training else nullcontext()
@@ -244,12 +287,19 @@ class PSPGen(PyroModule):
             with self._tempered():
                 z0 = pyro.sample("z0", self.prior(self.standardise(phi)))
             pyro.sample("x", self.decoder_x(z0, z1), obs=x)
-            return pyro.sample("m", self.property_given(z0, z1), obs=m)
+            law = self.property_given(z0, z1)
+            if m is not None and m.isnan().any():
+                known = m.isfinite().all(-1)
+                return pyro.sample("m", law.mask(known), obs=m.where(known.unsqueeze(-1), 0.0))
+            return pyro.sample("m", law, obs=m)
 
-    def guide_sites(self, phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
-        """The body of `guide`, as `model_sites` is that of `model`."""
+    def guide_sites(
+        self, phi: Tensor, x: Tensor, m: Tensor, code: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """The body of `guide`, as `model_sites` is that of `model`; `code` as in
+        `latent_given`."""
         with pyro.plate("sample", phi.shape[-2], dim=-1), self._tempered():
-            return pyro.sample("z0", self.latent_given(x, m, phi))
+            return pyro.sample("z0", self.latent_given(x, m, phi, code))
 
     @pyro_method
     def model(self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None) -> Tensor:
@@ -258,7 +308,7 @@ class PSPGen(PyroModule):
         Arguments:
             phi: Process parameters, with shape `(N, P)`.
             x: Microstructures of phase labels, with shape `(N, H, W)`.
-            m: Properties, with shape `(N, K)`.
+            m: Properties, with shape `(N, K)`; NaN in the rows of bare pairs.
 
         Returns:
             The properties, with shape `(N, K)`.

@@ -53,26 +53,36 @@ class Terms:
 def _divergence(
     q: torch.distributions.Distribution, p: torch.distributions.Distribution, z0: Tensor
 ) -> Tensor:
+    if hasattr(p, "divergence"):
+        return p.divergence(q, z0)  # type: ignore[attr-defined]
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
         return q.log_prob(z0) - p.log_prob(z0)
 
 
-def elbo_terms(model: PSPGen, phi: Tensor, x: Tensor, m: Tensor) -> Terms:
+def elbo_terms(
+    model: PSPGen,
+    phi: Tensor,
+    x: Tensor,
+    m: Tensor,
+    code: tuple[Tensor, Tensor] | None = None,
+) -> Terms:
     """The terms of the objective on one batch, differentiable in all parameters.
 
     Arguments:
         model: The model and guide.
         phi: Process parameters, with shape `(N, P)`.
         x: Microstructures of zeros and ones, with shape `(N, H, W)`.
-        m: Properties, with shape `(N, K)`.
+        m: Properties, with shape `(N, K)`; bare pairs, whose m is NaN, add nothing to the term m
+            (Eq. 18).
+        code: The mean and standard deviation of the property code, if they are known already.
     """
-    guide = poutine.trace(model.guide_sites).get_trace(phi, x, m)
+    guide = poutine.trace(model.guide_sites).get_trace(phi, x, m, code)
     posterior: Any = guide.nodes["z0"]
     nodes: Any = poutine.trace(poutine.replay(model.model_sites, guide)).get_trace(phi, x, m).nodes
     return Terms(
         x=nodes["x"]["fn"].log_prob(x).mean(),
-        m=nodes["m"]["fn"].log_prob(m).mean(),
+        m=nodes["m"]["fn"].log_prob(nodes["m"]["value"]).mean(),
         kl=_divergence(posterior["fn"], nodes["z0"]["fn"], posterior["value"]).mean(),
     )

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Mirror",
     "PeriodicShift",
+    "Reflection",
     "Symmetry",
     "Transposition",
     "augment",
+    "orbit",
     "symmetry_from_json",
     "symmetry_to_json",
 ]
@@ -75,6 +77,11 @@ class Symmetry(ABC):
             φ, x and m of the same shapes.
         """
 
+    def elements(self, process: ProcessSpace, phi: Tensor, x: Tensor, m: Tensor) -> list[Triads]:
+        """The rows under every element of the symmetry, the identity first; only the identity if
+        there are too many to list."""
+        return [(phi, x, m)]
+
 
 def _coins(like: Tensor, generator: Generator | None) -> Tensor:
     import torch
@@ -114,6 +121,24 @@ class PeriodicShift(Symmetry):
 
 
 @dataclass(frozen=True)
+class Reflection(Symmetry):
+    """The process cannot tell left from right, nor up from down: x may be reflected along either
+    direction; φ and m stay."""
+
+    def __call__(
+        self,
+        process: ProcessSpace,
+        phi: Tensor,
+        x: Tensor,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Triads:
+        for axis in (-1, -2):
+            x = x.flip(axis).where(_coins(phi, generator)[:, None, None], x)
+        return phi, x, m
+
+
+@dataclass(frozen=True)
 class Transposition(Symmetry):
     """Both directions are alike: x may be transposed if the properties trade places; φ stays.
 
@@ -134,6 +159,9 @@ class Transposition(Symmetry):
         chosen = _coins(phi, generator)
         swapped = m[:, list(self.properties)].where(chosen[:, None], m)
         return phi, _transposed(x, chosen), swapped
+
+    def elements(self, process: ProcessSpace, phi: Tensor, x: Tensor, m: Tensor) -> list[Triads]:
+        return [(phi, x, m), (phi, x.mT, m[:, list(self.properties)])]
 
 
 @dataclass(frozen=True)
@@ -165,11 +193,18 @@ class Mirror(Symmetry):
         generator: Generator | None = None,
     ) -> Triads:
         chosen = _coins(phi, generator)
+        swapped = m[:, list(self.properties)].where(chosen[:, None], m)
+        mirrored = self._mirrored(process, phi)
+        return mirrored.where(chosen[:, None], phi), _transposed(x, chosen), swapped
+
+    def elements(self, process: ProcessSpace, phi: Tensor, x: Tensor, m: Tensor) -> list[Triads]:
+        return [(phi, x, m), (self._mirrored(process, phi), x.mT, m[:, list(self.properties)])]
+
+    def _mirrored(self, process: ProcessSpace, phi: Tensor) -> Tensor:
         j = process.names.index(self.parameter)
         mirrored = phi.clone()
         mirrored[:, j] = process.lower[j] + process.upper[j] - phi[:, j]
-        swapped = m[:, list(self.properties)].where(chosen[:, None], m)
-        return mirrored.where(chosen[:, None], phi), _transposed(x, chosen), swapped
+        return mirrored
 
 
 def augment(
@@ -184,6 +219,16 @@ def augment(
     for symmetry in symmetries:
         phi, x, m = symmetry(process, phi, x, m, generator)
     return phi, x, m
+
+
+def orbit(
+    symmetries: Sequence[Symmetry], process: ProcessSpace, phi: Tensor, x: Tensor, m: Tensor
+) -> list[Triads]:
+    """The rows under every combination of the elements of those symmetries that can be listed."""
+    rows = [(phi, x, m)]
+    for symmetry in symmetries:
+        rows = [image for row in rows for image in symmetry.elements(process, *row)]
+    return rows
 
 
 def symmetry_to_json(symmetry: Symmetry) -> dict[str, Any]:

@@ -7,6 +7,9 @@ and sees a gradient of its own; nothing of the other group moves. `Joint` update
 
 The order of the data and the noise come from one seed. Training leaves alone the state of the
 caller's random numbers and Pyro's global parameter store.
+
+A model whose guide has a property code learns that and the prior first, by `stages`; the epochs
+then train the image's part of the model with both held fixed.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyro
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .batches import Batches
@@ -29,6 +32,8 @@ from .checkpoint import History, TrainingState, has_checkpoint, load_checkpoint,
 from .errors import InputError, TrainingError
 from .model import PSPGen
 from .objective import elbo_terms
+from .stages import PriorStage, PropertyStage, code_of, fit_prior, has_code, learn_code
+from .symmetries import Symmetry, augment, symmetry_to_json
 from .updates import Alternating, Cosine, Joint, Plateau
 
 __all__ = ["evaluate", "fit"]
@@ -38,6 +43,9 @@ def fit(
     model: PSPGen,
     data: Batches,
     *,
+    symmetries: Sequence[Symmetry] | Literal["declared"] = "declared",
+    property_stage: PropertyStage = PropertyStage(),  # noqa: B008
+    prior_stage: PriorStage = PriorStage(),  # noqa: B008
     epochs: int = 30,
     batch_size: int = 250,
     learning_rate: float = 2e-3,
@@ -58,7 +66,13 @@ def fit(
         data: Training and validation triads, split by φ.
 
     Other arguments:
-        epochs: The largest number of passes through the training data.
+        symmetries: What the data may be multiplied by: what the process declares, or any other
+            sequence of symmetries, such as `()` for none. A property code and its prior use them
+            in their own stages, and the epochs use them if there is no property code.
+        property_stage: How the property code is learned, if the model has one.
+        prior_stage: How the prior of the property code is fitted, if the model has one.
+        epochs: The largest number of passes through the training data; with a property code it may
+            be 0, which leaves the image decoder untrained and every probability as it will be.
         batch_size: Triads a step.
         learning_rate: Adam's rate for the model.
         updates: `Alternating()` or `Joint()`; either says how the guide's rate and momentum
@@ -85,17 +99,20 @@ def fit(
         TrainingError: If a term or a gradient becomes NaN or infinite; the best weights so far are
             in the model and the last checkpoint is intact.
     """
-    _check(
-        model, data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, clip=clip
-    )
+    allowed = {"epochs": epochs} if epochs or not has_code(model) else {}
+    _check(model, data, batch_size=batch_size, learning_rate=learning_rate, clip=clip, **allowed)
     if device is not None:
         model.to(device)
     data = data.to(model.m_loc)
-    model.standardise_by(data.train.m)
+    model.standardise_by(data.train.only_labelled().m)
+    chosen = model.process.symmetries if symmetries == "declared" else tuple(symmetries)
     rates = {"theta": learning_rate, "eta": learning_rate * updates.guide_rate}
     momenta = {"theta": 0.9, "eta": updates.guide_momentum}
+    held = {id(p) for p in _held(model)}
     optimisers = {
-        name: torch.optim.Adam(group, lr=rates[name], betas=(momenta[name], 0.99))
+        name: torch.optim.Adam(
+            [p for p in group if id(p) not in held], lr=rates[name], betas=(momenta[name], 0.99)
+        )
         for name, group in model.param_groups().items()
     }
     state = TrainingState(model, optimisers, History(), _copy(model))
@@ -105,6 +122,10 @@ def fit(
         folder = None if checkpoint is None else Path(checkpoint)
         if resume and folder is not None and has_checkpoint(folder):
             load_checkpoint(state, settings, folder)
+        elif has_code(model):
+            _stages(state, data, property_stage, prior_stage, chosen, seed)
+        if has_code(model):
+            data, chosen = _with_codes(model, data), ()
         try:
             bar = tqdm(
                 range(len(state.history), epochs),
@@ -122,7 +143,9 @@ def fit(
                 factor = schedule.factor(epoch, epochs, losses)
                 for name, optimiser in state.optimisers.items():
                     optimiser.param_groups[0]["lr"] = rates[name] * factor
-                _epoch(state, data, updates, batch_size=batch_size, clip=clip, factor=factor)
+                _epoch(
+                    state, data, updates, chosen, batch_size=batch_size, clip=clip, factor=factor
+                )
                 if folder is not None:
                     save_checkpoint(state, settings, folder)
                 last = {name: v[-1] for name, v in state.history.epochs.items()}
@@ -139,6 +162,41 @@ def fit(
     return state.history
 
 
+def _held(model: PSPGen) -> list[nn.Parameter]:
+    """What the stages train and the epochs leave alone."""
+    if not has_code(model):
+        return []
+    held = [*model.encoder.code.parameters(), *model.decoder_m.parameters()]
+    if getattr(model.prior, "entries", model.dims.latent) <= model.encoder.code_size:
+        held += model.prior.parameters()
+    return held
+
+
+def _stages(
+    state: TrainingState,
+    data: Batches,
+    property_stage: PropertyStage,
+    prior_stage: PriorStage,
+    symmetries: Sequence[Symmetry],
+    seed: int,
+) -> None:
+    model, start = state.model, time.perf_counter()
+    how: Any = {"symmetries": symmetries, "seed": seed}
+    state.history.stages["property code"] = learn_code(model, data.train, property_stage, **how)
+    if list(model.prior.parameters()):
+        state.history.stages["prior"] = fit_prior(model, data.train, prior_stage, **how)
+    state.history.stage_seconds = time.perf_counter() - start
+    state.best = _copy(model)
+
+
+def _with_codes(model: PSPGen, data: Batches) -> Batches:
+    train, validation = (
+        dataclasses.replace(fold, code=code_of(model, fold))
+        for fold in (data.train, data.validation)
+    )
+    return Batches(train, validation)
+
+
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     """What a resumed run must have in common with the one it goes on from, ready for JSON."""
     numbers = ("epochs", "batch_size", "learning_rate", "clip", "patience", "seed")
@@ -146,15 +204,23 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     for name in ("updates", "schedule"):
         choice = arguments[name]
         settings[name] = {"kind": type(choice).__name__, **dataclasses.asdict(choice)}
-    m = arguments["data"].train.m
+    for name in ("property_stage", "prior_stage"):
+        settings[name] = dataclasses.asdict(arguments[name])
+    settings["symmetries"] = [symmetry_to_json(one) for one in arguments["chosen"]]
+    m = arguments["data"].train.only_labelled().m
     model = json.loads(json.dumps(arguments["model"].specification()))
-    return settings | {"model": model, "samples": len(m), "m_sum": m.double().sum().item()}
+    return settings | {
+        "model": model,
+        "samples": len(arguments["data"].train),
+        "m_sum": m.double().sum().item(),
+    }
 
 
 def _epoch(
     state: TrainingState,
     data: Batches,
     updates: Alternating | Joint,
+    symmetries: Sequence[Symmetry],
     *,
     batch_size: int,
     clip: float,
@@ -163,7 +229,10 @@ def _epoch(
     history, model = state.history, state.model
     start = time.perf_counter() - (history.epochs["seconds"][-1] if len(history) else 0.0)
     model.train()
-    seen = [_step(state, batch, updates, clip) for batch in data.train.shuffled(batch_size)]
+    seen = []
+    for batch in data.train.shuffled(batch_size):
+        triads = augment(symmetries, model.process, *batch[:3])
+        seen.append(_step(state, (*triads, *batch[3:]), updates, clip))
     train = {name: sum(terms[name] for terms in seen) / len(seen) for name in seen[0]}
     validation = evaluate(model, data)
     losses = {
@@ -183,7 +252,7 @@ def _epoch(
 
 
 def _step(
-    state: TrainingState, batch: Sequence[Tensor], updates: Alternating | Joint, clip: float
+    state: TrainingState, batch: Sequence[Any], updates: Alternating | Joint, clip: float
 ) -> dict[str, float]:
     values: dict[str, float] = {}
     for names in updates.half_steps:

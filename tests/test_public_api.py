@@ -47,8 +47,9 @@ PUBLIC = {
         "TrainingError WorkerError"
     ),
     "family": (
-        "BernoulliImage CategoricalImage Dimensions MixtureProperty Part ResidualMap "
-        "StandardNormalPrior ThreeBranchEncoder part_from_json part_to_json"
+        "BernoulliImage CategoricalImage CodedProperty ConnectivityEncoder Dimensions FlowPrior "
+        "GaussianPrior MixturePrior MixtureProperty Part ResidualMap StandardNormalPrior "
+        "ThreeBranchEncoder TwoBranchEncoder part_from_json part_to_json"
     ),
     "model": "PSPGen",
     "nn": "ACTIVATIONS ResidualLayer ResidualMLP",
@@ -76,9 +77,11 @@ PUBLIC = {
         "cahn_hilliard five_mode_spectrum free_energy gaussian_random_field phase_names threshold "
         "threshold_phases two_mode_spectrum two_point_correlation void_fraction"
     ),
+    "stages": "PriorStage PropertyStage code_of fit_prior has_code learn_code",
     "study": "CASES Case Region Split case",
     "symmetries": (
-        "Mirror PeriodicShift Symmetry Transposition augment symmetry_from_json symmetry_to_json"
+        "Mirror PeriodicShift Reflection Symmetry Transposition augment orbit "
+        "symmetry_from_json symmetry_to_json"
     ),
     "training": "evaluate fit",
     "updates": "Alternating Cosine Group Joint Plateau",

@@ -12,7 +12,8 @@ microstructure decoder  :math:`z_0, z_1 \mapsto p(x)`         `BernoulliImage()`
                                                               `CategoricalImage()`)
 property decoder        :math:`z_0, z_1 \mapsto p(m)`         `MixtureProperty(1, reads=None)`
 prior                   :math:`\varphi \mapsto p(z_0)`        `StandardNormalPrior()`
-encoder                 :math:`x, m, \varphi \mapsto q(z_0)`  `ThreeBranchEncoder()`
+encoder                 :math:`x, m, \varphi \mapsto q(z_0)`  `ThreeBranchEncoder()`; for pairs
+                                                              without m `TwoBranchEncoder()`
 ======================  ====================================  ================================
 
 Process parameters and properties arrive standardised; `PSPGen` does that with numbers it carries
@@ -20,21 +21,28 @@ itself.
 """
 
 from .base import Dimensions, Part, part_from_json, part_to_json
-from .encoders import ThreeBranchEncoder
+from .convolution import ConnectivityEncoder
+from .encoders import ThreeBranchEncoder, TwoBranchEncoder
 from .images import BernoulliImage, CategoricalImage
 from .maps import ResidualMap
-from .priors import StandardNormalPrior
-from .properties import MixtureProperty
+from .priors import FlowPrior, GaussianPrior, MixturePrior, StandardNormalPrior
+from .properties import CodedProperty, MixtureProperty
 
 __all__ = [
     "BernoulliImage",
     "CategoricalImage",
+    "CodedProperty",
+    "ConnectivityEncoder",
     "Dimensions",
+    "FlowPrior",
+    "GaussianPrior",
+    "MixturePrior",
     "MixtureProperty",
     "Part",
     "ResidualMap",
     "StandardNormalPrior",
     "ThreeBranchEncoder",
+    "TwoBranchEncoder",
     "part_from_json",
     "part_to_json",
 ]

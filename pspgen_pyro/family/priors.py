@@ -1,5 +1,11 @@
 r"""Priors of :math:`z_0`: what the process does not control (Eq. 4).
 
+The paper's prior is the same for every :math:`\varphi`, and then :math:`\int q(z_0 \mid x, m,
+\varphi)\, p(x, m \mid \varphi)\, dx\, dm` must be the same for every :math:`\varphi` too, or the
+probabilities are wrong. The others are learned: with the rest of the model, or afterwards from the
+aggregate of the guide (`stages.fit_prior`). Each may be limited to the first `entries` of
+:math:`z_0`, those that the property decoder reads, and leaves the others standard normal.
+
 Besides the distribution itself a prior gives its *transport*, a differentiable map from standard
 normal draws to draws of :math:`z_0`, so that one fixed set of quasi-random points serves every
 :math:`\varphi`.
@@ -8,13 +14,20 @@ normal draws to draws of :math:`z_0`, so that one fixed set of quasi-random poin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from pyro.distributions import Independent, Normal
+import torch
+import zuko
+from pyro.distributions import Independent, Normal, TorchDistribution
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
+from ..distributions import NormalMixture
+from ..errors import InputError
+from ..nn import ResidualMLP
 from .base import Dimensions, Part
 
-__all__ = ["StandardNormalPrior"]
+__all__ = ["FlowPrior", "GaussianPrior", "MixturePrior", "StandardNormalPrior"]
 
 
 @dataclass(frozen=True)
@@ -37,3 +50,255 @@ class _StandardNormalPrior(nn.Module):
     def transport(self, noise: Tensor, phi: Tensor) -> Tensor:
         """Maps standard normal `noise` with shape `(*, D0)` to z0; here it is the identity."""
         return noise
+
+
+@dataclass(frozen=True)
+class GaussianPrior(Part):
+    r"""A diagonal Gaussian of the first entries u of z0, :math:`p(u \mid \varphi) =
+    \mathcal{N}(\mu(\varphi), \operatorname{diag} s(\varphi)^2)`.
+
+    Arguments:
+        entries: How many entries of z0, counted from the first, depend on φ; None for all.
+        hidden: The widths of the hidden layers.
+    """
+
+    entries: int | None = None
+    hidden: tuple[int, ...] = (64, 64)
+
+    def build(self, dims: Dimensions) -> nn.Module:
+        return _GaussianPrior(dims, _entries(self.entries, dims), self.hidden)
+
+
+@dataclass(frozen=True)
+class MixturePrior(Part):
+    r"""A mixture of diagonal Gaussians, :math:`p(u \mid \varphi) = \sum_c w_c(\varphi)\,
+    \mathcal{N}(u \mid \mu_c(\varphi), \operatorname{diag} s_c(\varphi)^2)`, of the first entries u
+    of z0.
+
+    The transport is Rosenblatt's: entry by entry, the conditional distribution function of the
+    mixture is set equal to that of the noise.
+
+    Arguments:
+        components: The number of Gaussians.
+        entries: How many entries of z0, counted from the first, it covers; None for all.
+        hidden: The widths of the hidden layers.
+        floor: The smallest standard deviation.
+    """
+
+    components: int = 12
+    entries: int | None = 2
+    hidden: tuple[int, ...] = (64, 64)
+    floor: float = 0.02
+
+    def build(self, dims: Dimensions) -> nn.Module:
+        return _MixturePrior(dims, _entries(self.entries, dims), self)
+
+
+@dataclass(frozen=True)
+class FlowPrior(Part):
+    r"""An autoregressive neural spline flow (zuko) of the first entries of z0, given
+    :math:`\varphi`.
+
+    Arguments:
+        transforms: The number of spline transforms.
+        bins: The bins of a spline.
+        entries: How many entries of z0, counted from the first, it covers; None for all.
+        hidden: The widths of the hidden layers.
+
+    References:
+        Neural Spline Flows (Durkan et al., 2019)
+    """
+
+    transforms: int = 1
+    bins: int = 8
+    entries: int | None = 2
+    hidden: tuple[int, ...] = (64, 64)
+
+    def build(self, dims: Dimensions) -> nn.Module:
+        return _FlowPrior(dims, _entries(self.entries, dims), self)
+
+
+def _entries(entries: int | None, dims: Dimensions) -> int:
+    count = dims.latent if entries is None else entries
+    if not 1 <= count <= dims.latent:
+        raise InputError(
+            f"'entries' is {entries} but z0 has {dims.latent} entries; choose a number between 1 "
+            "and that, or None for all."
+        )
+    return count
+
+
+class _FirstEntries(TorchDistribution):
+    """A law of the first entries of z0 beside standard normal others."""
+
+    def __init__(self, prior: _Conditional, first: Any, phi: Tensor) -> None:
+        self.prior, self.first, self.phi = prior, first, phi
+        rest = phi.new_zeros(*phi.shape[:-1], prior.latent - prior.entries)
+        self.rest = Normal(rest, rest.new_ones(()), validate_args=False).to_event(1)
+        super().__init__(phi.shape[:-1], torch.Size([prior.latent]), validate_args=False)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> _FirstEntries:
+        phi = self.phi.expand(*batch_shape, self.phi.shape[-1])
+        return self.prior(phi)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        shape = (*sample_shape, *self.batch_shape)
+        noise = torch.randn(*shape, self.prior.latent).to(self.phi)
+        return self.prior.transport(noise, self.phi.expand(*shape, -1))
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        split = self.prior.entries
+        first = self.first.log_prob(value[..., :split])
+        return first + self.rest.log_prob(value[..., split:])
+
+    def divergence(self, q: Independent, value: Tensor) -> Tensor:
+        """The divergence KL(q ‖ self) of a diagonal Gaussian: closed-form in the standard normal
+        entries, and from the one draw `value` in the others."""
+        split, loc, scale = self.prior.entries, q.mean, q.stddev
+        first = Normal(loc[..., :split], scale[..., :split], validate_args=False).to_event(1)
+        drawn = value[..., :split]
+        loc, scale = loc[..., split:], scale[..., split:]
+        rest = 0.5 * (loc.square() + scale.square() - 1) - scale.log()
+        return first.log_prob(drawn) - self.first.log_prob(drawn) + rest.sum(-1)
+
+
+class _Conditional(nn.Module):
+    """A prior whose first entries depend on φ and are learned in units of their own."""
+
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, dims: Dimensions, entries: int) -> None:
+        super().__init__()
+        self.latent, self.entries = dims.latent, entries
+
+    def law(self, phi: Tensor) -> Any:
+        """The distribution of the first entries."""
+        raise AttributeError("law")
+
+    def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
+        """The transport of the first entries."""
+        raise AttributeError("carry")
+
+    def forward(self, phi: Tensor) -> TorchDistribution:
+        return _FirstEntries(self, self.law(phi), phi)
+
+    def transport(self, noise: Tensor, phi: Tensor) -> Tensor:
+        """Maps standard normal `noise` with shape `(*, D0)` to draws of z0 given φ."""
+        first = self.carry(noise[..., : self.entries], phi)
+        return torch.cat([first, noise[..., self.entries :]], dim=-1)
+
+
+class _GaussianPrior(_Conditional):
+    def __init__(self, dims: Dimensions, entries: int, hidden: tuple[int, ...]) -> None:
+        super().__init__(dims, entries)
+        self.network = ResidualMLP(dims.process, 2 * entries, hidden, "silu")
+        with torch.no_grad():
+            # starts as the standard normal
+            self.network[-1].weight.mul_(0.1)  # type: ignore[union-attr]
+            self.network[-1].bias.fill_(0.0)  # type: ignore[union-attr]
+            self.network[-1].bias[entries:] = _UNIT  # type: ignore[index]
+
+    def _moments(self, phi: Tensor) -> tuple[Tensor, Tensor]:
+        loc, scale = self.network(phi).chunk(2, dim=-1)
+        return loc, 1e-3 + softplus(scale)
+
+    def law(self, phi: Tensor) -> Independent:
+        loc, scale = self._moments(phi)
+        return Normal(loc, scale, validate_args=False).to_event(1)
+
+    def forward(self, phi: Tensor) -> TorchDistribution:
+        loc, scale = self._moments(phi)
+        rest = loc.new_zeros(*loc.shape[:-1], self.latent - self.entries)
+        loc, scale = torch.cat([loc, rest], -1), torch.cat([scale, rest + 1], -1)
+        return Normal(loc, scale, validate_args=False).to_event(1)
+
+    def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
+        loc, scale = self._moments(phi)
+        return loc + scale * noise
+
+
+class _MixturePrior(_Conditional):
+    def __init__(self, dims: Dimensions, entries: int, part: MixturePrior) -> None:
+        super().__init__(dims, entries)
+        self.components, self.floor = part.components, part.floor
+        outputs = part.components * (1 + 2 * entries)
+        self.network = ResidualMLP(dims.process, outputs, part.hidden, "silu")
+        with torch.no_grad():
+            # components start apart, else they stay equal
+            bias: Tensor = self.network[-1].bias  # type: ignore[assignment]
+            loc = slice(part.components, part.components * (1 + entries))
+            bias[loc].normal_(std=1.0)
+            bias[loc.stop :].fill_(_UNIT)
+
+    def law(self, phi: Tensor) -> NormalMixture:
+        c, k = self.components, self.entries
+        logits, loc, scale = self.network(phi).split([c, c * k, c * k], dim=-1)
+        loc, scale = loc.unflatten(-1, (c, k)), softplus(scale).unflatten(-1, (c, k))
+        return NormalMixture(logits, loc, self.floor + scale)
+
+    def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
+        mixture = self.law(phi)
+        log_weights, entries = mixture.log_weights, []
+        for j in range(self.entries):
+            loc, scale = mixture.loc[..., j], mixture.scale[..., j]
+            z = _mixture_quantile(noise[..., j], log_weights.softmax(-1), loc, scale)
+            standard = (z.unsqueeze(-1) - loc) / scale
+            log_weights = log_weights - 0.5 * standard.square() - scale.log()
+            entries.append(z)
+        return torch.stack(entries, dim=-1)
+
+
+def _mixture_quantile(noise: Tensor, weights: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+    r"""The z with :math:`\sum_c w_c \Phi((z - \mu_c) / s_c) = \Phi(\epsilon)`, differentiable by
+    the implicit function theorem; shapes `(*)` and `(*, C)`."""
+    # the tail that is the smaller one keeps its digits
+    sign = torch.where(noise > 0, -1.0, 1.0)
+
+    def excess(z: Tensor) -> Tensor:
+        tails = torch.special.ndtr(sign.unsqueeze(-1) * (z.unsqueeze(-1) - loc) / scale)
+        return sign * ((weights * tails).sum(-1) - torch.special.ndtr(sign * noise))
+
+    def density(z: Tensor) -> Tensor:
+        standard = (z.unsqueeze(-1) - loc) / scale
+        return (weights * torch.exp(-0.5 * standard.square()) / (scale * _ROOT)).sum(-1)
+
+    with torch.no_grad():
+        ends = loc + scale * noise.unsqueeze(-1)
+        low, high = ends.amin(-1), ends.amax(-1)
+        z = (weights * ends).sum(-1)
+        for _ in range(_STEPS):
+            gap = excess(z)
+            low, high = torch.where(gap < 0, z, low), torch.where(gap > 0, z, high)
+            step = z - gap / density(z).clamp(min=1e-30)
+            z = torch.where((step > low) & (step < high), step, (low + high) / 2)
+        slope = density(z).clamp(min=1e-30)
+    return z - excess(z) / slope
+
+
+class _FlowPrior(_Conditional):
+    def __init__(self, dims: Dimensions, entries: int, part: FlowPrior) -> None:
+        super().__init__(dims, entries)
+        self.flow = zuko.flows.NSF(
+            entries,
+            dims.process,
+            transforms=part.transforms,
+            bins=part.bins,
+            hidden_features=part.hidden,
+        )
+
+    def law(self, phi: Tensor) -> Any:
+        return self.flow(phi)
+
+    def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
+        return self.flow(phi).transform.inv(noise)
+
+
+_UNIT = 0.5413248546129181
+"""The inverse softplus of 1."""
+_ROOT = 2.5066282746310002
+_STEPS = 14

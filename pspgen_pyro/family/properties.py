@@ -1,4 +1,10 @@
-r"""Property decoders :math:`p(m \mid z_0, z_1)` (Eq. 9 and its mixture)."""
+r"""Property decoders :math:`p(m \mid z_0, z_1)`: Eq. 9, its mixture, and one on a property code.
+
+Physics computes m from the microstructure, and the settings matter through it alone. A decoder
+that reads :math:`z_1` may learn m from the settings instead, which is easier and is all that a
+regression on φ does; `CodedProperty` reads nothing but the code of x, so whatever it learns from a
+few labels holds at every φ.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,7 @@ from ..errors import InputError
 from ..nn import ResidualMLP
 from .base import Dimensions, Part
 
-__all__ = ["MixtureProperty"]
+__all__ = ["CodedProperty", "MixtureProperty"]
 
 
 @dataclass(frozen=True)
@@ -73,3 +79,62 @@ class _MixtureProperty(nn.Module):
         return NormalMixture(
             logits, loc.unflatten(-1, (c, k)), self.floor + softplus(scale).unflatten(-1, (c, k))
         )
+
+
+@dataclass(frozen=True)
+class CodedProperty(Part):
+    r"""Each property from its own entries u of z0, by one network for all properties.
+
+    .. math:: p(m \mid z_0) = \prod_j \sum_c w_c(u_j)\, \mathcal{N}(m_j \mid \mu_c(u_j),
+        \sigma_c(u_j)^2)
+
+    Arguments:
+        code: The entries of z0 a property; the first `code` × K entries are read, property by
+            property.
+        components: The number of Gaussians a property.
+        hidden: The widths of the hidden layers.
+        floor: The smallest standard deviation, in units of the standardised property.
+    """
+
+    code: int = 1
+    components: int = 4
+    hidden: tuple[int, ...] = (32,)
+    floor: float = 0.02
+
+    def build(self, dims: Dimensions) -> nn.Module:
+        if not 0 < self.code * dims.properties <= dims.latent:
+            raise InputError(
+                f"'code' is {self.code} but z0 has {dims.latent} entries for {dims.properties} "
+                "properties; choose a smaller positive number."
+            )
+        return _CodedProperty(dims, self)
+
+
+class _CodedProperty(nn.Module):
+    shared = True
+    _pick: Tensor
+
+    def __init__(self, dims: Dimensions, part: CodedProperty) -> None:
+        super().__init__()
+        self.code, self.properties, self.floor = part.code, dims.properties, part.floor
+        self.components = part.components
+        self.reads = part.code * dims.properties
+        self.network = ResidualMLP(part.code, 3 * part.components, part.hidden, "silu")
+        pick = torch.cartesian_prod(*[torch.arange(part.components)] * dims.properties)
+        self.register_buffer("_pick", pick.reshape(-1, dims.properties), persistent=False)
+        with torch.no_grad():
+            # components start apart, else they stay equal
+            bias: Tensor = self.network[-1].bias  # type: ignore[assignment]
+            bias[part.components : 2 * part.components].normal_(std=1.0)
+            bias[2 * part.components :].fill_(-0.5)
+
+    def forward(self, z0: Tensor, z1: Tensor) -> NormalMixture:
+        u = z0[..., : self.reads].unflatten(-1, (self.properties, self.code))
+        weights, loc, scale = self.network(u).chunk(3, dim=-1)
+        # the product of K mixtures is one mixture of every combination of their components
+        parts = weights.log_softmax(-1), loc, self.floor + softplus(scale)
+        chosen = [
+            torch.stack([t[..., j, self._pick[:, j]] for j in range(self.properties)], dim=-1)
+            for t in parts
+        ]
+        return NormalMixture(chosen[0].sum(-1), chosen[1], chosen[2])

@@ -1,0 +1,235 @@
+r"""The two stages of training that need no image decoder: the property code, and its prior.
+
+Where labels are dearer than pairs, m is best learned through x. A model whose guide has a property
+code u (`ConnectivityEncoder`) is therefore trained in three steps, each the ascent of one part of
+the objective with the others held fixed:
+
+1. :math:`\max\ \mathbb{E}_{q(u \mid x)}[\log p(m \mid u)] - \beta_u\,\mathrm{KL}(q(u \mid x)
+   \,\|\, \mathcal{N}(0, I))` over the *labelled* triads: what x says about m;
+2. :math:`\max\ \mathbb{E}_{q(u \mid x)}[\log p(u \mid \varphi)]` over *all* pairs (φ, x): how
+   often the process makes such x. This is the only part of the objective in which the prior
+   appears, and its optimum is the aggregate of the guide,
+   :math:`p(u \mid \varphi) = \int q(u \mid x)\, p(x \mid \varphi)\, dx`;
+3. the whole objective over the image's part of the model, by `fit`.
+
+The probability of a target then rests on steps 1 and 2 alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .batches import TriadTensors
+from .errors import InputError, TrainingError
+from .model import PSPGen
+from .symmetries import Symmetry, augment, orbit
+
+__all__ = ["PriorStage", "PropertyStage", "code_of", "fit_prior", "has_code", "learn_code"]
+
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class PropertyStage:
+    r"""How the property code and its decoder are learned.
+
+    Arguments:
+        steps: Gradient steps.
+        batch_size: Labelled triads a step.
+        learning_rate: AdamW's rate at the start of a cosine.
+        beta: The weight :math:`\beta_u` of the divergence from the standard normal: it keeps the
+            code on the scale of 1 and costs next to nothing a nat.
+        weight_decay: AdamW's decay of the weights.
+        clip: The largest norm of the gradient.
+    """
+
+    steps: int = 600
+    batch_size: int = 125
+    learning_rate: float = 3e-3
+    beta: float = 0.01
+    weight_decay: float = 1e-4
+    clip: float = 5.0
+
+
+@dataclass(frozen=True)
+class PriorStage:
+    """How the prior is fitted to the aggregate of the guide.
+
+    Arguments:
+        epochs: Passes through the pairs.
+        batch_size: Pairs a step.
+        learning_rate: AdamW's rate at the start of a cosine.
+        weight_decay: AdamW's decay of the weights.
+        clip: The largest norm of the gradient.
+    """
+
+    epochs: int = 40
+    batch_size: int = 250
+    learning_rate: float = 4e-3
+    weight_decay: float = 1e-4
+    clip: float = 5.0
+
+
+def has_code(model: PSPGen) -> bool:
+    """Whether the model's guide has a property code that its property decoder reads, and it
+    alone."""
+    size = getattr(model.encoder, "code_size", None)
+    return size is not None and getattr(model.decoder_m, "reads", None) == size
+
+
+def learn_code(
+    model: PSPGen,
+    triads: TriadTensors,
+    stage: PropertyStage,
+    *,
+    symmetries: Sequence[Symmetry] = (),
+    seed: int = 0,
+) -> list[float]:
+    """Trains q(u | x) and p(m | u) in place on the labelled rows (step 1).
+
+    Returns:
+        The loss of every step, in nats a triad (of standardised properties).
+
+    Raises:
+        InputError: If the model has no property code, or no row has properties.
+        TrainingError: If the loss or a gradient becomes NaN or infinite; the weights are then
+            those of the step before.
+    """
+    if not has_code(model):
+        raise InputError(
+            "'model' has no property code; build it with a ConnectivityEncoder and a property "
+            "decoder that reads the code, such as CodedProperty."
+        )
+    known = triads.only_labelled()
+    if not len(known):
+        raise InputError("'triads' has no row with properties; label some of them.")
+    parameters = [*model.encoder.code.parameters(), *model.decoder_m.parameters()]
+    size = min(stage.batch_size, len(known))
+
+    def batches() -> Iterator[tuple[Tensor, ...]]:
+        while True:
+            for batch in known.shuffled(size):
+                if len(batch[0]) == size:
+                    yield augment(symmetries, model.process, *batch)
+
+    def loss(phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
+        code = model.encoder.code_given(x)
+        loc, scale = code.mean, code.stddev
+        law = model.decoder_m(code.rsample(), model.latent_of_process(phi).detach())
+        divergence = (0.5 * (loc.square() + scale.square() - 1) - scale.log()).sum(-1)
+        standard = (m - model.m_loc) / model.m_scale
+        return (stage.beta * divergence - law.log_prob(standard)).mean()
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return _descend(parameters, batches(), loss, stage.steps, stage, "property code")
+
+
+def fit_prior(
+    model: PSPGen,
+    triads: TriadTensors,
+    stage: PriorStage = PriorStage(),  # noqa: B008
+    *,
+    symmetries: Sequence[Symmetry] = (),
+    seed: int = 0,
+) -> list[float]:
+    """Fits the prior p(z0 | φ) in place to the aggregate of the guide over all rows (step 2).
+
+    It serves any model whose prior has parameters. Entries of z0 that the prior leaves standard
+    normal are not looked at.
+
+    Arguments:
+        model: The model.
+        triads: Triads and bare pairs.
+        stage: Its settings.
+
+    Other arguments:
+        symmetries: The rows are multiplied by the elements of those that have finitely many.
+        seed: Seeds the order and the noise.
+
+    Returns:
+        The loss of every step, in nats a pair.
+
+    Raises:
+        InputError: If the prior has no parameters.
+        TrainingError: As for `learn_code`.
+    """
+    parameters = list(model.prior.parameters())
+    if not parameters:
+        raise InputError(
+            "'model' has a prior without parameters; build it with a GaussianPrior, MixturePrior "
+            "or FlowPrior."
+        )
+    entries = model.prior.entries
+    phi, loc, scale = _aggregate(model, triads, symmetries, entries)
+
+    def batches() -> Iterator[tuple[Tensor, ...]]:
+        while True:
+            for index in torch.randperm(len(phi)).split(stage.batch_size):
+                yield phi[index], loc[index], scale[index]
+
+    def loss(phi: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+        drawn = loc + scale * torch.randn_like(loc)
+        return -model.prior.law(phi).log_prob(drawn).mean()
+
+    steps = stage.epochs * math.ceil(len(phi) / stage.batch_size)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return _descend(parameters, batches(), loss, steps, stage, "prior")
+
+
+@torch.no_grad()
+def code_of(model: PSPGen, triads: TriadTensors) -> tuple[Tensor, Tensor]:
+    """The mean and standard deviation of the property code of every row, with shapes `(N, U)`."""
+    laws = [model.encoder.code_given(batch[1]) for batch in triads.ordered(_BATCH)]
+    return torch.cat([law.mean for law in laws]), torch.cat([law.stddev for law in laws])
+
+
+@torch.no_grad()
+def _aggregate(
+    model: PSPGen, triads: TriadTensors, symmetries: Sequence[Symmetry], entries: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Standardised φ and q's mean and standard deviation of the first entries, of every row and
+    its images under the symmetries."""
+    only_code = entries <= getattr(model.encoder, "code_size", 0)
+    parts = []
+    for batch in triads.ordered(_BATCH):
+        for phi, x, m in orbit(symmetries, model.process, *batch[:3]):
+            q = model.encoder.code_given(x) if only_code else model.latent_given(x, m, phi)
+            first = slice(0, entries)
+            parts.append((model.standardise(phi), q.mean[:, first], q.stddev[:, first]))
+    phi, loc, scale = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    return phi, loc, scale
+
+
+def _descend(
+    parameters: list[nn.Parameter],
+    batches: Iterator[tuple[Tensor, ...]],
+    loss: Callable[..., Tensor],
+    steps: int,
+    stage: PropertyStage | PriorStage,
+    name: str,
+) -> list[float]:
+    """AdamW along a cosine; stops before a step that would spoil the weights."""
+    optimiser = torch.optim.AdamW(parameters, stage.learning_rate, weight_decay=stage.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
+    losses = []
+    for step in range(steps):
+        optimiser.zero_grad(set_to_none=True)
+        value = loss(*next(batches))
+        value.backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, stage.clip)
+        if not (value.isfinite() and norm.isfinite()):
+            raise TrainingError(
+                f"the {name} had loss {value.item()} and a gradient of norm {norm.item()} in step "
+                f"{step}; its weights are those of the step before; try a smaller learning rate."
+            )
+        optimiser.step()
+        schedule.step()
+        losses.append(value.item())
+    return losses
