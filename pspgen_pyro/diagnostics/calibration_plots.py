@@ -110,7 +110,9 @@ def plot_central_coverage(scores: Sequence[Scores]) -> Figure:
     )  # fmt: skip
     for ax, name in zip(axes[0], names, strict=True):
         ax.axhline(0, color=PALETTE["grey"], lw=1)
-        for i, one in enumerate(known):
+        for i, one in enumerate(scores):
+            if name not in one.coverage:
+                continue
             levels = np.array(list(one.coverage[name]))
             found = list(one.coverage[name].values())
             off = np.array([e.value for e in found]) - levels
