@@ -8,7 +8,7 @@ import torch
 from exact import exact_model, property_law
 from scipy.stats import multivariate_normal
 
-from pspgen_pyro import Batches, Box, InputError, ProcessSpace, probability
+from pspgen_pyro import Batches, Box, InputError, ProcessSpace, percolation, probability
 from pspgen_pyro.batches import TriadTensors
 from pspgen_pyro.design import Boxes
 from pspgen_pyro.rivals import (
@@ -38,6 +38,7 @@ QUICK = {
         structure=StructureSizes(channels=(4, 4), hidden=8),
         mixture=MixtureDensityNetwork(components=2, hidden=(16,), steps=200),
         images=1500,
+        learning_rate=1e-2,
     ),
 }
 WITH_DENSITY = ("mdn", "flow", "gaussian")
@@ -208,6 +209,25 @@ def test_without_bare_pairs_pseudo_labels_are_the_mixture_network():
     assert (a == b).all()
 
 
+def test_with_its_flag_the_network_on_x_knows_which_directions_are_blocked():
+    phi, _, m = rows(300)
+    x = (torch.rand(300, 8, 8) < 0.62).double()
+    is_open = torch.tensor(percolation(x.numpy().astype(int)))
+    m = torch.where(is_open, -7.0, -9.5) + 0.05 * torch.randn(300, 2)
+    hidden = m.clone()
+    hidden[60:] = torch.nan
+    data = Batches(TriadTensors(phi, x, hidden), TriadTensors(phi, x, m))
+    assert 0.2 < is_open.double().mean() < 0.8
+    rival = dataclasses.replace(
+        QUICK["pseudo"],
+        percolation_flags=True,
+        mixture=MixtureDensityNetwork(components=2, hidden=(4,), steps=5, members=1),
+        images=4000,
+    ).fit(data, process=PROCESS)
+    guessed = rival.labels(x[60:], is_open[60:]).draw().squeeze(-1)
+    assert ((guessed > -8.25) == is_open[60:]).double().mean() > 0.98
+
+
 def network(flags=False):
     return StructureNetwork(torch.randn(50, 2), StructureSizes((4, 6), 8), flags)
 
@@ -318,6 +338,10 @@ def test_data_that_do_not_fit_are_refused_in_a_sentence():
         QUICK["mdn"].fit(Batches(one, one), **options)
     with pytest.raises(InputError, match="one property along each"):
         QUICK["pseudo"].fit(Batches(one, one), property_names=("k",), **options)
+    with pytest.raises(InputError, match="phases up to 2"):
+        QUICK["pseudo"].fit(Batches(*[TriadTensors(phi, 2 * x, m)] * 2), **options)
+    with pytest.raises(InputError, match="'channels' is"):
+        StructureSizes(channels=(0, 4))
     with pytest.raises(InputError, match="'components' is 0"):
         MixtureDensityNetwork(components=0)
 

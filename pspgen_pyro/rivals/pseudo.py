@@ -44,7 +44,8 @@ class PseudoLabels(MixtureRival):
     microstructures.
 
     Arguments:
-        percolation_flags: Whether the network on x also sees the exact percolation flags.
+        percolation_flags: Whether the network on x is told exactly which directions
+            percolate.
         structure: The hyper-parameters of the network on x.
         mixture: The rival of the last stage.
 

@@ -58,7 +58,8 @@ class StructureNetwork(nn.Module):
     Arguments:
         m: The labels known, with shape `(N, 2)`; both directions share one scale.
         sizes: The hyper-parameters.
-        flags: Whether the head also sees the percolation flag of its direction.
+        flags: Whether the percolation flag of a direction chooses between two heads, one for
+            open and one for blocked.
     """
 
     m_loc: Tensor
@@ -80,16 +81,17 @@ class StructureNetwork(nn.Module):
             nn.ReLU(),
         )
         self.head = nn.Sequential(
-            nn.Linear(3 * second + flags, sizes.hidden),
+            nn.Linear(3 * second, sizes.hidden),
             nn.SiLU(),
-            nn.Linear(sizes.hidden, 3 * sizes.components),
+            nn.Linear(sizes.hidden, (1 + flags) * 3 * sizes.components),
         )
         self.to(m)
         final: nn.Linear = self.head[-1]  # type: ignore[assignment]
         with torch.no_grad():
             # components start apart, else they stay equal
-            final.bias[sizes.components : -sizes.components].normal_()
-            final.bias[-sizes.components :].fill_(math.log(math.expm1(0.5)))
+            heads = final.bias.view(1 + flags, 3, sizes.components)
+            heads[:, 1].normal_()
+            heads[:, 2] = math.log(math.expm1(0.5))
 
     def forward(self, x: Tensor, percolates: Tensor | None = None) -> NormalMixture:
         """The mixtures with batch shape `(N, 2)` and one property each.
@@ -102,10 +104,11 @@ class StructureNetwork(nn.Module):
         directions = [
             pooled(self.features(image.unsqueeze(1))) for image in (x, x.transpose(-1, -2))
         ]
-        inputs = torch.stack(directions, dim=1)
-        if self.flags and percolates is not None:
-            inputs = torch.cat([inputs, percolates.to(inputs).unsqueeze(-1)], dim=-1)
-        logits, loc, scale = self.head(inputs).unsqueeze(-1).chunk(3, dim=-2)
+        heads = self.head(torch.stack(directions, dim=1)).chunk(1 + self.flags, dim=-1)
+        out = heads[0]
+        if percolates is not None and self.flags:
+            out = torch.where(percolates.unsqueeze(-1) > 0, heads[1], out)
+        logits, loc, scale = out.unsqueeze(-1).chunk(3, dim=-2)
         return NormalMixture(
             logits.squeeze(-1),
             self.m_loc + self.m_scale * loc,
