@@ -13,6 +13,7 @@ from pyro.infer import NUTS
 from torch.distributions import AffineTransform
 
 from pspgen_pyro import Box, InputError, PSPGen
+from pspgen_pyro.cli import main
 from pspgen_pyro.design import (
     DesignPosterior,
     Flow,
@@ -228,6 +229,83 @@ def test_sampling_is_stable_with_a_sharp_decoder_and_a_target_beyond_a_corner(co
     assert np.abs(found.phi - corner).mean() < 0.05
 
 
+def exact_draws(model, box, scale, number=600_000):
+    """Draws of (φ, z0) by rejection from a linear-Gaussian chain of this noise in m."""
+    rng = np.random.default_rng(5)
+    phi, z0 = PROCESS.sample(number, rng), rng.standard_normal((number, model.dims.latent))
+    with torch.no_grad():
+        z1 = model.latent_of_process(torch.tensor(phi))
+        loc = model.decoder_m(torch.tensor(z0), z1).loc[:, 0].numpy()
+    kept = box.contains(loc + scale * rng.standard_normal(loc.shape))
+    return np.concatenate([phi, z0], axis=1)[kept]
+
+
+def assert_same_means(draws, exact):
+    """Means of φ and z0 within four standard errors, and R-hat of every one at most 1.01."""
+    import arviz_stats as az
+
+    ours = np.concatenate([draws.phi, draws.z0], axis=-1)
+    assert np.isfinite(ours).all()
+    for a, b in zip(np.moveaxis(ours, -1, 0), exact.T, strict=True):
+        assert az.rhat(a) <= 1.01
+        assert abs(a.mean() - b.mean()) < 4 * np.hypot(az.mcse(a), b.std() / len(b) ** 0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e-3])
+def test_hmc_is_exact_with_a_decoder_that_makes_the_target_a_plateau_with_cliffs(
+    monkeypatch, scale
+):
+    monkeypatch.setattr("exact.NOISE_M", scale)
+    model = exact_model()
+    model.m_scale.fill_(1 + 1e-9)
+    found = sample_hmc(DesignPosterior(model, BOX), chains=16, draws=350, warmup=80)
+    assert found.divergences == 0
+    assert_same_means(found, exact_draws(model, BOX, scale))
+
+
+def test_nuts_takes_no_cliff_for_a_divergence(monkeypatch):
+    monkeypatch.setattr("exact.NOISE_M", 1e-3)
+    model = exact_model()
+    model.m_scale.fill_(1 + 1e-9)
+    found = sample_nuts(DesignPosterior(model, BOX), chains=1, draws=15, warmup=40)
+    assert found.divergences == 0
+    assert found.statistics["step_size"].min() > 0.03
+    assert np.isfinite(found.phi).all()
+
+
+def test_the_softened_density_is_only_followed_and_never_sampled(posterior):
+    position = torch.randn(2000, posterior.size)
+    soft = posterior.softened(position)
+    assert (posterior.log_density(position) - soft).abs().max() > 0.01
+    assert torch.autograd.gradcheck(
+        posterior.softened, (position[:4].requires_grad_(),), eps=1e-6, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        (sample_hmc, {"chains": 32, "draws": 250, "warmup": 80}),
+        (sample_nuts, {"chains": 2, "draws": 60, "warmup": 40}),
+    ],
+)
+def test_mass_that_piles_up_at_a_corner_of_the_process_space_is_sampled_exactly(sampler, options):
+    model = exact_model()
+    with torch.no_grad():
+        model.decoder_m.weight[:, 3:] *= 3
+    model.m_scale.fill_(1 + 1e-9)
+    far = Box((2.0, -50.0), (60.0, 50.0))
+    exact = exact_draws(model, far, NOISE_M)
+    edge = (np.abs(exact[:, :2]) > 0.9).any(axis=1)
+    assert edge.mean() > 0.25
+    found = sampler(DesignPosterior(model, far), **options)
+    assert found.divergences == 0
+    PROCESS.check(found.phi)
+    ours = (np.abs(found.phi) > 0.9).any(axis=-1)
+    assert ours.mean() == pytest.approx(edge.mean(), abs=0.15)
+    assert_same_means(found, exact) if sampler is sample_hmc else None
+
+
 def test_the_gradient_agrees_with_finite_differences(posterior):
     position = torch.randn(4, posterior.size, requires_grad=True)
     assert torch.autograd.gradcheck(posterior.log_density, (position,), eps=1e-6, atol=1e-7)
@@ -305,6 +383,28 @@ def test_one_chain_says_that_it_has_nothing_to_be_compared_with(posterior):
 def test_an_unreachable_target_is_unsupported_and_not_an_answer(posterior):
     far = DesignPosterior(posterior.model, Box((90.0, 90.0), (91.0, 91.0)))
     assert sample_hmc(far, draws=10, warmup=20).status.startswith("unsupported")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target=-10:-9"], "has 1 interval"),
+        (["--target=depth>-7"], "which is no property of this model"),
+        (["--target=-9:-10,-7:-5"], "is inverted"),
+        (["--target=-10:-9,-7:-5", "--draws=0"], "'draws' is 0"),
+        (["--target=-10:-9,-7:-5", "--chains=64", "--draws=3"], "need at least 4"),
+        (["--target=-10:-9,-7:-5", "--chains=0"], "'chains' is 0"),
+    ],
+)
+def test_a_bad_question_ends_with_one_sentence_code_2_and_no_file(
+    toy_run, tmp_path, capsys, options, words
+):
+    assert main(["posterior", str(toy_run), *options, "--out", str(tmp_path / "p.zarr")]) == 2
+    captured = capsys.readouterr()
+    (line,) = [li for li in captured.err.splitlines() if li.startswith("pspgen: error: ")]
+    assert words in line
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_was_never_trained_is_refused():

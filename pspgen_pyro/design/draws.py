@@ -153,17 +153,17 @@ class Draws:
         return "\n".join(rows)
 
 
-def check_counts(*, chains: int, draws: int, **others: int) -> None:
+def check_counts(**counts: int) -> None:
     """Refuses numbers of chains or steps below one, and chains too short to be judged.
 
     Raises:
         InputError: If a number is below one, or a chain has fewer than four draws.
     """
-    for name, count in {"chains": chains, "draws": draws, **others}.items():
+    for name, count in counts.items():
         if count < 1:
             raise InputError(f"'{name}' is {count}; it must be at least 1.")
-    if draws < _SHORTEST:
+    if "chains" in counts and counts["draws"] < _SHORTEST:
         raise InputError(
-            f"'draws' is {draws} a chain, but R-hat and the effective sample size need at least "
-            f"{_SHORTEST}; ask for more draws, or for fewer chains of more draws."
+            f"'draws' is {counts['draws']} a chain, but R-hat and the effective sample size need "
+            f"at least {_SHORTEST}; ask for more draws, or for fewer chains of more draws."
         )

@@ -11,9 +11,9 @@ steps in every chain,
 
 and accepts each chain's end by its own energy error. The slope is that of the softened density,
 the energy the exact one. In the warm-up :math:`\varepsilon` follows dual averaging of the mean
-acceptance over the chains, as it would be of the softened density, and :math:`s` the spread of all chains'
-draws. The length of the trajectory is jittered, so that no direction is trapped in a period of its
-own.
+acceptance over the chains, as it would be of the softened density, and :math:`s` the spread of all
+chains' draws. The length of the trajectory is jittered, so that no direction is trapped in a
+period of its own.
 
 References:
     MCMC using Hamiltonian dynamics (Neal, 2011)

@@ -32,7 +32,7 @@ from .posterior import DesignPosterior
 
 __all__ = ["STATISTICS", "RecordedNUTS", "sample_nuts"]
 
-_CLIFF = 100.0
+_CLIFF, _SOFT = 100.0, 0.05
 
 STATISTICS = (
     "diverging",
@@ -208,10 +208,7 @@ def _chain(task: _Task, tick: Callable[[int], object] = lambda _: None) -> _Resu
 
     def potential(site: dict[str, Tensor]) -> Tensor:
         # one row is faster than none: torch takes matrix products, not matrix–vector ones
-        position = site["position"][None]
-        soft, law = posterior.softened(position)
-        with torch.no_grad():
-            exact = posterior.log_density(position)
+        soft, exact = posterior.softened_value(site["position"][None], _SOFT)
         # the slope of the one under the value of the other; a cliff is none of the divergences,
         # which are errors of the integrator, so it ends
         return -(soft + (exact - soft).clamp(min=-_CLIFF).detach()).squeeze(0)

@@ -24,7 +24,7 @@ over them.
 A decoder much sharper than the target is wide makes :math:`w` a plateau with cliffs, on which a
 leapfrog step would have to be as short as the decoder is sharp. Trajectories therefore follow the
 slope of the *softened* density, whose decoder has the variances :math:`\sigma_j^2 + s_j^2` with
-:math:`s_j` a twentieth of the width of the target, and which falls off exponentially outside it;
+:math:`s_j` a tenth of the width of the target, and which falls off exponentially outside it;
 any force that depends on the position alone
 keeps volume and reversibility, so that accepting by the exact density leaves it exact.
 """
@@ -165,14 +165,25 @@ class DesignPosterior:
         without its constant, with shape `(*)`; arguments as in `log_weight`."""
         return self.log_weight(position) - 0.5 * position.square().sum(dim=-1)
 
-    def softened(self, position: Tensor) -> tuple[Tensor, NormalMixture]:
-        """The softened log-density, with shape `(*)`, and p(m | z0, g(φ)) itself."""
+    def softened(self, position: Tensor, share: float = _SOFT) -> Tensor:
+        """The softened log-density, with shape `(*)`, its s_j that share of the target's width."""
         phi, law = self._law(position)
+        return self._softly(position, phi, law, share)
+
+    def softened_value(self, position: Tensor, share: float = _SOFT) -> tuple[Tensor, Tensor]:
+        """The same and, without a slope, the log-density itself."""
+        phi, law = self._law(position)
+        with torch.no_grad():
+            exact = self._with_prior(phi, self.target.log_probability(law))
+            exact = exact - 0.5 * position.square().sum(dim=-1)
+        return self._softly(position, phi, law, share), exact
+
+    def _softly(self, position: Tensor, phi: Tensor, law: NormalMixture, share: float) -> Tensor:
         widths = torch.stack([b - a for a, b in (box.ends(law.loc) for box in self.target.boxes)])
-        soft = _SOFT * torch.minimum(widths.amin(dim=0), self.model.m_scale)
+        soft = share * torch.minimum(widths.amin(dim=0), self.model.m_scale)
         wide = NormalMixture(law.log_weights, law.loc, torch.hypot(law.scale, soft))
         value = self._with_prior(phi, _bent(self.target.log_probability(wide)))
-        return value - 0.5 * position.square().sum(dim=-1), law
+        return value - 0.5 * position.square().sum(dim=-1)
 
     def gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """The log-density and its gradient, rows apart, with shapes `(*)` and `(*, P + D0)`."""
@@ -180,7 +191,7 @@ class DesignPosterior:
 
     def softened_gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """The same of the softened log-density."""
-        return _with_slope(lambda position: self.softened(position)[0], position)
+        return _with_slope(self.softened, position)
 
     def _law(self, position: Tensor) -> tuple[Tensor, NormalMixture]:
         """The settings φ and p(m | z0, g(φ)) at given coordinates."""
