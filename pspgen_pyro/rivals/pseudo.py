@@ -108,16 +108,16 @@ class PseudoLabels(MixtureRival):
     def _learn_structure(
         self, train: TriadTensors, known: Tensor, symmetries: tuple[Symmetry, ...]
     ) -> StructureNetwork:
-        from ..symmetries import PeriodicShift, augment
+        from ..symmetries import PeriodicShift, Reflection, augment
 
-        shifts = [s for s in symmetries if isinstance(s, PeriodicShift)]
+        moves = [s for s in symmetries if isinstance(s, PeriodicShift | Reflection)]
         phi, x, m = train[known.nonzero().squeeze(-1)]
         flags = self._flags(x)
         network = StructureNetwork(m, self.structure, self.percolation_flags)
 
         def rows() -> tuple[Tensor, ...]:
-            # the network itself knows transposition, and a shift leaves φ, m and the flags
-            return augment(shifts, self.process, phi, x, m)[1], flags, m
+            # the network itself knows transposition; these leave φ, m and the flags alone
+            return augment(moves, self.process, phi, x, m)[1], flags, m
 
         def loss(x: Tensor, flags: Tensor, m: Tensor) -> Tensor:
             return -network(x, flags).log_prob(m.unsqueeze(-1)).sum(dim=-1).mean()
