@@ -31,7 +31,7 @@ from pspgen_pyro.diagnostics import (
 )
 from pspgen_pyro.diagnostics.generated import spread_settings
 from pspgen_pyro.diagnostics.reference_materials import spread_rows
-from pspgen_pyro.rivals import Predictor, PSPGenPredictor
+from pspgen_pyro.rivals import PSPGenPredictor
 from pspgen_pyro.runs import load_run
 
 PROCESS = ProcessSpace(("a", "b"), (-1.0, -1.0), (1.0, 1.0))
@@ -41,8 +41,10 @@ SCALE = np.array([0.5, 0.3])
 TARGETS = {"low": Box((-np.inf, -np.inf), (0, 0)), "high": Box((0.2, -np.inf), (np.inf, 0.5))}
 
 
-class Gaussian(Predictor):
-    """The law m ~ N(Aφ + shift, (width · scale)²), in closed form."""
+class Gaussian:
+    """The law m ~ N(Aφ + shift, (width · scale)²), in closed form, asked like any predictor."""
+
+    has_density = True
 
     def __init__(self, width=1.0, shift=0.0, name="exact"):
         self.name, self.process, self.property_names = name, PROCESS, NAMES
@@ -343,3 +345,18 @@ def test_psp_gen_is_scored_like_any_other_model(toy_run, toy_triads):
     )
     assert found.to_json().keys() >= {"targets", "energy_score", "coverage", "pit"}
     assert 0 < found.brier.value < 1
+
+
+def test_a_foreign_reference_without_targets_or_grid_is_scored_on_m_alone(reference):
+    found = score(Gaussian(), reference, {})
+    assert (found.rmse, found.brier, found.targets) == (None, None, {})
+    assert found.energy.value > 0
+    assert model_table([found]).splitlines()[1].split()[1:3] == ["–", "–"]
+    assert table_notes([found], reference) == []
+
+
+def test_an_rmse_that_noise_hides_is_shown_as_zero_with_its_error():
+    hidden = score(Gaussian(), ReferenceMaterials.of(triads(PROCESS.grid(6), 10, 3)), TARGETS)
+    zeros = [one for one in hidden.targets.values() if one.rmse.value == 0]
+    assert zeros
+    assert "0.000 ± 0.0" in model_table([hidden])

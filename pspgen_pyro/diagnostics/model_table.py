@@ -47,7 +47,7 @@ def model_table(scores: Sequence[Scores], seconds: Mapping[str, float] | None = 
         numbers = [*rmse, one.rmse, one.brier, one.energy, one.nll]
         spent = (seconds or {}).get(one.name)
         took = "–" if spent is None else f"{spent:.1f}"
-        rows.append([one.name, *map(_shown, numbers), _coverage(one), took])
+        rows.append([one.name, *map(shown, numbers), _coverage(one), took])
     widths = [max(len(row[j]) for row in rows) for j in range(len(header))]
     lines = [
         "  ".join(cell.ljust(w) if j == 0 else cell.rjust(w) for j, (cell, w) in enumerate(pairs))
@@ -88,17 +88,21 @@ def table_notes(scores: Sequence[Scores], reference: ReferenceMaterials) -> list
         notes.append(f"An RMSE below {', '.join(parts)} cannot be told from 0.")
     words = {"brier": "Brier", "energy": "energy score", "nll": "NLL"}
     for name, gaps in paired_differences(scores, reference).items():
-        shown = [
+        parts = [
             f"{word} {float(gaps[key].value):+.4f} ± {float(gaps[key].standard_error):.4f}"
             for key, word in words.items()
             if key in gaps
         ]
-        notes.append(f"{name} minus {scores[0].name}, paired: {', '.join(shown) or '–'}")
+        notes.append(f"{name} minus {scores[0].name}, paired: {', '.join(parts) or '–'}")
     return notes
 
 
-def _shown(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else f"{estimate}"
+def shown(estimate: Estimate | None) -> str:
+    """A score with its standard error; "–" for none. An RMSE of 0 is no reason for exponents."""
+    if estimate is None:
+        return "–"
+    value, error = float(estimate.value), float(estimate.standard_error)
+    return f"{value:.3f} ± {error:.3f}" if value == 0 and error >= 5e-4 else f"{estimate}"
 
 
 def _coverage(one: Scores) -> str:
@@ -106,7 +110,7 @@ def _coverage(one: Scores) -> str:
     inside = [levels[_LEVEL] for levels in one.coverage.values()]
     if not inside:
         return "–"
-    return _shown(
+    return shown(
         Estimate(
             np.asarray(np.mean([e.value for e in inside])),
             np.asarray(np.mean([e.standard_error for e in inside])),

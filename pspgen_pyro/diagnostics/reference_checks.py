@@ -20,6 +20,7 @@ from .calibration_plots import (
 )
 from .generated import generated_check, names_of, reconstruction_check, spread_settings
 from .generated_plots import plot_generated, plot_reconstruction, show_generated
+from .model_table import shown
 from .predictive import Materials
 from .reference_materials import ReferenceMaterials
 
@@ -119,17 +120,17 @@ def score_rows(scores: Scores) -> list[tuple[str, str, str]]:
             close = one.surface.rmse <= one.surface.resolution
             word = "below the resolution" if close else "resolution"
             word += f" {one.surface.resolution:.3f}"
-            rows.append((f"RMSE of P({name})", f"{one.rmse}", word))
+            rows.append((f"RMSE of P({name})", shown(one.rmse), word))
         least = "" if one.irreducible is None else f"{one.irreducible:.3f} at best"
-        rows.append((f"Brier score of P({name})", f"{one.brier}", least))
+        rows.append((f"Brier score of P({name})", shown(one.brier), least))
     if scores.energy is not None and scores.nll is not None:
-        rows.append(("energy score of m", f"{scores.energy}", ""))
-        rows.append(("negative log-likelihood of m", f"{scores.nll}", ""))
+        rows.append(("energy score of m", shown(scores.energy), ""))
+        rows.append(("negative log-likelihood of m", shown(scores.nll), ""))
     for name, levels in scores.coverage.items():
         inside = levels[_SHOWN_LEVEL]
         off = float(inside.value) - _SHOWN_LEVEL
         word = "nominal"
         if abs(off) > 3 * inside.standard_error:
             word = "intervals too wide" if off > 0 else "intervals too narrow"
-        rows.append((f"inside the central 90 %, {name}", f"{inside}", word))
+        rows.append((f"inside the central 90 %, {name}", shown(inside), word))
     return rows
