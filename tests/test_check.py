@@ -98,7 +98,7 @@ def drawn(model, prior=None):
     inside = BOX.contains(m)
     one = Estimate(np.array(inside.mean()), np.array(0.0))
     return Draws(
-        "exact", BOX, model.process.names, phi[inside][None], z0[inside][None], {}, one, True, 0.0
+        "exact", BOX, model.process.names, phi[inside][None], z0[inside][None], {}, one, "", 0.0
     )
 
 
