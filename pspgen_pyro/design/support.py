@@ -101,4 +101,4 @@ def _widened(box: Box, least: NDArray[np.float64]) -> Box:
     """The box with no interval narrower than `least`, with shape `(K)`."""
     lower, upper = np.array(box.lower), np.array(box.upper)
     extra = np.maximum(0.0, least - (upper - lower)) / 2
-    return Box(lower - extra, upper + extra)
+    return Box(tuple(lower - extra), tuple(upper + extra))
