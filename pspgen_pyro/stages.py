@@ -159,7 +159,7 @@ def fit_prior(
         InputError: If the prior has no parameters.
         TrainingError: As for `learn_code`.
     """
-    parameters = list(model.prior.parameters())
+    parameters = model.prior.own_parameters() if hasattr(model.prior, "entries") else []
     if not parameters:
         raise InputError(
             "'model' has a prior without parameters; build it with a GaussianPrior, MixturePrior "

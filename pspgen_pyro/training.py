@@ -168,7 +168,7 @@ def _held(model: PSPGen) -> list[nn.Parameter]:
         return []
     held = [*model.encoder.code.parameters(), *model.decoder_m.parameters()]
     if getattr(model.prior, "entries", model.dims.latent) <= model.encoder.code_size:
-        held += model.prior.parameters()
+        held += model.prior.own_parameters()
     return held
 
 
@@ -183,7 +183,7 @@ def _stages(
     model, start = state.model, time.perf_counter()
     how: Any = {"symmetries": symmetries, "seed": seed}
     state.history.stages["property code"] = learn_code(model, data.train, property_stage, **how)
-    if list(model.prior.parameters()):
+    if getattr(model.prior, "entries", model.dims.latent) <= model.encoder.code_size:
         state.history.stages["prior"] = fit_prior(model, data.train, prior_stage, **how)
     state.history.stage_seconds = time.perf_counter() - start
     state.best = _copy(model)

@@ -47,8 +47,10 @@ PUBLIC = {
         "TrainingError WorkerError"
     ),
     "family": (
-        "BernoulliImage CategoricalImage CodedProperty ConnectivityEncoder Dimensions FlowPrior "
+        "BernoulliImage CategoricalImage CodedProperty ConnectivityEncoder ConvolutionalEncoder "
+        "ConvolutionalImage Dimensions FlowPrior "
         "GaussianPrior MixturePrior MixtureProperty Part ResidualMap StandardNormalPrior "
+        "StationaryPrior "
         "ThreeBranchEncoder TwoBranchEncoder part_from_json part_to_json"
     ),
     "model": "PSPGen",

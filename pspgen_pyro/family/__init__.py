@@ -27,12 +27,15 @@ from .images import BernoulliImage, CategoricalImage
 from .maps import ResidualMap
 from .priors import FlowPrior, GaussianPrior, MixturePrior, StandardNormalPrior
 from .properties import CodedProperty, MixtureProperty
+from .stationary import ConvolutionalEncoder, ConvolutionalImage, StationaryPrior
 
 __all__ = [
     "BernoulliImage",
     "CategoricalImage",
     "CodedProperty",
     "ConnectivityEncoder",
+    "ConvolutionalEncoder",
+    "ConvolutionalImage",
     "Dimensions",
     "FlowPrior",
     "GaussianPrior",
@@ -40,6 +43,7 @@ __all__ = [
     "MixtureProperty",
     "Part",
     "ResidualMap",
+    "StationaryPrior",
     "StandardNormalPrior",
     "ThreeBranchEncoder",
     "TwoBranchEncoder",

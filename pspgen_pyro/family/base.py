@@ -57,7 +57,11 @@ class Part(ABC):
 
 def part_to_json(part: Part) -> dict[str, Any]:
     """The part's class name and hyper-parameters, ready for JSON."""
-    return {"kind": type(part).__name__, **dataclasses.asdict(part)}  # type: ignore[call-overload]
+    spec: dict[str, Any] = {"kind": type(part).__name__}
+    for field in dataclasses.fields(part):  # type: ignore[arg-type]
+        value = getattr(part, field.name)
+        spec[field.name] = part_to_json(value) if isinstance(value, Part) else value
+    return spec
 
 
 def part_from_json(spec: dict[str, Any]) -> Part:
@@ -66,7 +70,7 @@ def part_from_json(spec: dict[str, Any]) -> Part:
     Raises:
         DataError: If the kind is unknown or its hyper-parameters do not fit.
     """
-    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.items()}
+    arguments = {key: _argument(value) for key, value in spec.items()}
     kind = arguments.pop("kind", None)
     if kind not in Part.kinds:
         raise DataError(
@@ -77,3 +81,9 @@ def part_from_json(spec: dict[str, Any]) -> Part:
         return Part.kinds[kind](**arguments)
     except TypeError as error:
         raise DataError(f"the hyper-parameters of {kind} do not fit: {error}.") from error
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, dict):
+        return part_from_json(value)
+    return tuple(value) if isinstance(value, list) else value

@@ -31,7 +31,7 @@ from ..nn import ResidualMLP
 from ..properties import percolation
 from .base import Dimensions, Part
 
-__all__ = ["ConnectivityEncoder"]
+__all__ = ["ConnectivityEncoder", "DirectionalCode", "code_law"]
 
 _POOLED = 5
 
@@ -75,20 +75,22 @@ class ConnectivityEncoder(Part):
         return _ConnectivityEncoder(dims, self)
 
 
-class _DirectionalCode(nn.Module):
+class DirectionalCode(nn.Module):
     """Fields of convolutions, pooled for a flow along the columns' axis, and the head."""
 
-    def __init__(self, planes: int, part: ConnectivityEncoder) -> None:
+    def __init__(
+        self, planes: int, code: int, channels: int, layers: int, head: int, percolation: bool
+    ) -> None:
         super().__init__()
-        c = part.channels
+        c = channels
         self.first = nn.Conv2d(planes, c, 5, stride=2, padding=2, padding_mode="circular")
         self.layers = nn.ModuleList(
-            nn.Conv2d(c, c, 3, padding=1, padding_mode="circular") for _ in range(part.layers)
+            nn.Conv2d(c, c, 3, padding=1, padding_mode="circular") for _ in range(layers)
         )
         self.head = nn.Sequential(
-            nn.Linear(_POOLED * c + part.percolation, part.head),
+            nn.Linear(_POOLED * c + percolation, head),
             nn.SiLU(),
-            nn.Linear(part.head, 2 * part.code),
+            nn.Linear(head, 2 * code),
         )
 
     def forward(self, planes: Tensor, flags: Tensor | None) -> Tensor:
@@ -104,6 +106,25 @@ class _DirectionalCode(nn.Module):
         return self.head(torch.cat(pooled, dim=-1))
 
 
+def code_law(network: DirectionalCode, planes: Tensor, x: Tensor, flags: bool) -> Independent:
+    """The distribution q(u | x), from the image and its transpose.
+
+    Arguments:
+        network: The network of one direction.
+        planes: The image as the network sees it, with shape `(N, C, H, W)`.
+        x: The image itself, with shape `(N, H, W)`.
+        flags: Whether the network wants to know if phase 1 percolates.
+    """
+    known = None
+    if flags:
+        found = percolation((x == 1).cpu().numpy().astype(np.uint8))
+        known = torch.tensor(found).to(planes).T.flatten()
+    both = network(torch.cat([planes, planes.mT]), known)
+    loc, scale = both.unflatten(0, (2, len(x))).movedim(0, 1).chunk(2, dim=-1)
+    law = Normal(loc.flatten(1), 0.02 + softplus(scale.flatten(1) - 1), validate_args=False)
+    return law.to_event(1)
+
+
 class _ConnectivityEncoder(nn.Module):
     reads_m = False
 
@@ -113,7 +134,9 @@ class _ConnectivityEncoder(nn.Module):
         planes = 1 if dims.phases == 2 else dims.phases
         self.code_size = part.code * dims.properties
         rest = dims.latent - self.code_size
-        self.code = _DirectionalCode(planes, part)
+        self.code = DirectionalCode(
+            planes, part.code, part.channels, part.layers, part.head, part.percolation
+        )
         self.of_x = ResidualMLP(dims.pixels * planes, dims.latent, part.image, "elu")
         self.of_phi = ResidualMLP(dims.process, dims.latent, part.vector, "elu")
         self.joint = ResidualMLP(2 * dims.latent, 2 * rest, part.joint, "elu")
@@ -126,14 +149,7 @@ class _ConnectivityEncoder(nn.Module):
 
     def code_given(self, x: Tensor) -> Independent:
         """The distribution q(u | x), with event shape `(K × code)`; property by property."""
-        planes, flags = self._planes(x), None
-        if self.part.percolation:
-            found = percolation((x == 1).cpu().numpy().astype(np.uint8))
-            flags = torch.tensor(found).to(planes).T.flatten()
-        both = self.code(torch.cat([planes, planes.mT]), flags)
-        loc, scale = both.unflatten(0, (2, len(x))).movedim(0, 1).chunk(2, dim=-1)
-        law = Normal(loc.flatten(1), 0.02 + softplus(scale.flatten(1) - 1), validate_args=False)
-        return law.to_event(1)
+        return code_law(self.code, self._planes(x), x, self.part.percolation)
 
     def forward(
         self, x: Tensor, m: Tensor, phi: Tensor, code: Independent | None = None

@@ -4,7 +4,7 @@ The paper's prior is the same for every :math:`\varphi`, and then :math:`\int q(
 \varphi)\, p(x, m \mid \varphi)\, dx\, dm` must be the same for every :math:`\varphi` too, or the
 probabilities are wrong. The others are learned: with the rest of the model, or afterwards from the
 aggregate of the guide (`stages.fit_prior`). Each may be limited to the first `entries` of
-:math:`z_0`, those that the property decoder reads, and leaves the others standard normal.
+:math:`z_0`, those that the property decoder reads, and leaves the others to another prior.
 
 Besides the distribution itself a prior gives its *transport*, a differentiable map from standard
 normal draws to draws of :math:`z_0`, so that one fixed set of quasi-random points serves every
@@ -13,6 +13,7 @@ normal draws to draws of :math:`z_0`, so that one fixed set of quasi-random poin
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 import zuko
 from pyro.distributions import Independent, Normal, TorchDistribution
 from torch import Tensor, nn
+from torch.distributions import kl_divergence
 from torch.nn.functional import softplus
 
 from ..distributions import NormalMixture
@@ -60,13 +62,15 @@ class GaussianPrior(Part):
     Arguments:
         entries: How many entries of z0, counted from the first, depend on φ; None for all.
         hidden: The widths of the hidden layers.
+        rest: The prior of the other entries; standard normal if None.
     """
 
     entries: int | None = None
     hidden: tuple[int, ...] = (64, 64)
+    rest: Part | None = None
 
     def build(self, dims: Dimensions) -> nn.Module:
-        return _GaussianPrior(dims, _entries(self.entries, dims), self.hidden)
+        return _GaussianPrior(dims, _entries(self.entries, dims), self)
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,14 @@ class MixturePrior(Part):
         entries: How many entries of z0, counted from the first, it covers; None for all.
         hidden: The widths of the hidden layers.
         floor: The smallest standard deviation.
+        rest: The prior of the other entries; standard normal if None.
     """
 
     components: int = 12
     entries: int | None = 2
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.02
+    rest: Part | None = None
 
     def build(self, dims: Dimensions) -> nn.Module:
         return _MixturePrior(dims, _entries(self.entries, dims), self)
@@ -104,6 +110,7 @@ class FlowPrior(Part):
         bins: The bins of a spline.
         entries: How many entries of z0, counted from the first, it covers; None for all.
         hidden: The widths of the hidden layers.
+        rest: The prior of the other entries; standard normal if None.
 
     References:
         Neural Spline Flows (Durkan et al., 2019)
@@ -113,6 +120,7 @@ class FlowPrior(Part):
     bins: int = 8
     entries: int | None = 2
     hidden: tuple[int, ...] = (64, 64)
+    rest: Part | None = None
 
     def build(self, dims: Dimensions) -> nn.Module:
         return _FlowPrior(dims, _entries(self.entries, dims), self)
@@ -128,18 +136,16 @@ def _entries(entries: int | None, dims: Dimensions) -> int:
     return count
 
 
-class _FirstEntries(TorchDistribution):
-    """A law of the first entries of z0 beside standard normal others."""
+class _Blocks(TorchDistribution):
+    """A law of the first entries of z0 beside one of the others."""
 
-    def __init__(self, prior: _Conditional, first: Any, phi: Tensor) -> None:
-        self.prior, self.first, self.phi = prior, first, phi
-        rest = phi.new_zeros(*phi.shape[:-1], prior.latent - prior.entries)
-        self.rest = Normal(rest, rest.new_ones(()), validate_args=False).to_event(1)
+    def __init__(self, prior: _Conditional, phi: Tensor) -> None:
+        self.prior, self.phi = prior, phi
+        self.first, self.others = prior.law(phi), prior.rest.law(phi)
         super().__init__(phi.shape[:-1], torch.Size([prior.latent]), validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> _FirstEntries:
-        phi = self.phi.expand(*batch_shape, self.phi.shape[-1])
-        return self.prior(phi)
+    def expand(self, batch_shape: Any, _instance: Any = None) -> _Blocks:
+        return self.prior(self.phi.expand(*batch_shape, self.phi.shape[-1]))
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = (*sample_shape, *self.batch_shape)
@@ -153,28 +159,47 @@ class _FirstEntries(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         split = self.prior.entries
         first = self.first.log_prob(value[..., :split])
-        return first + self.rest.log_prob(value[..., split:])
+        return first + self.others.log_prob(value[..., split:])
 
     def divergence(self, q: Independent, value: Tensor) -> Tensor:
-        """The divergence KL(q ‖ self) of a diagonal Gaussian: closed-form in the standard normal
-        entries, and from the one draw `value` in the others."""
+        """The divergence KL(q ‖ self) of a diagonal Gaussian: from the one draw `value` in the
+        first entries, and in closed form in the others."""
         split, loc, scale = self.prior.entries, q.mean, q.stddev
         first = Normal(loc[..., :split], scale[..., :split], validate_args=False).to_event(1)
         drawn = value[..., :split]
-        loc, scale = loc[..., split:], scale[..., split:]
-        rest = 0.5 * (loc.square() + scale.square() - 1) - scale.log()
-        return first.log_prob(drawn) - self.first.log_prob(drawn) + rest.sum(-1)
+        one_draw = first.log_prob(drawn) - self.first.log_prob(drawn)
+        return one_draw + self.others.divergence(loc[..., split:], scale[..., split:])
+
+
+class _StandardNormalLaw:
+    """The standard normal law of the entries that no prior covers."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return -0.5 * (value.square() + _LOG_2PI).sum(-1)
+
+    def divergence(self, loc: Tensor, scale: Tensor) -> Tensor:
+        return (0.5 * (loc.square() + scale.square() - 1) - scale.log()).sum(-1)
+
+
+class _Rest(nn.Module):
+    """The entries that a prior leaves standard normal."""
+
+    def law(self, phi: Tensor) -> _StandardNormalLaw:
+        return _StandardNormalLaw()
+
+    def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
+        return noise
 
 
 class _Conditional(nn.Module):
-    """A prior whose first entries depend on φ and are learned in units of their own."""
+    """A prior whose first entries depend on φ, beside another one of the rest."""
 
-    loc: Tensor
-    scale: Tensor
-
-    def __init__(self, dims: Dimensions, entries: int) -> None:
+    def __init__(self, dims: Dimensions, entries: int, rest: Part | None) -> None:
         super().__init__()
         self.latent, self.entries = dims.latent, entries
+        self.rest: Any = _Rest()
+        if rest is not None:
+            self.rest = rest.build(dataclasses.replace(dims, latent=dims.latent - entries))
 
     def law(self, phi: Tensor) -> Any:
         """The distribution of the first entries."""
@@ -184,19 +209,38 @@ class _Conditional(nn.Module):
         """The transport of the first entries."""
         raise AttributeError("carry")
 
+    def own_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the first entries' law."""
+        others = {id(p) for p in self.rest.parameters()}
+        return [p for p in self.parameters() if id(p) not in others]
+
     def forward(self, phi: Tensor) -> TorchDistribution:
-        return _FirstEntries(self, self.law(phi), phi)
+        return _Blocks(self, phi)
 
     def transport(self, noise: Tensor, phi: Tensor) -> Tensor:
         """Maps standard normal `noise` with shape `(*, D0)` to draws of z0 given φ."""
         first = self.carry(noise[..., : self.entries], phi)
-        return torch.cat([first, noise[..., self.entries :]], dim=-1)
+        return torch.cat([first, self.rest.carry(noise[..., self.entries :], phi)], dim=-1)
+
+
+class _DiagonalLaw:
+    """A diagonal Gaussian law."""
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self.normal = Normal(loc, scale, validate_args=False).to_event(1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.normal.log_prob(value)
+
+    def divergence(self, loc: Tensor, scale: Tensor) -> Tensor:
+        q = Normal(loc, scale, validate_args=False).to_event(1)
+        return kl_divergence(q, self.normal)
 
 
 class _GaussianPrior(_Conditional):
-    def __init__(self, dims: Dimensions, entries: int, hidden: tuple[int, ...]) -> None:
-        super().__init__(dims, entries)
-        self.network = ResidualMLP(dims.process, 2 * entries, hidden, "silu")
+    def __init__(self, dims: Dimensions, entries: int, part: GaussianPrior) -> None:
+        super().__init__(dims, entries, part.rest)
+        self.network = ResidualMLP(dims.process, 2 * entries, part.hidden, "silu")
         with torch.no_grad():
             # starts as the standard normal
             self.network[-1].weight.mul_(0.1)  # type: ignore[union-attr]
@@ -207,15 +251,8 @@ class _GaussianPrior(_Conditional):
         loc, scale = self.network(phi).chunk(2, dim=-1)
         return loc, 1e-3 + softplus(scale)
 
-    def law(self, phi: Tensor) -> Independent:
-        loc, scale = self._moments(phi)
-        return Normal(loc, scale, validate_args=False).to_event(1)
-
-    def forward(self, phi: Tensor) -> TorchDistribution:
-        loc, scale = self._moments(phi)
-        rest = loc.new_zeros(*loc.shape[:-1], self.latent - self.entries)
-        loc, scale = torch.cat([loc, rest], -1), torch.cat([scale, rest + 1], -1)
-        return Normal(loc, scale, validate_args=False).to_event(1)
+    def law(self, phi: Tensor) -> _DiagonalLaw:
+        return _DiagonalLaw(*self._moments(phi))
 
     def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
         loc, scale = self._moments(phi)
@@ -224,7 +261,7 @@ class _GaussianPrior(_Conditional):
 
 class _MixturePrior(_Conditional):
     def __init__(self, dims: Dimensions, entries: int, part: MixturePrior) -> None:
-        super().__init__(dims, entries)
+        super().__init__(dims, entries, part.rest)
         self.components, self.floor = part.components, part.floor
         outputs = part.components * (1 + 2 * entries)
         self.network = ResidualMLP(dims.process, outputs, part.hidden, "silu")
@@ -282,7 +319,7 @@ def _mixture_quantile(noise: Tensor, weights: Tensor, loc: Tensor, scale: Tensor
 
 class _FlowPrior(_Conditional):
     def __init__(self, dims: Dimensions, entries: int, part: FlowPrior) -> None:
-        super().__init__(dims, entries)
+        super().__init__(dims, entries, part.rest)
         self.flow = zuko.flows.NSF(
             entries,
             dims.process,
@@ -300,5 +337,6 @@ class _FlowPrior(_Conditional):
 
 _UNIT = 0.5413248546129181
 """The inverse softplus of 1."""
+_LOG_2PI = 1.8378770664093453
 _ROOT = 2.5066282746310002
 _STEPS = 14
