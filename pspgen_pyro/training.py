@@ -31,7 +31,7 @@ from .batches import Batches
 from .checkpoint import History, TrainingState, has_checkpoint, load_checkpoint, save_checkpoint
 from .errors import InputError, TrainingError
 from .model import PSPGen
-from .objective import elbo_terms
+from .objective import ELBO, Objective, objective_to_json
 from .stages import PriorStage, PropertyStage, code_of, fit_prior, has_code, learn_code
 from .symmetries import Symmetry, augment, symmetry_to_json
 from .updates import Alternating, Cosine, Joint, Plateau
@@ -43,6 +43,7 @@ def fit(
     model: PSPGen,
     data: Batches,
     *,
+    objective: Objective = ELBO(),  # noqa: B008
     symmetries: Sequence[Symmetry] | Literal["declared"] = "declared",
     property_stage: PropertyStage = PropertyStage(),  # noqa: B008
     prior_stage: PriorStage = PriorStage(),  # noqa: B008
@@ -66,6 +67,7 @@ def fit(
         data: Training and validation triads, split by φ.
 
     Other arguments:
+        objective: What the epochs ascend: `ELBO()`, or any other of the module `objective`.
         symmetries: What the data may be multiplied by: what the process declares, or any other
             sequence of symmetries, such as `()` for none. A property code and its prior use them
             in their own stages, and the epochs use them if there is no property code.
@@ -94,13 +96,14 @@ def fit(
         the lowest validation loss :math:`-\mathcal{L}`.
 
     Raises:
-        InputError: If the data do not fit the model or a number is not positive.
+        InputError: If the data or the objective do not fit the model, or a number is not positive.
         DataError: If the checkpoint to resume is damaged or of other settings.
         TrainingError: If a term or a gradient becomes NaN or infinite; the best weights so far are
             in the model and the last checkpoint is intact.
     """
     allowed = {"epochs": epochs} if epochs or not has_code(model) else {}
     _check(model, data, batch_size=batch_size, learning_rate=learning_rate, clip=clip, **allowed)
+    objective.check_against(model)
     if device is not None:
         model.to(device)
     data = data.to(model.m_loc)
@@ -144,7 +147,14 @@ def fit(
                 for name, optimiser in state.optimisers.items():
                     optimiser.param_groups[0]["lr"] = rates[name] * factor
                 _epoch(
-                    state, data, updates, chosen, batch_size=batch_size, clip=clip, factor=factor
+                    state,
+                    data,
+                    updates,
+                    chosen,
+                    objective,
+                    batch_size=batch_size,
+                    clip=clip,
+                    factor=factor,
                 )
                 if folder is not None:
                     save_checkpoint(state, settings, folder)
@@ -206,6 +216,7 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
         settings[name] = {"kind": type(choice).__name__, **dataclasses.asdict(choice)}
     for name in ("property_stage", "prior_stage"):
         settings[name] = dataclasses.asdict(arguments[name])
+    settings["objective"] = objective_to_json(arguments["objective"])
     settings["symmetries"] = [symmetry_to_json(one) for one in arguments["chosen"]]
     m = arguments["data"].train.only_labelled().m
     model = json.loads(json.dumps(arguments["model"].specification()))
@@ -221,6 +232,7 @@ def _epoch(
     data: Batches,
     updates: Alternating | Joint,
     symmetries: Sequence[Symmetry],
+    objective: Objective,
     *,
     batch_size: int,
     clip: float,
@@ -232,11 +244,11 @@ def _epoch(
     seen = []
     for batch in data.train.shuffled(batch_size):
         triads = augment(symmetries, model.process, *batch[:3])
-        seen.append(_step(state, (*triads, *batch[3:]), updates, clip))
+        seen.append(_step(state, (*triads, *batch[3:]), updates, clip, objective))
     train = {name: sum(terms[name] for terms in seen) / len(seen) for name in seen[0]}
-    validation = evaluate(model, data)
+    validation = evaluate(model, data, objective)
     losses = {
-        name: model.beta * t["kl"] - t["x"] - t["m"]
+        name: objective.loss(t, model.beta)
         for name, t in (("train", train), ("validation", validation))
     }
     if losses["validation"] < min(history.epochs.get("validation_loss", [math.inf])):
@@ -252,7 +264,11 @@ def _epoch(
 
 
 def _step(
-    state: TrainingState, batch: Sequence[Any], updates: Alternating | Joint, clip: float
+    state: TrainingState,
+    batch: Sequence[Any],
+    updates: Alternating | Joint,
+    clip: float,
+    objective: Objective = ELBO(),  # noqa: B008
 ) -> dict[str, float]:
     values: dict[str, float] = {}
     for names in updates.half_steps:
@@ -261,9 +277,9 @@ def _step(
         ]
         for name in names:
             state.optimisers[name].zero_grad(set_to_none=True)
-        terms = elbo_terms(state.model, *batch)
+        terms = objective(state.model, *batch)
         values = _finite(terms.values(), state)
-        terms.loss(state.model.beta).backward(inputs=parameters)
+        objective.loss(terms.named(), state.model.beta).backward(inputs=parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
         _finite({f"gradient of {' and '.join(names)}": norm.item()}, state)
         for name in names:
@@ -284,10 +300,14 @@ def _finite(values: dict[str, float], state: TrainingState) -> dict[str, float]:
 
 
 @torch.no_grad()
-def evaluate(model: PSPGen, data: Batches) -> dict[str, float]:
+def evaluate(
+    model: PSPGen,
+    data: Batches,
+    objective: Objective = ELBO(),  # noqa: B008
+) -> dict[str, float]:
     """The terms on the validation triads, in evaluation mode."""
     model.eval()
-    parts = [(len(b[0]), elbo_terms(model, *b).values()) for b in data.validation.ordered(1000)]
+    parts = [(len(b[0]), objective(model, *b).values()) for b in data.validation.ordered(1000)]
     total = sum(n for n, _ in parts)
     return {name: sum(n * values[name] for n, values in parts) / total for name in parts[0][1]}
 

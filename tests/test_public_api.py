@@ -55,7 +55,9 @@ PUBLIC = {
     ),
     "model": "PSPGen",
     "nn": "ACTIVATIONS ResidualLayer ResidualMLP",
-    "objective": "Terms elbo_terms",
+    "objective": (
+        "ELBO ImportanceWeighted MarginalProperty Objective Terms elbo_terms objective_to_json"
+    ),
     "plots": (
         "PALETTE panel parameter_labels probability_difference probability_slices "
         "probability_surface property_cloud property_labels show_microstructures "

@@ -170,6 +170,16 @@ class _Blocks(TorchDistribution):
         one_draw = first.log_prob(drawn) - self.first.log_prob(drawn)
         return one_draw + self.others.divergence(loc[..., split:], scale[..., split:])
 
+    def entry_divergence(self, q: Independent) -> Tensor | None:
+        """The divergence KL(q ‖ self) of every entry from a diagonal Gaussian, with shape `(*,
+        D0)`; None if a law is no diagonal Gaussian."""
+        if not isinstance(self.first, _DIAGONAL) or not isinstance(self.others, _DIAGONAL):
+            return None
+        split, loc, scale = self.prior.entries, q.mean, q.stddev
+        first = self.first.entry_divergence(loc[..., :split], scale[..., :split])
+        others = self.others.entry_divergence(loc[..., split:], scale[..., split:])
+        return torch.cat([first, others], dim=-1)
+
 
 class _StandardNormalLaw:
     """The standard normal law of the entries that no prior covers."""
@@ -177,8 +187,11 @@ class _StandardNormalLaw:
     def log_prob(self, value: Tensor) -> Tensor:
         return -0.5 * (value.square() + _LOG_2PI).sum(-1)
 
+    def entry_divergence(self, loc: Tensor, scale: Tensor) -> Tensor:
+        return 0.5 * (loc.square() + scale.square() - 1) - scale.log()
+
     def divergence(self, loc: Tensor, scale: Tensor) -> Tensor:
-        return (0.5 * (loc.square() + scale.square() - 1) - scale.log()).sum(-1)
+        return self.entry_divergence(loc, scale).sum(-1)
 
 
 class _Rest(nn.Module):
@@ -232,9 +245,15 @@ class _DiagonalLaw:
     def log_prob(self, value: Tensor) -> Tensor:
         return self.normal.log_prob(value)
 
+    def entry_divergence(self, loc: Tensor, scale: Tensor) -> Tensor:
+        q = Normal(loc, scale, validate_args=False)
+        return kl_divergence(q, self.normal.base_dist)
+
     def divergence(self, loc: Tensor, scale: Tensor) -> Tensor:
-        q = Normal(loc, scale, validate_args=False).to_event(1)
-        return kl_divergence(q, self.normal)
+        return self.entry_divergence(loc, scale).sum(-1)
+
+
+_DIAGONAL = (_DiagonalLaw, _StandardNormalLaw)
 
 
 class _GaussianPrior(_Conditional):
