@@ -93,16 +93,15 @@ class MarginalProperty:
         \qquad z_0^k = T_\varphi(\epsilon^k), \quad \epsilon^k \sim \mathcal{N}(0, I)
 
     with the prior's transport T. The mean inside the logarithm is unbiased, the logarithm is not:
-    it lies below :math:`\log p(m \mid \varphi)` on average, by half its relative variance over K
-    to first order. So the term is a lower bound too, and its bias falls with `draws`. A bare pair
-    adds nothing.
+    on average it lies below :math:`\log p(m \mid \varphi)`, to first order by half the relative
+    variance of p over K: a lower bound, tighter with more draws. A bare pair adds nothing.
 
     Arguments:
         weight: The weight w.
         draws: The number K of draws a triad.
 
     Raises:
-        InputError: If the weight or the number of draws is not positive.
+        InputError: If a number is not positive.
     """
 
     weight: float = 20.0
@@ -116,11 +115,7 @@ class MarginalProperty:
             )
 
     def check_against(self, model: PSPGen) -> None:
-        """Says why the term would move nothing, if so.
-
-        Raises:
-            InputError: If p(m | φ) is learned before the epochs.
-        """
+        """Raises an InputError if p(m | φ) is learned before the epochs."""
         if has_code(model):
             raise InputError(
                 "'objective' has a MarginalProperty, but the stages of a model with a property "
@@ -147,11 +142,7 @@ class Objective(ABC):
     extra: tuple[MarginalProperty, ...]
 
     def check_against(self, model: PSPGen) -> None:
-        """Says why the objective does not fit a model, if it does not.
-
-        Raises:
-            InputError: If it does not.
-        """
+        """Raises an InputError that says why the objective does not fit a model, if so."""
         if len(self.extra) > 1:
             raise InputError(
                 f"'extra' has {len(self.extra)} terms of one kind; give one with the weight of "
@@ -237,8 +228,7 @@ class ImportanceWeighted(Objective):
     divergence by one draw, and never looser with more.
 
     The terms x, m and KL are those of the ELBO, averaged over the same draws; `bound` is what is
-    ascended. More draws teach the model more and the guide less: the guide's gradient drowns in
-    its own noise as K grows.
+    ascended. As K grows, the guide's gradient drowns in its noise.
 
     Arguments:
         draws: The number K of draws a triad.

@@ -33,6 +33,8 @@ class Fit:
     """Triads a step."""
     learning_rate: Annotated[float, arg(aliases=["--lr"])] = 2e-3
     """Adam's learning rate."""
+    objective: Literal["elbo", "iwae"] = "elbo"
+    """The bound that is ascended; `iwae` weighs 8 draws of z0 and asks for --beta 1."""
     updates: Literal["alternating", "joint"] = "alternating"
     """Guide and model in alternation, or both at once."""
     schedule: Literal["cosine", "plateau"] = "cosine"
@@ -74,6 +76,7 @@ class Fit:
         from ..batches import Batches
         from ..design import Support
         from ..model import PSPGen
+        from ..objective import ELBO, ImportanceWeighted, objective_to_json
         from ..provenance import environment
         from ..runs import Run, describe, process_of, save_run
         from ..training import fit
@@ -92,9 +95,11 @@ class Fit:
             process_latent=self.process_latent,
             beta=self.beta,
         ).float()
+        objective = ELBO() if self.objective == "elbo" else ImportanceWeighted()
         history = fit(
             model,
             data,
+            objective=objective,
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -107,7 +112,11 @@ class Fit:
             resume=self.resume,
         )
         settings = {**asdict(self), "triads": str(self.triads), "out": str(self.out)}
-        story = {"settings": settings, "environment": environment()}
+        story = {
+            "settings": settings,
+            "objective": objective_to_json(objective),
+            "environment": environment(),
+        }
         support = Support.from_dataset(triads)
         save_run(Run(model, history, describe(triads), story, support), self.out)
         shutil.rmtree(unfinished, ignore_errors=True)
