@@ -12,6 +12,9 @@ A run folder holds
 It is written under a temporary name and renamed when complete. Loading builds the model from
 `run.json` and accepts the weights only if names and shapes agree; nothing in a run folder is ever
 executed.
+
+An ensemble's folder holds one run folder a member, `member-1` and so on, and `ensemble.json`,
+which lists them with what they were trained on.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from safetensors import numpy as safetensors_numpy
 from safetensors.torch import load_file, save_file
 
 from .checkpoint import History
+from .ensemble import Ensemble
 from .errors import DataError, InputError
 from .model import PSPGen
 from .process import ProcessSpace
@@ -38,15 +42,22 @@ if TYPE_CHECKING:
     from .design.support import Support
 
 __all__ = [
+    "EnsembleRun",
     "Run",
     "describe",
+    "is_ensemble",
+    "load_ensemble",
     "load_run",
     "process_of",
+    "save_ensemble",
     "save_run",
 ]
 
 FORMAT = 1
 _DATA_KEYS = ("case", "preset", "formulation")
+
+
+_LIST = "ensemble.json"
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,50 @@ class Run:
                     "trained on "
                     f"{self.data.get(key)!r}; the two must not be mixed."
                 )
+
+
+@dataclass(frozen=True)
+class EnsembleRun:
+    """A trained ensemble with its story; it is asked as a `Run` is.
+
+    Arguments:
+        members: A run a member, all of the same data.
+
+    Raises:
+        InputError: If the members were trained on different data, or do not form an ensemble.
+    """
+
+    members: tuple[Run, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", tuple(self.members))
+        # refuses members that answer different questions
+        object.__setattr__(self, "_model", Ensemble(tuple(run.model for run in self.members)))
+        for i, run in enumerate(self.members):
+            if run.data != self.data:
+                raise InputError(
+                    f"'members' has run {i + 1} of other data than the first; give runs that were "
+                    "trained on the same triads."
+                )
+
+    @property
+    def model(self) -> Ensemble:
+        """The members' models."""
+        return self._model  # type: ignore[attr-defined]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What every member was trained on."""
+        return self.members[0].data
+
+    @property
+    def support(self) -> Support | None:
+        """The properties they were trained on, if they were kept."""
+        return self.members[0].support
+
+    def check_against(self, triads: xr.Dataset) -> None:
+        """As `Run.check_against`."""
+        self.members[0].check_against(triads)
 
 
 def process_of(triads: xr.Dataset) -> ProcessSpace:
@@ -139,6 +194,11 @@ def load_run(path: str | Path) -> Run:
         DataError: If it is not a run folder, or its weights do not fit its description.
     """
     folder = Path(path)
+    if is_ensemble(folder):
+        raise DataError(
+            f"'run' is {str(path)!r}, an ensemble, where one run is needed; give one of its "
+            f"members, such as {str(folder / 'member-1')!r}."
+        )
     for name in ("run.json", "history.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise DataError(
@@ -169,6 +229,65 @@ def load_run(path: str | Path) -> Run:
         ) from error
     model.eval()
     return run
+
+
+def is_ensemble(path: str | Path) -> bool:
+    """Whether a folder says that it holds an ensemble."""
+    return (Path(path) / _LIST).is_file()
+
+
+def save_ensemble(run: EnsembleRun, out: str | Path) -> Path:
+    """Writes the folder of an ensemble, all of it or nothing.
+
+    Raises:
+        InputError: If `out` exists.
+        StorageError: If writing fails.
+    """
+    names = [f"member-{k + 1}" for k in range(len(run.members))]
+    with publishing(Path(out)) as folder:
+        for name, member in zip(names, run.members, strict=True):
+            save_run(member, folder / name)
+        content = {"format": FORMAT, "members": names, "data": run.data}
+        (folder / _LIST).write_text(json.dumps(content, indent=2) + "\n")
+    return Path(out)
+
+
+def load_ensemble(path: str | Path) -> EnsembleRun:
+    """Opens the folder of an ensemble.
+
+    Raises:
+        DataError: If it is not one, a member is missing or damaged, or they were not trained
+            together.
+    """
+    folder = Path(path)
+    if not is_ensemble(folder):
+        raise DataError(
+            f"'run' is {str(path)!r}, which is no ensemble ({_LIST} is missing); make one with "
+            "`pspgen fit TRIADS --members 5 --out RUN`."
+        )
+    try:
+        content = json.loads((folder / _LIST).read_text())
+        version, names, data = content["format"], list(content["members"]), content["data"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"'run' is {str(path)!r}, whose {_LIST} is damaged: {error!r}.") from error
+    if version != FORMAT:
+        raise DataError(
+            f"'run' is {str(path)!r}, of format {version}; this version of the package reads "
+            f"format {FORMAT}."
+        )
+    runs = tuple(load_run(folder / Path(str(name)).name) for name in names)
+    try:
+        found = EnsembleRun(runs)
+    except InputError as error:
+        raise DataError(
+            f"'run' is {str(path)!r}, whose members do not belong together: {error}"
+        ) from error
+    if found.data != data:
+        raise DataError(
+            f"'run' is {str(path)!r}, whose members were trained on other data than {_LIST} says; "
+            "fit the ensemble again."
+        )
+    return found
 
 
 def _load_support(folder: Path, model: PSPGen) -> Support | None:

@@ -22,7 +22,8 @@ PUBLIC = {
     "data": "Report Store generate open_triads verify",
     "design": (
         "Adam Box Boxes ClosedForm ClosedLoop Convergence Design DesignPosterior Draws "
-        "Estimate Estimator Flow FullRank GridPosterior Guide KullbackLeibler LBFGS MeanField "
+        "EnsembleProbability Estimate Estimator Flow FullRank GridPosterior Guide "
+        "KullbackLeibler LBFGS MeanField "
         "Objective Optimiser Probability RecordedNUTS Refinement RiskAverse Round SGD "
         "ScoreFunction Simulator SquaredDistance Support Target UniformInTarget Verification "
         "antithetic design_in_loop fit_svi frequency log_probability maximise on_grid "
@@ -42,6 +43,7 @@ PUBLIC = {
         "study_targets table_notes tarp to_datatree uniformity"
     ),
     "distributions": "NormalMixture log_interval_probability",
+    "ensemble": "Ensemble EnsembleEstimate fit_ensemble",
     "errors": (
         "DataError InputError MissingDependencyError SimulationError StorageError "
         "TrainingError WorkerError"
@@ -53,6 +55,7 @@ PUBLIC = {
         "StationaryPrior "
         "ThreeBranchEncoder TwoBranchEncoder part_from_json part_to_json"
     ),
+    "members": "MemberTask State load_state train_members",
     "model": "PSPGen",
     "nn": "ACTIVATIONS ResidualLayer ResidualMLP",
     "objective": (
@@ -72,10 +75,13 @@ PUBLIC = {
         "reference_surface summarise surface_error write_page"
     ),
     "rivals": (
-        "HeteroscedasticGaussian LogisticIndicator MixtureDensityNetwork PSPGenPredictor "
-        "Predictor PseudoLabels RIVALS Rival SplineFlow StructureSizes"
+        "EnsemblePredictor HeteroscedasticGaussian LogisticIndicator MixtureDensityNetwork "
+        "PSPGenPredictor Predictor PseudoLabels RIVALS Rival SplineFlow StructureSizes"
     ),
-    "runs": "Run describe load_run process_of save_run",
+    "runs": (
+        "EnsembleRun Run describe is_ensemble load_ensemble load_run process_of save_ensemble "
+        "save_run"
+    ),
     "structure": (
         "AS_STATED CALIBRATED GRADED_STEPS PRESETS PhaseSeparatedField Preset ThresholdedField "
         "cahn_hilliard five_mode_spectrum free_energy gaussian_random_field phase_names threshold "

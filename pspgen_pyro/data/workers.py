@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 
 from ..errors import InputError, WorkerError
 
-__all__ = ["on_cluster", "on_pool", "on_this_process"]
+__all__ = ["die_with_parent", "on_cluster", "on_pool", "on_this_process"]
 
 Task = Callable[[int], int]
 _RESTARTS = 3
@@ -96,10 +96,11 @@ def _one_pool(task: Task, chunks: list[int], workers: int) -> Generator[int]:
 def _start_worker() -> None:
     """Leaves Ctrl-C to the parent, and does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Waits for the parent's end and ends this process with it; for a thread of a worker."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

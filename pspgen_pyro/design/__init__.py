@@ -26,7 +26,14 @@ from .estimators import (
 from .grid import GridPosterior, on_grid
 from .hmc import sample_hmc
 from .nuts import RecordedNUTS, sample_nuts
-from .objectives import KullbackLeibler, Objective, Probability, RiskAverse, SquaredDistance
+from .objectives import (
+    EnsembleProbability,
+    KullbackLeibler,
+    Objective,
+    Probability,
+    RiskAverse,
+    SquaredDistance,
+)
 from .optimisers import LBFGS, SGD, Adam, Optimiser
 from .parsing import parse_target
 from .posterior import DesignPosterior
@@ -63,6 +70,7 @@ __all__ = [
     "Simulator",
     "design_in_loop",
     "Design",
+    "EnsembleProbability",
     "Estimate",
     "Estimator",
     "KullbackLeibler",

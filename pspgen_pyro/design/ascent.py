@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..model import PSPGen
-from .objectives import Objective, Probability
+from .objectives import EnsembleProbability, Objective, Probability, RiskAverse
 from .optimisers import LBFGS, Climb, Optimiser, Problem
 from .probability import Estimate, replicated, sobol_normal
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
+
+if TYPE_CHECKING:
+    from ..ensemble import Ensemble
 
 __all__ = ["Design", "maximise"]
 
@@ -108,7 +112,7 @@ class Design:
 
 
 def maximise(
-    model: PSPGen,
+    model: PSPGen | Ensemble,
     target: Target | Objective,
     *,
     optimiser: Optimiser | None = None,
@@ -122,7 +126,8 @@ def maximise(
     process space.
 
     Arguments:
-        model: The trained model.
+        model: The trained model; of an ensemble, the mean P over its members is climbed, or what
+            a `RiskAverse` objective says.
         target: The region, or an objective.
 
     Other arguments:
@@ -136,9 +141,10 @@ def maximise(
         seed: Seeds the scouts, the sample and the optimiser.
 
     Raises:
-        InputError: If the target has another dimension than m, or a number is not positive.
+        InputError: If the target has another dimension than m, a number is not positive, or an
+            ensemble is given an objective of one model.
     """
-    objective = Probability(target) if isinstance(target, Target) else target
+    model, objective = _asked(model, target)
     objective.check(model)
     if min(starts, draws, iterations) < 1:
         raise InputError(
@@ -157,14 +163,7 @@ def maximise(
     best = int(np.argmax(scores))
     low, high = np.array(model.process.lower), np.array(model.process.upper)
     phi = np.clip(low + (high - low) * climb.unit, low, high)
-    value = replicated(
-        model,
-        lambda phi, noise: objective.value(model, phi, noise),
-        phi[best],
-        draws=_FRESH,
-        replicates=_SCRAMBLINGS,
-        seed=seed + 1,
-    )
+    value = _value(model, objective, phi[best], seed + 1)
     gradient, curvature = _sensitivity(problem, phi[best])
     return Design(
         objective=objective,
@@ -184,6 +183,30 @@ def maximise(
         or "converged",
         seconds=time.process_time() - begin,
     )
+
+
+def _asked(model: PSPGen | Ensemble, target: Target | Objective) -> tuple[PSPGen, Objective]:
+    """The model whose process space is searched, and the objective, which knows every member."""
+    if isinstance(model, PSPGen):
+        return model, Probability(target) if isinstance(target, Target) else target
+    if isinstance(target, Target):
+        return model.members[0], EnsembleProbability(target, model.members)
+    if not isinstance(target, EnsembleProbability | RiskAverse):
+        raise InputError(
+            f"'target' is {target}, an objective of one model, but 'model' is an ensemble; give a "
+            "region or RiskAverse(region, ensemble), or one of its members."
+        )
+    return model.members[0], target
+
+
+def _value(model: PSPGen, objective: Objective, phi: NDArray[np.float64], seed: int) -> Estimate:
+    """The value at one φ on fresh points; of an ensemble's P, with its parts."""
+    options = {"draws": _FRESH, "replicates": _SCRAMBLINGS, "seed": seed}
+    if isinstance(objective, EnsembleProbability):
+        from ..ensemble import Ensemble
+
+        return Ensemble(tuple(objective.members)).probability(objective.target, phi, **options)
+    return replicated(model, lambda phi, noise: objective.value(model, phi, noise), phi, **options)
 
 
 def _scout(problem: Problem, starts: int) -> tuple[NDArray[np.float64], float | None]:

@@ -6,6 +6,7 @@ objective              value at :math:`\varphi`                                 
 `Probability`          :math:`P(m \in \mathcal{M}_d \mid \varphi)`  (Eq. 1)            large
 `SquaredDistance`      :math:`\mathbb{E}[\sum_j \omega_j (m_j - t_j)^2 \mid \varphi]`  small
 `KullbackLeibler`      :math:`\mathrm{KL}(p_t(m) \,\|\, p(m \mid \varphi))`            small
+`EnsembleProbability`  :math:`\operatorname{mean}_i P_i` over an ensemble               large
 `RiskAverse`           :math:`\operatorname{mean}_i P_i - c \operatorname{sd}_i P_i`   large
 =====================  ==============================================================  =========
 
@@ -36,7 +37,14 @@ from ..model import PSPGen
 from .probability import log_probability, property_law, sobol_normal
 from .target import Target
 
-__all__ = ["KullbackLeibler", "Objective", "Probability", "RiskAverse", "SquaredDistance"]
+__all__ = [
+    "EnsembleProbability",
+    "KullbackLeibler",
+    "Objective",
+    "Probability",
+    "RiskAverse",
+    "SquaredDistance",
+]
 
 
 class Objective(ABC):
@@ -189,12 +197,41 @@ class KullbackLeibler(Objective):
 
 
 @dataclass(frozen=True, eq=False)
+class EnsembleProbability(Probability):
+    r"""The mean probability of a region over an ensemble; what `maximise` climbs if it is given
+    one.
+
+    Arguments:
+        target: The region.
+        members: Models trained apart, on the same process and properties.
+
+    Raises:
+        InputError: If their processes or properties differ.
+    """
+
+    members: Sequence[PSPGen]
+
+    def __post_init__(self) -> None:
+        for i, member in enumerate(self.members):
+            _check_same(i, member, self.members[0])
+
+    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+        """The logarithm of the mean; the model itself is not asked."""
+        log_p = [log_probability(member, self.target, phi, noise) for member in self.members]
+        return torch.stack(log_p).logsumexp(dim=0) - math.log(len(log_p))
+
+    def __str__(self) -> str:
+        return f"mean P(m ∈ {self.target}) over {len(self.members)} models"
+
+
+@dataclass(frozen=True, eq=False)
 class RiskAverse(Objective):
     r"""The probability of a region by an ensemble of models, less :math:`c` standard deviations.
 
     Arguments:
         target: The region.
-        members: Models trained apart, on the same process and properties.
+        members: Models trained apart, on the same process and properties; an `Ensemble` is one
+            such sequence.
         caution: The number :math:`c`; 0 gives the mean.
 
     Raises:

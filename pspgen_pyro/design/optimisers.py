@@ -227,9 +227,9 @@ class SGD(Optimiser):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
-        if not isinstance(problem.objective, Probability):
+        if type(problem.objective) is not Probability:
             raise InputError(
-                f"'optimiser' is SGD, which climbs the probability of a region, not "
+                f"'optimiser' is SGD, which climbs one model's probability of a region, not "
                 f"{problem.objective}; use LBFGS or Adam for this objective."
             )
         generator = torch.Generator().manual_seed(problem.seed)

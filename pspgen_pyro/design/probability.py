@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,12 +27,16 @@ from ..errors import InputError
 from ..model import PSPGen
 from .target import Target
 
+if TYPE_CHECKING:
+    from ..ensemble import Ensemble
+
 __all__ = [
     "Estimate",
     "log_probability",
     "probability",
     "property_law",
     "replicated",
+    "scrambled",
     "sobol_normal",
 ]
 
@@ -102,7 +107,7 @@ def log_probability(model: PSPGen, target: Target, phi: Tensor, noise: Tensor) -
 
 
 def probability(
-    model: PSPGen,
+    model: PSPGen | Ensemble,
     target: Target,
     phi: ArrayLike,
     *,
@@ -113,7 +118,8 @@ def probability(
     r"""The probability :math:`P(m \in \mathcal{M}_d \mid \varphi)` and its standard error.
 
     Arguments:
-        model: The trained model.
+        model: The trained model; of an ensemble, the mean over its members, as an
+            `EnsembleEstimate`.
         target: The region.
         phi: Process parameters, with shape `(*, P)`.
 
@@ -126,6 +132,9 @@ def probability(
         InputError: If φ lies outside the process space, the target has another dimension than m,
             or there are fewer than two replicates.
     """
+    if not isinstance(model, PSPGen):
+        options = {"draws": draws, "replicates": replicates, "seed": seed}
+        return model.probability(target, phi, **options)
     values = model.process.check(phi)
     target.check_against(model.dims.properties)
     return replicated(
@@ -138,7 +147,6 @@ def probability(
     )
 
 
-@torch.no_grad()
 def replicated(
     model: PSPGen,
     mean: Callable[[Tensor, Tensor], Tensor],
@@ -148,7 +156,23 @@ def replicated(
     replicates: int,
     seed: int,
 ) -> Estimate:
-    """The mean of any function of φ and z0 over independent scramblings, and its standard error.
+    """The mean of any function of φ and z0 over independent scramblings, and its standard error;
+    arguments and errors as in `scrambled`."""
+    stacked = scrambled(model, mean, phi, draws=draws, replicates=replicates, seed=seed)
+    return Estimate(stacked.mean(axis=0), stacked.std(axis=0, ddof=1) / replicates**0.5)
+
+
+@torch.no_grad()
+def scrambled(
+    model: PSPGen,
+    mean: Callable[[Tensor, Tensor], Tensor],
+    phi: NDArray[np.float64],
+    *,
+    draws: int,
+    replicates: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """The mean of any function of φ and z0 by each of several scramblings.
 
     Arguments:
         model: The trained model.
@@ -160,6 +184,9 @@ def replicated(
         draws: Sobol points a scrambling.
         replicates: Independent scramblings.
         seed: Seeds the scramblings.
+
+    Returns:
+        The means, with shape `(replicates, *)`.
 
     Raises:
         InputError: If there are fewer than two replicates.
@@ -174,5 +201,4 @@ def replicated(
         )
         parts = inputs.split(max(1, _CHUNK // draws))
         estimates.append(torch.cat([mean(part, noise) for part in parts]))
-    stacked = torch.stack(estimates).double().cpu().numpy().reshape(replicates, *phi.shape[:-1])
-    return Estimate(stacked.mean(axis=0), stacked.std(axis=0, ddof=1) / replicates**0.5)
+    return torch.stack(estimates).double().cpu().numpy().reshape(replicates, *phi.shape[:-1])

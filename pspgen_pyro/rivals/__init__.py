@@ -1,13 +1,14 @@
 r"""Honest rivals: the models an engineer would use instead, behind one interface.
 
-Every `Predictor` answers for :math:`p(m \mid \varphi)`: PSP-GEN through `PSPGenPredictor`, the
-others after `Rival.fit` on the same data and the same symmetries. `RIVALS` makes each of them with
-its default hyper-parameters by a short name.
+Every `Predictor` answers for :math:`p(m \mid \varphi)`: PSP-GEN through `PSPGenPredictor`,
+several of it through `EnsemblePredictor`, the others after `Rival.fit` on the same data and the
+same symmetries. `RIVALS` makes each of them with its default hyper-parameters by a short name.
 """
 
 from collections.abc import Callable
 
 from .base import Predictor, PSPGenPredictor, Rival
+from .ensemble import EnsemblePredictor
 from .flow import SplineFlow
 from .gaussian import HeteroscedasticGaussian
 from .logistic import LogisticIndicator
@@ -17,6 +18,7 @@ from .structure import StructureSizes
 
 __all__ = [
     "RIVALS",
+    "EnsemblePredictor",
     "HeteroscedasticGaussian",
     "LogisticIndicator",
     "MixtureDensityNetwork",
