@@ -109,6 +109,8 @@ def fit(
     data = data.to(model.m_loc)
     model.standardise_by(data.train.only_labelled().m)
     chosen = model.process.symmetries if symmetries == "declared" else tuple(symmetries)
+    for symmetry in chosen:
+        symmetry.check_against(model.process)
     rates = {"theta": learning_rate, "eta": learning_rate * updates.guide_rate}
     momenta = {"theta": 0.9, "eta": updates.guide_momentum}
     held = {id(p) for p in _held(model)}

@@ -8,7 +8,8 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from pspgen_pyro import InputError, ProcessSpace, case
+from pspgen_pyro import Batches, InputError, ProcessSpace, PSPGen, case, fit
+from pspgen_pyro.batches import TriadTensors
 from pspgen_pyro.errors import DataError
 from pspgen_pyro.structure import two_point_correlation, void_fraction
 from pspgen_pyro.symmetries import (
@@ -231,6 +232,12 @@ def test_a_description_that_fits_no_symmetry_is_refused(spec, words):
 def test_a_mirror_of_a_parameter_that_does_not_exist_is_refused():
     with pytest.raises(InputError, match="mirrors the parameter 'phi3', but the process has"):
         dataclasses.replace(PROCESS, symmetries=(Mirror("phi3"),))
+
+
+def test_training_refuses_a_symmetry_that_does_not_fit_the_process():
+    data = Batches(TriadTensors(*rows()), TriadTensors(*rows()))
+    with pytest.raises(InputError, match="mirrors the parameter 'phi3', but the process has"):
+        fit(PSPGen(PROCESS, (6, 6), latent=4), data, symmetries=[Mirror("phi3")])
 
 
 @pytest.mark.parametrize("symmetry", [Mirror("phi1"), Transposition()])
