@@ -19,7 +19,8 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -224,14 +225,13 @@ def fit_ensemble(
         folder = None if checkpoint is None else Path(checkpoint) / f"member-{k + 1}"
         own = {**settings, "seed": noise, "checkpoint": folder, "progress": False}
         tasks.append(MemberTask(k, members, rows if bootstrap else None, own))
-    if checkpoint is not None:
-        Path(checkpoint).mkdir(exist_ok=True)
     histories = [History()] * members
-    run = train_members(tasks, models, data, workers)
-    for k, state, history in tqdm(run, "members", members, disable=None if progress else True):
-        load_state(models[k], state)
-        models[k].to(settings.get("device")).eval()
-        histories[k] = history
+    with _folder(checkpoint):
+        run = train_members(tasks, models, data, workers)
+        for k, state, history in tqdm(run, "members", members, disable=None if progress else True):
+            load_state(models[k], state)
+            models[k].to(settings.get("device")).eval()
+            histories[k] = history
     return Ensemble(tuple(models)), histories
 
 
@@ -239,6 +239,20 @@ def _fresh(make: Callable[[], PSPGen] | PSPGen) -> PSPGen:
     if isinstance(make, PSPGen):
         return PSPGen.from_specification(make.specification()).to(make.m_loc)
     return make()
+
+
+@contextmanager
+def _folder(path: str | Path | None) -> Generator[None, None, None]:
+    """A folder that stays only if something was written to it."""
+    if path is None:
+        yield
+        return
+    Path(path).mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            Path(path).rmdir()
 
 
 def _difference(member: PSPGen, first: PSPGen) -> str:

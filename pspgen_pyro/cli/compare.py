@@ -38,7 +38,8 @@ class Compare:
     """The folder to write (compare.json and figures), or a file that ends in .json; it must not
     exist."""
     run_folders: Annotated[UseAppendAction[tuple[Path, ...]], arg(name="run", metavar="RUN")] = ()
-    """A run folder made by `pspgen fit`; may be given several times."""
+    """A run folder made by `pspgen fit`, of one model or of an ensemble; may be given several
+    times."""
     rivals: Annotated[UseAppendAction[tuple[str, ...]], arg(name="rival", metavar="NAME")] = ()
     """A rival to fit, such as mdn, flow, gaussian or logistic; may be given several times."""
     symmetries: Literal["none", "process"] = "none"
@@ -110,11 +111,16 @@ class Compare:
         return {"target": target}
 
     def _runs(self, reference: xr.Dataset) -> list[tuple[Predictor, float | None]]:
-        from ..rivals import PSPGenPredictor
-        from ..runs import load_run
+        from ..rivals import EnsemblePredictor, PSPGenPredictor
+        from ..runs import is_ensemble, load_ensemble, load_run
 
         found: list[tuple[Predictor, float | None]] = []
         for path in self.run_folders:
+            if is_ensemble(path):
+                several = load_ensemble(path)
+                several.check_against(reference)
+                found.append((EnsemblePredictor(several.model, _name(path)), None))
+                continue
             run = load_run(path)
             run.check_against(reference)
             spent = run.history.epochs.get("cpu_seconds")

@@ -5,11 +5,17 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..batches import Batches
+    from ..checkpoint import History
+    from ..model import PSPGen
+    from ..objective import Objective
 
 __all__ = ["Fit"]
 
@@ -24,7 +30,7 @@ class Fit:
     triads: Positional[Path]
     """The triads store made by `pspgen simulate`."""
     out: Path
-    """The run folder to write; it must not exist."""
+    """The run folder to write, or an ensemble's of such folders; it must not exist."""
     model: Literal["default", "paper"] = "default"
     """`default`: a mixture of Gaussians for m. `paper`: the published single Gaussian."""
     epochs: int = 30
@@ -47,6 +53,13 @@ class Fit:
     """The size of z1."""
     beta: float = 2.0
     """The weight of the Kullback-Leibler term."""
+    members: int = 1
+    """How many models to train apart; more than one make an ensemble, whose spread says what the
+    data leave open."""
+    bootstrap: bool = False
+    """Train every member on settings drawn from the triads' with replacement."""
+    workers: int = 1
+    """Processes that train members side by side."""
     seed: int = 0
     """Seeds the weights, the order of the data and the noise."""
     threads: int = 1
@@ -66,8 +79,7 @@ class Fit:
                 f"'out' is {str(self.out)!r}, whose training was interrupted; add --resume to go "
                 f"on, or remove {str(unfinished)!r}."
             )
-        if self.threads < 1:
-            raise InputError(f"'threads' is {self.threads}; it must be at least 1.")
+        self._check()
         from ..data import open_triads
 
         triads = open_triads(self.triads)
@@ -78,9 +90,7 @@ class Fit:
         from ..model import PSPGen
         from ..objective import ELBO, ImportanceWeighted, objective_to_json
         from ..provenance import environment
-        from ..runs import Run, describe, process_of, save_run
-        from ..training import fit
-        from ..updates import Alternating, Cosine, Joint, Plateau
+        from ..runs import EnsembleRun, Run, describe, process_of, save_ensemble, save_run
 
         torch.set_num_threads(self.threads)
         data = Batches.from_dataset(triads)
@@ -96,21 +106,7 @@ class Fit:
             beta=self.beta,
         ).float()
         objective = ELBO() if self.objective == "elbo" else ImportanceWeighted()
-        history = fit(
-            model,
-            data,
-            objective=objective,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            updates=Alternating() if self.updates == "alternating" else Joint(),
-            schedule=Cosine() if self.schedule == "cosine" else Plateau(),
-            patience=self.patience,
-            seed=self.seed,
-            device=self.device,
-            checkpoint=unfinished,
-            resume=self.resume,
-        )
+        trained = self._train(model, data, objective, unfinished)
         settings = {**asdict(self), "triads": str(self.triads), "out": str(self.out)}
         story = {
             "settings": settings,
@@ -118,14 +114,62 @@ class Fit:
             "environment": environment(),
         }
         support = Support.from_dataset(triads)
-        save_run(Run(model, history, describe(triads), story, support), self.out)
+        runs = tuple(Run(*one, describe(triads), story, support) for one in trained)
+        if self.members > 1:
+            save_ensemble(EnsembleRun(runs), self.out)
+        else:
+            save_run(runs[0], self.out)
         shutil.rmtree(unfinished, ignore_errors=True)
-        last = {name: values[history.best_epoch] for name, values in history.epochs.items()}
-        print(
-            f"{self.out}: {len(history)} epochs in {history.epochs['seconds'][-1]:.0f} s, "
-            f"{history.status}; best "
-            f"validation terms in nats a sample: x {last['validation_x']:.1f}, m "
-            f"{last['validation_m']:.2f}, "
-            f"KL {last['validation_kl']:.1f}"
-        )
+        for k, run in enumerate(runs):
+            which = f"member {k + 1} of {self.members}, " if self.members > 1 else ""
+            print(f"{self.out}: {which}{_words(run.history)}")
         return None
+
+    def _check(self) -> None:
+        for name in ("threads", "members", "workers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"'{name}' is {getattr(self, name)}; it must be at least 1.")
+        if self.members == 1 and (self.workers > 1 or self.bootstrap):
+            raise InputError(
+                f"'workers' is {self.workers} and 'bootstrap' {self.bootstrap}, but there is one "
+                "model; ask for several with --members."
+            )
+
+    def _train(
+        self, model: PSPGen, data: Batches, objective: Objective, unfinished: Path
+    ) -> list[tuple[PSPGen, History]]:
+        """The trained models and their histories."""
+        from ..ensemble import fit_ensemble
+        from ..training import fit
+        from ..updates import Alternating, Cosine, Joint, Plateau
+
+        settings: dict[str, Any] = {
+            "objective": objective,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "updates": Alternating() if self.updates == "alternating" else Joint(),
+            "schedule": Cosine() if self.schedule == "cosine" else Plateau(),
+            "patience": self.patience,
+            "seed": self.seed,
+            "device": self.device,
+            "checkpoint": unfinished,
+            "resume": self.resume,
+        }
+        if self.members == 1:
+            return [(model, fit(model, data, **settings))]
+        several = {"members": self.members, "bootstrap": self.bootstrap, "workers": self.workers}
+        ensemble, histories = fit_ensemble(model, data, **several, **settings)
+        return list(zip(ensemble, histories, strict=True))
+
+
+def _words(history: History) -> str:
+    """One line on how the training went."""
+    if not len(history):
+        return f"the property's part trained in {history.stage_seconds:.0f} s"
+    last = {name: values[history.best_epoch] for name, values in history.epochs.items()}
+    return (
+        f"{len(history)} epochs in {history.epochs['seconds'][-1]:.0f} s, {history.status}; best "
+        f"validation terms in nats a sample: x {last['validation_x']:.1f}, m "
+        f"{last['validation_m']:.2f}, KL {last['validation_kl']:.1f}"
+    )
