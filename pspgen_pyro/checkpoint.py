@@ -115,7 +115,8 @@ def load_checkpoint(state: TrainingState, settings: dict[str, Any], folder: Path
         raise DataError(
             f"'resume' found a checkpoint in {str(folder)!r} that is damaged ({error}); remove it."
         ) from error
-    for name, value in settings.items():
+    # a tuple comes back from JSON as a list
+    for name, value in json.loads(json.dumps(settings)).items():
         if content["settings"].get(name) != value:
             raise DataError(
                 f"'resume' found a checkpoint with {name} {content['settings'].get(name)!r}, but "

@@ -11,7 +11,17 @@ from exact import exact_model, log_evidence
 from pyro.infer import Predictive
 from test_model import PROCESS, small_model, triads
 
-from pspgen_pyro import Alternating, Batches, Cosine, InputError, Joint, Plateau, fit
+from pspgen_pyro import (
+    Alternating,
+    Batches,
+    Cosine,
+    InputError,
+    Joint,
+    Plateau,
+    PSPGen,
+    case,
+    fit,
+)
 from pspgen_pyro.batches import TriadTensors
 from pspgen_pyro.checkpoint import History, TrainingState
 from pspgen_pyro.errors import DataError, TrainingError
@@ -244,6 +254,14 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(updates, tmp_p
         weights.append(torch.nn.utils.parameters_to_vector(model.parameters()))
         assert len(history) == 5
     assert torch.equal(*weights)
+
+
+def test_a_run_whose_process_declares_symmetries_can_be_resumed(toy_triads, tmp_path):
+    data, process = Batches.from_dataset(toy_triads, torch.float64), case("case1").process
+    options = {"epochs": 1, "checkpoint": tmp_path / "c", "progress": False}
+    first = fit(PSPGen(process, (36, 36)), data, **options)
+    assert process.symmetries
+    assert fit(PSPGen(process, (36, 36)), data, resume=True, **options) == first
 
 
 def test_resuming_with_other_settings_is_refused_by_name(tmp_path):
