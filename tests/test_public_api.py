@@ -42,7 +42,7 @@ PUBLIC = {
         "sensitivity_table show_generated simulate_at simulate_trials simultaneous_band "
         "study_targets table_notes tarp to_datatree uniformity"
     ),
-    "distributions": "NormalMixture log_interval_probability",
+    "distributions": "NormalMixture log_interval_probability mixture_quantile",
     "ensemble": "Ensemble EnsembleEstimate fit_ensemble",
     "errors": (
         "DataError InputError MissingDependencyError SimulationError StorageError "

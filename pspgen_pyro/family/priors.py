@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 from torch.nn.functional import softplus
 
-from ..distributions import NormalMixture
+from ..distributions import NormalMixture, mixture_quantile
 from ..errors import InputError
 from ..nn import ResidualMLP
 from .base import Dimensions, Part
@@ -302,38 +302,11 @@ class _MixturePrior(_Conditional):
         log_weights, entries = mixture.log_weights, []
         for j in range(self.entries):
             loc, scale = mixture.loc[..., j], mixture.scale[..., j]
-            z = _mixture_quantile(noise[..., j], log_weights.softmax(-1), loc, scale)
+            z = mixture_quantile(noise[..., j], log_weights.softmax(-1), loc, scale)
             standard = (z.unsqueeze(-1) - loc) / scale
             log_weights = log_weights - 0.5 * standard.square() - scale.log()
             entries.append(z)
         return torch.stack(entries, dim=-1)
-
-
-def _mixture_quantile(noise: Tensor, weights: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
-    r"""The z with :math:`\sum_c w_c \Phi((z - \mu_c) / s_c) = \Phi(\epsilon)`, differentiable by
-    the implicit function theorem; shapes `(*)` and `(*, C)`."""
-    # the tail that is the smaller one keeps its digits
-    sign = torch.where(noise > 0, -1.0, 1.0)
-
-    def excess(z: Tensor) -> Tensor:
-        tails = torch.special.ndtr(sign.unsqueeze(-1) * (z.unsqueeze(-1) - loc) / scale)
-        return sign * ((weights * tails).sum(-1) - torch.special.ndtr(sign * noise))
-
-    def density(z: Tensor) -> Tensor:
-        standard = (z.unsqueeze(-1) - loc) / scale
-        return (weights * torch.exp(-0.5 * standard.square()) / (scale * _ROOT)).sum(-1)
-
-    with torch.no_grad():
-        ends = loc + scale * noise.unsqueeze(-1)
-        low, high = ends.amin(-1), ends.amax(-1)
-        z = (weights * ends).sum(-1)
-        for _ in range(_STEPS):
-            gap = excess(z)
-            low, high = torch.where(gap < 0, z, low), torch.where(gap > 0, z, high)
-            step = z - gap / density(z).clamp(min=1e-30)
-            z = torch.where((step > low) & (step < high), step, (low + high) / 2)
-        slope = density(z).clamp(min=1e-30)
-    return z - excess(z) / slope
 
 
 class _FlowPrior(_Conditional):
@@ -357,5 +330,3 @@ class _FlowPrior(_Conditional):
 _UNIT = 0.5413248546129181
 """The inverse softplus of 1."""
 _LOG_2PI = 1.8378770664093453
-_ROOT = 2.5066282746310002
-_STEPS = 14
