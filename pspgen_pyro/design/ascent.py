@@ -79,19 +79,23 @@ class Design:
         """The region that was asked for.
 
         Raises:
-            InputError: If the objective is not the probability of a region.
+            InputError: If the objective asks for none.
         """
-        return self._region().target
+        return self.objective.region or self._region().target
 
     @property
     def probability(self) -> Estimate:
-        r"""The model's P at :math:`\varphi^*`; raises as `target` does."""
+        r"""The model's P at :math:`\varphi^*`.
+
+        Raises:
+            InputError: If the objective is not the probability of a region.
+        """
         self._region()
         return self.value
 
     @property
     def log_probabilities(self) -> NDArray[np.float64]:
-        """The log P of each start on the optimised sample; raises as `target` does."""
+        """The log P of each start on the optimised sample; raises as `probability` does."""
         self._region()
         return self.scores
 

@@ -15,8 +15,9 @@ constant_data           the target, the process space              and φ*, wher
 
 With `observed` materials (φ_i, m_i), real or simulated, `posterior_predictive` holds the model's m
 at each φ_i instead, `constant_data` the φ_i too, and two groups join: `observed_data`, and `pit`,
-the randomised rank of every observation. Each property is a variable of its own, `m_<name>`, as
-the plots of predictive checks ask for.
+the randomised rank of every observation. A design of an ensemble has one chain a member, and in
+the group `members` the P of each at φ*; an `EnsembleEstimate` gives that group for all its φ. Each
+property is a variable of its own, `m_<name>`, as the plots of predictive checks ask for.
 """
 
 from __future__ import annotations
@@ -33,12 +34,17 @@ from torch import Tensor
 
 from ..design.ascent import Design
 from ..design.draws import Draws
+from ..design.objectives import Probability
+from ..design.target import Target
+from ..ensemble import EnsembleEstimate
 from ..errors import InputError
+from ..model import PSPGen
+from ..process import ProcessSpace
 from ..provenance import versions
 from .ranks import randomised_ranks
 
 if TYPE_CHECKING:
-    from ..model import PSPGen
+    from ..ensemble import Ensemble
 
 __all__ = ["to_datatree"]
 
@@ -54,13 +60,16 @@ _DIMS: dict[Hashable, Sequence[Hashable]] = {
     "phi_star": ["parameter"],
     "start": ["ascent", "parameter"],
     "start_log_probability": ["ascent"],
+    "start_score": ["ascent"],
     "observed_phi": ["material", "parameter"],
+    "setting_phi": ["setting", "parameter"],
+    **{name: ["setting"] for name in ("mean", "standard_error", "aleatoric", "epistemic")},
 }
 
 
 def to_datatree(
-    answer: Draws | Design,
-    model: PSPGen,
+    answer: Draws | Design | EnsembleEstimate,
+    model: PSPGen | Ensemble,
     *,
     observed: tuple[ArrayLike, ArrayLike] | None = None,
     images: bool = False,
@@ -70,18 +79,20 @@ def to_datatree(
     """Everything about one answer, labelled, ready for ArviZ and for Zarr.
 
     Arguments:
-        answer: Draws from NUTS, HMC or SVI, or a design.
-        model: The model that was asked.
+        answer: Draws from NUTS, HMC or SVI, a design, or an ensemble's P.
+        model: The model or the ensemble that was asked.
 
     Other arguments:
         observed: Materials to check the model against: their φ, with shape `(N, P)` or `(P)` for
             all of them, and their m, with shape `(N, K)`.
         images: Whether predictions hold microstructures too.
-        draws: How many draws of the prior, of a design's predictions and of each observation's.
+        draws: How many draws of the prior, of a design's predictions and of each observation's (by
+            each member of an ensemble).
         seed: Seeds them.
 
     Raises:
-        InputError: If `draws` is not positive, or `observed` does not fit the model.
+        InputError: If `draws` is not positive, `observed` does not fit the model, or the answer is
+            not one of the model's kind.
 
     Example:
         >>> from pspgen_pyro import Box, ProcessSpace, PSPGen
@@ -95,6 +106,12 @@ def to_datatree(
     """
     if draws < 1:
         raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    if not isinstance(model, PSPGen):
+        return _of_ensemble(answer, model, observed, images=images, draws=draws, seed=seed)
+    if isinstance(answer, EnsembleEstimate):
+        raise InputError(
+            "'answer' is an ensemble's P but 'model' is one model; give the ensemble."
+        )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         groups = _groups(answer, model, draws, images)
@@ -109,10 +126,67 @@ def to_datatree(
     return tree
 
 
-def _dataset(name: str, group: _Group, model: PSPGen) -> xr.Dataset:
+def _of_ensemble(
+    answer: Draws | Design | EnsembleEstimate,
+    ensemble: Ensemble,
+    observed: tuple[ArrayLike, ArrayLike] | None,
+    **options: Any,
+) -> xr.DataTree:
+    """The trees of the members joined: a chain a member, and what each says."""
+    if isinstance(answer, EnsembleEstimate):
+        constant = _question(answer.target, ensemble.process)
+        groups = {"members": _opinions(answer), "constant_data": constant}
+        named = {name: _dataset(name, group, ensemble) for name, group in groups.items()}
+        tree = xr.DataTree.from_dict(named)
+        tree.attrs = {"target": str(answer.target), "method": "probability"} | _versions()
+        return tree
+    if isinstance(answer, Draws):
+        raise InputError(
+            "'answer' holds draws from the posterior of one model but 'model' is an ensemble; "
+            "give the member that was asked."
+        )
+    seed = options.pop("seed")
+    trees = [
+        to_datatree(answer, member, observed=observed, seed=seed + k, **options)
+        for k, member in enumerate(ensemble.members)
+    ]
+    joined: dict[str, xr.Dataset] = {}
+    for name, group in trees[0].children.items():
+        parts = [tree[name].to_dataset() for tree in trees]
+        joined[name] = parts[0]
+        if "chain" in group.dims:
+            chains = {"chain": range(len(parts))}
+            joined[name] = xr.concat(parts, "chain").assign_coords(chains)
+    if "pit" in joined:
+        pooled = joined["posterior_predictive"].stack(sample=("chain", "draw"))
+        for j, (name, values) in enumerate(joined["observed_data"].items()):
+            predicted = pooled[name].transpose("sample", ...).values
+            ranks = randomised_ranks(values.values, predicted, seed=seed + j)
+            joined["pit"][name] = (joined["pit"][name].dims, ranks)
+    if isinstance(answer.value, EnsembleEstimate):
+        joined["members"] = _dataset("members", _opinions(answer.value), ensemble)
+    tree = xr.DataTree.from_dict(joined)
+    tree.attrs = trees[0].attrs
+    return tree
+
+
+def _opinions(estimate: EnsembleEstimate) -> _Group:
+    """What each member says at each φ, one after the other."""
+    count = len(estimate.members)
+    return {
+        "probability": estimate.members.reshape(count, -1),
+        "mean": estimate.value.reshape(-1),
+        "standard_error": estimate.standard_error.reshape(-1),
+        "aleatoric": np.reshape(estimate.aleatoric, -1),
+        "epistemic": np.reshape(estimate.epistemic, -1),
+        "setting_phi": estimate.phi.reshape(-1, estimate.phi.shape[-1]),
+    }
+
+
+def _dataset(name: str, group: _Group, model: PSPGen | Ensemble) -> xr.Dataset:
     """One group with its dimensions; those of the predictions end in `material` when each belongs
     to an observation."""
-    draws = name not in ("constant_data", "observed_data", "pit")
+    draws = name not in ("constant_data", "observed_data", "pit", "members")
     dims = {
         f"m_{property_name}": ["material"]
         for property_name in model.property_names
@@ -121,7 +195,7 @@ def _dataset(name: str, group: _Group, model: PSPGen) -> xr.Dataset:
     return dict_to_dataset(
         group,
         sample_dims=["chain", "draw"] if draws else [],
-        dims={**_DIMS, **dims},
+        dims={**_DIMS, **dims, "probability": ["member", "setting"]},
         check_conventions=False,
         coords={"parameter": list(model.process.names), "property": list(model.property_names)},
     )
@@ -131,13 +205,7 @@ def _groups(answer: Draws | Design, model: PSPGen, draws: int, images: bool) -> 
     process, target = model.process, answer.target
     prior_phi = process.sample((1, draws), np.random.default_rng(torch.initial_seed() % 2**32))
     prior_z0 = _fresh(model, _tensor(model, prior_phi))
-    boxes = target.boxes
-    constant: _Group = {
-        "target_lower": np.array([box.lower for box in boxes]),
-        "target_upper": np.array([box.upper for box in boxes]),
-        "process_lower": np.array(process.lower),
-        "process_upper": np.array(process.upper),
-    }
+    constant = _question(target, process)
     if isinstance(answer, Draws):
         own: dict[str, _Group] = {
             "posterior": {"phi": answer.phi, "z0": answer.z0},
@@ -149,7 +217,9 @@ def _groups(answer: Draws | Design, model: PSPGen, draws: int, images: bool) -> 
         constant |= {
             "phi_star": answer.phi,
             "start": answer.starts,
-            "start_log_probability": answer.log_probabilities,
+            "start_log_probability"
+            if isinstance(answer.objective, Probability)
+            else "start_score": answer.scores,
         }
         phi = _tensor(model, np.broadcast_to(answer.phi, (1, draws, len(process))))
         z0 = _fresh(model, phi)
@@ -160,6 +230,16 @@ def _groups(answer: Draws | Design, model: PSPGen, draws: int, images: bool) -> 
         "posterior_predictive": _materials(model, phi, z0, False),
         "predictions": _materials(model, phi, _fresh(model, phi), images),
         "constant_data": constant,
+    }
+
+
+def _question(target: Target, process: ProcessSpace) -> _Group:
+    """The target and the process space."""
+    return {
+        "target_lower": np.array([box.lower for box in target.boxes]),
+        "target_upper": np.array([box.upper for box in target.boxes]),
+        "process_lower": np.array(process.lower),
+        "process_upper": np.array(process.upper),
     }
 
 
@@ -215,12 +295,14 @@ def _attributes(answer: Draws | Design) -> dict[str, Any]:
         "target": str(answer.target),
         "status": answer.status,
         "cpu_seconds": float(answer.seconds),
-    } | {f"{name}_version": version for name, version in versions().items()}
+    } | _versions()
     if isinstance(answer, Design):
+        name = "probability" if isinstance(answer.objective, Probability) else "value"
         return shared | {
             "method": "maximise",
-            "probability": float(answer.probability.value),
-            "probability_standard_error": float(answer.probability.standard_error),
+            "objective": str(answer.objective),
+            name: float(answer.value.value),
+            f"{name}_standard_error": float(answer.value.standard_error),
         }
     extra = {} if answer.pareto_k is None else {"pareto_k": answer.pareto_k}
     return (
@@ -236,6 +318,10 @@ def _attributes(answer: Draws | Design) -> dict[str, Any]:
             },
         }
     )
+
+
+def _versions() -> dict[str, str]:
+    return {f"{name}_version": version for name, version in versions().items()}
 
 
 def _tensor(model: PSPGen, values: NDArray[Any]) -> Tensor:

@@ -1,0 +1,387 @@
+"""Claims about ensembles: what their spread is, that they are asked as one model is, and that who
+trains the members does not matter."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from exact import exact_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+from test_model import small_model, triads
+
+from pspgen_pyro import Batches, Box, InputError, maximise, probability
+from pspgen_pyro.batches import TriadTensors
+from pspgen_pyro.checkpoint import History
+from pspgen_pyro.cli import main
+from pspgen_pyro.design import SGD, DesignPosterior, RiskAverse, SquaredDistance, sample_hmc
+from pspgen_pyro.diagnostics import to_datatree
+from pspgen_pyro.ensemble import Ensemble, EnsembleEstimate, fit_ensemble
+from pspgen_pyro.errors import DataError, TrainingError
+from pspgen_pyro.rivals import EnsemblePredictor, PSPGenPredictor
+from pspgen_pyro.runs import EnsembleRun, Run, is_ensemble, load_ensemble, load_run, save_ensemble
+
+BOX = Box((-0.6, -1.0), (0.7, 0.8))
+PHI = np.array([[0.1, 0.2], [-0.7, 0.9], [1.0, -1.0]])
+DATA = {"case": "case1", "preset": "calibrated", "formulation": "study"}
+
+
+@pytest.fixture
+def ensemble():
+    return Ensemble(tuple(exact_model(seed=seed) for seed in range(4)))
+
+
+def batches(n=24, bare=0):
+    phi, x, m = triads(n)
+    m[n - bare :] = torch.nan
+    train = TriadTensors(phi.repeat(2, 1), x.repeat(2, 1, 1).to(torch.uint8), m.repeat(2, 1))
+    return Batches(train, TriadTensors(phi[:6], x[:6].to(torch.uint8), m[:6]))
+
+
+def estimate(p):
+    p = np.asarray(p, dtype=float)
+    return EnsembleEstimate(p.mean(0), np.zeros(p.shape[1:]), p, BOX, np.zeros((p.shape[1], 2)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_the_two_spreads_add_up_to_the_variance_of_the_indicator(p):
+    found = estimate(np.array(p)[:, None])
+    between = found.epistemic**2 * (len(p) - 1) / len(p)
+    assert found.aleatoric**2 + between == pytest.approx(found.value * (1 - found.value))
+
+
+def test_one_member_says_nothing_about_what_the_data_leave_open():
+    model = exact_model()
+    found = Ensemble((model,)).probability(BOX, PHI[0])
+    assert found.value == probability(model, BOX, PHI[0]).value
+    assert np.isnan(found.epistemic)
+    assert "1 member: what the data leave open is unknown" in str(found)
+
+
+def test_equal_members_are_one_model():
+    model = exact_model()
+    found, one = (f(BOX, PHI) for f in (Ensemble((model,) * 3).probability, alone(model)))
+    assert found.value == pytest.approx(one.value, abs=1e-12)
+    assert found.standard_error == pytest.approx(one.standard_error, abs=1e-12)
+    assert found.epistemic == pytest.approx(0, abs=1e-9)
+    assert found.aleatoric**2 == pytest.approx(one.value * (1 - one.value))
+
+
+def alone(model):
+    return lambda target, phi: probability(model, target, phi)
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members_wherever_it_is_asked(ensemble):
+    found = probability(ensemble, BOX, PHI)
+    each = np.stack([probability(one, BOX, PHI).value for one in ensemble])
+    assert found.members == pytest.approx(each, abs=1e-12)
+    assert found.value == pytest.approx(each.mean(0), abs=1e-12)
+    assert found.epistemic == pytest.approx(each.std(0, ddof=1), abs=1e-12)
+    assert (found.standard_error < 0.01).all()
+    assert " ± " in str(probability(ensemble, BOX, PHI[0]))
+
+
+def test_the_design_of_an_ensemble_is_where_the_mean_is_highest(ensemble):
+    design = maximise(ensemble, BOX)
+    grid = probability(ensemble, BOX, ensemble.process.grid(21), draws=64, replicates=2)
+    assert design.probability.value >= grid.value.max() - 0.005
+    assert isinstance(design.probability, EnsembleEstimate)
+    assert design.probability.members.shape == (4,)
+
+
+def tilted(slope):
+    """m1 = 1/2 + slope · φ1 with noise 0.4, where φ1 is standardised; m2 is noise."""
+    model = exact_model()
+    with torch.no_grad():
+        model.process_map.weight.copy_(torch.eye(2))
+        model.process_map.bias.zero_()
+        model.decoder_m.weight.zero_()
+        model.decoder_m.weight[0, 3] = slope
+        model.decoder_m.bias.copy_(torch.tensor([0.5, 0.0]))
+    return model
+
+
+def test_a_risk_averse_design_goes_where_the_members_agree():
+    ensemble, above = Ensemble((tilted(2.0), tilted(-0.03))), Box((0.0, -50.0), (50.0, 50.0))
+    bold, careful = maximise(ensemble, above), maximise(ensemble, RiskAverse(above, ensemble))
+    assert bold.phi[0] == pytest.approx(1, abs=1e-6)
+    assert careful.phi[0] == pytest.approx(0, abs=0.02)
+    assert careful.value.value == pytest.approx(norm.cdf(0.5 / 0.4), abs=0.01)
+    mean, spread = bold.probability.value, bold.probability.epistemic
+    assert mean > careful.value.value > mean - spread
+
+
+def test_the_predictor_of_an_ensemble_is_the_even_mixture_of_its_members(ensemble):
+    mixture = EnsemblePredictor(ensemble)
+    assert mixture.probability(BOX, PHI) == pytest.approx(
+        ensemble.probability(BOX, PHI).value, abs=0.01
+    )
+    m = np.array([[0.1, 0.2], [0.3, -0.4], [1.0, 0.0]])
+    each = [PSPGenPredictor(one).log_density(PHI, m) for one in ensemble]
+    assert mixture.log_density(PHI, m) == pytest.approx(np.log(np.exp(each).mean(0)))
+    drawn = mixture.sample(PHI, 4000, seed=0)
+    assert drawn.shape == (3, 4000, 2)
+    assert BOX.contains(drawn.reshape(-1, 2)).reshape(3, -1).mean(1) == pytest.approx(
+        mixture.probability(BOX, PHI), abs=0.04
+    )
+    assert (drawn == mixture.sample(PHI, 4000, seed=0)).all()
+
+
+def test_the_members_are_the_same_whoever_trains_them():
+    data, how = batches(bare=8), {"epochs": 1, "batch_size": 12, "progress": False}
+    template = small_model(pair_encoder=None)
+    how |= {"members": 2, "bootstrap": True, "seed": 3}
+    data = data.only_labelled()
+    (here, histories), (there, others) = (
+        fit_ensemble(template, data, workers=workers, **how) for workers in (1, 2)
+    )
+    for a, b in zip(here, there, strict=True):
+        assert all(torch.equal(t, b.state_dict()[name]) for name, t in a.state_dict().items())
+        assert not a.training
+    assert [h.epochs["train_loss"] for h in histories] == [h.epochs["train_loss"] for h in others]
+    first, second = (one.state_dict()["m_loc"] for one in here)
+    assert not torch.equal(first, second)
+
+
+def test_what_builds_the_members_is_asked_once_a_member_and_random_numbers_are_left_alone():
+    built = []
+
+    def make():
+        built.append(small_model())
+        return built[-1]
+
+    data = batches()
+    state = torch.get_rng_state()
+    ensemble, _ = fit_ensemble(make, data, members=2, epochs=1, batch_size=24, progress=False)
+    assert list(ensemble) == built
+    assert torch.equal(torch.get_rng_state(), state)
+    a, b = (one.state_dict() for one in ensemble)
+    assert torch.equal(a["m_loc"], b["m_loc"])
+    assert any(not torch.equal(t, b[name]) for name, t in a.items())
+
+
+def test_resampling_keeps_a_setting_together_and_as_many_settings_with_labels(monkeypatch):
+    seen = []
+
+    def fit(model, data, **settings):
+        seen.append(data)
+        return History()
+
+    monkeypatch.setattr("pspgen_pyro.members.fit", fit)
+    data = batches(bare=8)
+    fit_ensemble(small_model(), data, members=2, bootstrap=True, progress=False)
+    assert not torch.equal(seen[0].train.phi, seen[1].train.phi)
+    for one in seen:
+        assert len(one.train) == 48
+        assert int(one.train.labelled.sum()) == 32
+        _, counts = torch.unique(one.train.phi, dim=0, return_counts=True)
+        assert (counts % 2 == 0).all()
+        assert counts.max() > 2
+        assert torch.equal(one.validation.phi, data.validation.phi)
+
+
+def test_an_ensemble_goes_on_from_its_members_checkpoints(tmp_path):
+    how = {"members": 2, "batch_size": 24, "progress": False, "checkpoint": tmp_path / "c"}
+    template = small_model()
+    data = batches()
+    whole, _ = fit_ensemble(template, data, epochs=2, **how)
+    again, histories = fit_ensemble(template, data, epochs=2, resume=True, **how)
+    assert [len(h) for h in histories] == [2, 2]
+    state = again[1].state_dict()
+    assert all(torch.equal(t, state[name]) for name, t in whole[1].state_dict().items())
+    assert sorted(p.name for p in how["checkpoint"].iterdir()) == ["member-1", "member-2"]
+
+
+def test_a_member_that_fails_names_itself(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="member 1 of 2 failed: 'learning_rate' is -1"):
+        fit_ensemble(
+            small_model(),
+            batches(),
+            members=2,
+            learning_rate=-1,
+            progress=False,
+            checkpoint=tmp_path / "c",
+        )
+    assert not list(tmp_path.iterdir())
+
+    def fit(*args, **settings):
+        raise TrainingError("the term 'x' became nan.")
+
+    monkeypatch.setattr("pspgen_pyro.members.fit", fit)
+    with pytest.raises(TrainingError, match="member 1 of 2 failed: the term 'x' became nan"):
+        fit_ensemble(small_model(), batches(), members=2, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda e: Ensemble(()), "'members' is empty"),
+        (lambda e: Ensemble((e[0], exact_model(latent=5))), "model 2 with another size of z0"),
+        (lambda e: Ensemble((e[0], exact_model(image=(4, 4)))), "another number of pixels"),
+        (lambda e: Ensemble((e[0], small_model())), "another process"),
+        (lambda e: maximise(e, SquaredDistance((0.0, 0.0))), "an objective of one model"),
+        (lambda e: maximise(e, BOX, optimiser=SGD()), "climbs one model's probability"),
+        (lambda e: e.probability(Box((0.0,), (1.0,)), PHI), "1 "),
+        (lambda e: e.probability(BOX, PHI, replicates=1), "'replicates' is 1"),
+        (lambda e: e.probability(BOX, [9.0, 9.0]), "phi"),
+        (lambda e: fit_ensemble(e[0], batches(), members=0), "'members' is 0"),
+        (lambda e: fit_ensemble(e[0], batches(), workers=0), "'workers' is 0"),
+        (lambda e: EnsemblePredictor(()), "'members' is empty"),
+        (lambda e: EnsemblePredictor(e).sample(PHI, 0, 0), "'draws' is 0"),
+        (lambda e: to_datatree(e.probability(BOX, PHI), e[0]), "give the ensemble"),
+    ],
+)
+def test_bad_input_is_one_sentence(ensemble, ask, words):
+    with pytest.raises(InputError, match=words) as caught:
+        ask(ensemble)
+    assert str(caught.value).endswith(".")
+
+
+@pytest.fixture
+def run():
+    members = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        members.append(Run(small_model().eval(), History(status="done"), DATA, {"seed": seed}))
+    return EnsembleRun(tuple(members))
+
+
+def test_an_ensemble_comes_back_member_by_member(run, tmp_path):
+    folder = save_ensemble(run, tmp_path / "e")
+    back = load_ensemble(folder)
+    assert is_ensemble(folder)
+    assert (back.data, back.support) == (DATA, None)
+    for ours, theirs in zip(run.members, back.members, strict=True):
+        assert (ours.history, ours.training) == (theirs.history, theirs.training)
+        state = theirs.model.state_dict()
+        assert all(torch.equal(t, state[name]) for name, t in ours.model.state_dict().items())
+    assert load_run(folder / "member-2").training == {"seed": 1}
+
+
+def rewrite(name, **changes):
+    def damage(folder):
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | changes))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda folder: (folder / "member-2" / "run.json").unlink(), "member-2.* is missing"),
+        (lambda folder: (folder / "ensemble.json").write_text("{"), "ensemble.json is damaged"),
+        (lambda folder: (folder / "ensemble.json").unlink(), "no ensemble"),
+        (rewrite("ensemble.json", format=99), "of format 99"),
+        (rewrite("ensemble.json", members=[]), "do not belong together: 'members' is empty"),
+        (rewrite("ensemble.json", data={}), "trained on other data than ensemble.json says"),
+        (rewrite("member-2/run.json", data={"case": "case2"}), "run 2 of other data"),
+    ],
+)
+def test_a_damaged_or_mixed_ensemble_is_refused(run, tmp_path, damage, words):
+    folder = save_ensemble(run, tmp_path / "e")
+    damage(folder)
+    with pytest.raises(DataError, match=words):
+        load_ensemble(folder)
+
+
+def test_members_of_different_processes_are_refused(run, tmp_path):
+    other = dataclasses.replace(run.members[1], model=exact_model())
+    with pytest.raises(InputError, match="another process"):
+        EnsembleRun((run.members[0], other))
+
+
+def test_one_run_is_not_read_from_an_ensembles_folder(run, tmp_path):
+    folder = save_ensemble(run, tmp_path / "e")
+    with pytest.raises(DataError, match="an ensemble, where one run is needed; .*member-1"):
+        load_run(folder)
+
+
+def test_what_each_member_says_survives_zarr(ensemble, tmp_path):
+    found = ensemble.probability(BOX, PHI)
+    to_datatree(found, ensemble).to_zarr(tmp_path / "t.zarr", consolidated=False)
+    with xr.open_datatree(tmp_path / "t.zarr", engine="zarr", consolidated=False) as back:
+        told = back["members"].to_dataset().load()
+    assert dict(told.sizes) == {"member": 4, "setting": 3, "parameter": 2}
+    assert told["probability"].dims == ("member", "setting")
+    assert told["probability"].values == pytest.approx(found.members)
+    assert told["epistemic"].values == pytest.approx(found.epistemic)
+    assert told["probability"].mean("member").values == pytest.approx(told["mean"].values)
+
+
+@pytest.mark.parametrize("averse", [False, True])
+def test_the_tree_of_an_ensembles_design_has_a_chain_a_member(ensemble, averse):
+    design = maximise(ensemble, RiskAverse(BOX, ensemble) if averse else BOX, starts=2)
+    tree = to_datatree(design, ensemble, observed=(design.phi, [[0.1, 0.2]] * 5), draws=50)
+    assert dict(tree["posterior_predictive"].sizes) == {"chain": 4, "draw": 50, "material": 5}
+    assert tree["constant_data"]["phi_star"].dims == ("parameter",)
+    assert ((tree["pit"]["m_horizontal"] >= 0) & (tree["pit"]["m_horizontal"] <= 1)).all()
+    assert ("members" in tree.children) is not averse
+
+
+def test_draws_from_one_model_are_not_an_ensembles(ensemble):
+    ensemble[0].standardise_by(torch.randn(50, 2))
+    draws = sample_hmc(DesignPosterior(ensemble[0], BOX), chains=4, draws=4, warmup=4)
+    with pytest.raises(InputError, match="give the member"):
+        to_datatree(draws, ensemble)
+
+
+def cli(*args):
+    try:
+        return main([str(arg) for arg in args])
+    except SystemExit as exit_:
+        return exit_.code
+
+
+def test_the_command_line_fits_asks_and_compares_an_ensemble(toy_path, tmp_path, capsys):
+    folder = tmp_path / "e"
+    fit = ["--members", 2, "--model", "paper", "--latent", 4, "--epochs", 1, "--bootstrap"]
+    assert cli("fit", toy_path, "--out", folder, *fit) == 0
+    assert "member 2 of 2, 1 epochs" in capsys.readouterr().out
+    assert not (tmp_path / "e.partial").exists()
+    target = "--target=-10:-7,-9:-5"
+    assert cli("design", folder, target, "--risk", 1, "--verify", 4, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    model = answer["model"]
+    assert model["probability"] == pytest.approx(np.mean(model["members"]))
+    assert model["epistemic"] == pytest.approx(np.std(model["members"], ddof=1))
+    assert answer["settings"]["risk"] == 1
+    assert cli("design", folder, target, "--risk", 1) == 0
+    printed = capsys.readouterr().out
+    assert "over 2 members (epistemic)" in printed
+    assert "Δ (mean − c sd)" in printed
+    assert cli("design", folder, target) == 0
+    assert "Δ log P" in capsys.readouterr().out
+    options = ["--reference", toy_path, "--run", folder, "--out", tmp_path / "c.json"]
+    assert cli("compare", toy_path, *options) == 0
+    assert json.loads((tmp_path / "c.json").read_text())["models"][0]["name"] == "e"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["fit", "{toy}", "--out", "{new}", "--members", 0], "'members' is 0"),
+        (["fit", "{toy}", "--out", "{new}", "--workers", 2], "ask for several with --members"),
+        (["fit", "{toy}", "--out", "{new}", "--bootstrap"], "ask for several with --members"),
+        (["design", "{run}", "--target=-9:-7,-9:-7", "--risk", 1], "'risk' is 1"),
+        (["design", "{ens}", "--target=-9:-7,-9:-7", "--risk", -1], "'risk' is -1"),
+        (["posterior", "{ens}", "--target=-9:-7,-9:-7", "--out", "{new}"], "such as .*member-1"),
+        (["check", "{ens}", "--out", "{new}", "--sbc", 0], "such as .*member-1"),
+    ],
+)
+def test_the_command_line_refuses_in_one_sentence(
+    run, toy_run, toy_path, tmp_path, capsys, args, words
+):
+    folder = save_ensemble(run, tmp_path / "e")
+    places = {"toy": toy_path, "new": tmp_path / "new", "run": toy_run, "ens": folder}
+    assert cli(*(str(a).format(**places) for a in args)) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("pspgen: error: ")
+    with pytest.raises(InputError, match=words):
+        raise InputError(line)
+    assert not (tmp_path / "new").exists()
