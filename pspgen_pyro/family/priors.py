@@ -29,7 +29,7 @@ from ..errors import InputError
 from ..nn import ResidualMLP
 from .base import Dimensions, Part
 
-__all__ = ["FlowPrior", "GaussianPrior", "MixturePrior", "StandardNormalPrior"]
+__all__ = ["Conditional", "FlowPrior", "GaussianPrior", "MixturePrior", "StandardNormalPrior"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _entries(entries: int | None, dims: Dimensions) -> int:
 class _Blocks(TorchDistribution):
     """A law of the first entries of z0 beside one of the others."""
 
-    def __init__(self, prior: _Conditional, phi: Tensor) -> None:
+    def __init__(self, prior: Conditional, phi: Tensor) -> None:
         self.prior, self.phi = prior, phi
         self.first, self.others = prior.law(phi), prior.rest.law(phi)
         super().__init__(phi.shape[:-1], torch.Size([prior.latent]), validate_args=False)
@@ -162,13 +162,15 @@ class _Blocks(TorchDistribution):
         return first + self.others.log_prob(value[..., split:])
 
     def divergence(self, q: Independent, value: Tensor) -> Tensor:
-        """The divergence KL(q ‖ self) of a diagonal Gaussian: from the one draw `value` in the
-        first entries, and in closed form in the others."""
+        """The divergence KL(q ‖ self) of a diagonal Gaussian, in closed form but for first entries
+        whose law has none: those take the one draw `value`."""
         split, loc, scale = self.prior.entries, q.mean, q.stddev
+        others = self.others.divergence(loc[..., split:], scale[..., split:])
+        if hasattr(self.first, "divergence"):
+            return others + self.first.divergence(loc[..., :split], scale[..., :split])
         first = Normal(loc[..., :split], scale[..., :split], validate_args=False).to_event(1)
         drawn = value[..., :split]
-        one_draw = first.log_prob(drawn) - self.first.log_prob(drawn)
-        return one_draw + self.others.divergence(loc[..., split:], scale[..., split:])
+        return others + first.log_prob(drawn) - self.first.log_prob(drawn)
 
     def entry_divergence(self, q: Independent) -> Tensor | None:
         """The divergence KL(q ‖ self) of every entry from a diagonal Gaussian, with shape `(*,
@@ -204,7 +206,7 @@ class _Rest(nn.Module):
         return noise
 
 
-class _Conditional(nn.Module):
+class Conditional(nn.Module):
     """A prior whose first entries depend on φ, beside another one of the rest."""
 
     def __init__(self, dims: Dimensions, entries: int, rest: Part | None) -> None:
@@ -256,7 +258,7 @@ class _DiagonalLaw:
 _DIAGONAL = (_DiagonalLaw, _StandardNormalLaw)
 
 
-class _GaussianPrior(_Conditional):
+class _GaussianPrior(Conditional):
     def __init__(self, dims: Dimensions, entries: int, part: GaussianPrior) -> None:
         super().__init__(dims, entries, part.rest)
         self.network = ResidualMLP(dims.process, 2 * entries, part.hidden, "silu")
@@ -278,7 +280,7 @@ class _GaussianPrior(_Conditional):
         return loc + scale * noise
 
 
-class _MixturePrior(_Conditional):
+class _MixturePrior(Conditional):
     def __init__(self, dims: Dimensions, entries: int, part: MixturePrior) -> None:
         super().__init__(dims, entries, part.rest)
         self.components, self.floor = part.components, part.floor
@@ -309,7 +311,7 @@ class _MixturePrior(_Conditional):
         return torch.stack(entries, dim=-1)
 
 
-class _FlowPrior(_Conditional):
+class _FlowPrior(Conditional):
     def __init__(self, dims: Dimensions, entries: int, part: FlowPrior) -> None:
         super().__init__(dims, entries, part.rest)
         self.flow = zuko.flows.NSF(

@@ -27,6 +27,7 @@ from ..errors import InputError
 from ..nn import ResidualMLP
 from .base import Dimensions, Part
 from .convolution import DirectionalCode, code_law
+from .priors import Conditional
 
 __all__ = ["ConvolutionalEncoder", "ConvolutionalImage", "StationaryPrior"]
 
@@ -188,10 +189,9 @@ class StationaryPrior(Part):
         return _StationaryPrior(dims, self)
 
 
-class _StationaryPrior(nn.Module):
+class _StationaryPrior(Conditional):
     def __init__(self, dims: Dimensions, part: StationaryPrior) -> None:
-        super().__init__()
-        self.latent = self.entries = dims.latent
+        super().__init__(dims, dims.latent, None)
         h, w = dims.image[0] // _TILE, dims.image[1] // _TILE
         self.grid = (_planes(dims.latent, dims.image, "prior"), h, w)
         sites = torch.arange(h * w).reshape(h, w)
@@ -223,13 +223,6 @@ class _StationaryPrior(nn.Module):
         mean, log_density = self._moments(phi)
         waves = torch.fft.fft2(noise.unflatten(-1, self.grid)) * (0.5 * log_density).exp()
         return (mean + torch.fft.ifft2(waves).real).flatten(-3)
-
-    def forward(self, phi: Tensor) -> StationaryField:
-        return self.law(phi)
-
-    def transport(self, noise: Tensor, phi: Tensor) -> Tensor:
-        """Maps standard normal `noise` with shape `(*, D0)` to fields given φ."""
-        return self.carry(noise, phi)
 
 
 class StationaryField:
