@@ -113,7 +113,8 @@ def _train(task: MemberTask, payload: _Payload) -> tuple[int, State, History]:
     if task.rows is not None:
         rng = np.random.default_rng(task.rows)
         data = Batches(_resampled(data.train, rng), data.validation)
-    model = PSPGen.from_specification(payload.specification)
+    with torch.random.fork_rng():
+        model = PSPGen.from_specification(payload.specification)
     load_state(model, payload.states[task.member])
     try:
         with _one_thread():
