@@ -62,7 +62,7 @@ class GaussianPrior(Part):
     Arguments:
         entries: How many entries of z0, counted from the first, depend on φ; None for all.
         hidden: The widths of the hidden layers.
-        rest: The prior of the other entries; standard normal if None.
+        rest: The prior of the other entries, stationary or Gaussian; standard normal if None.
     """
 
     entries: int | None = None
@@ -87,7 +87,7 @@ class MixturePrior(Part):
         entries: How many entries of z0, counted from the first, it covers; None for all.
         hidden: The widths of the hidden layers.
         floor: The smallest standard deviation.
-        rest: The prior of the other entries; standard normal if None.
+        rest: The prior of the other entries, stationary or Gaussian; standard normal if None.
     """
 
     components: int = 12
@@ -110,7 +110,7 @@ class FlowPrior(Part):
         bins: The bins of a spline.
         entries: How many entries of z0, counted from the first, it covers; None for all.
         hidden: The widths of the hidden layers.
-        rest: The prior of the other entries; standard normal if None.
+        rest: The prior of the other entries, stationary or Gaussian; standard normal if None.
 
     References:
         Neural Spline Flows (Durkan et al., 2019)
@@ -209,12 +209,20 @@ class _Rest(nn.Module):
 class Conditional(nn.Module):
     """A prior whose first entries depend on φ, beside another one of the rest."""
 
+    closed_form = False
+
     def __init__(self, dims: Dimensions, entries: int, rest: Part | None) -> None:
         super().__init__()
         self.latent, self.entries = dims.latent, entries
         self.rest: Any = _Rest()
-        if rest is not None:
+        if not isinstance(rest, StandardNormalPrior | None):
             self.rest = rest.build(dataclasses.replace(dims, latent=dims.latent - entries))
+            if not self.rest.closed_form or self.rest.entries < self.rest.latent:
+                raise InputError(
+                    f"'rest' is {rest}, but it must cover all other entries and have its "
+                    "divergence in closed form; take a StationaryPrior, or a GaussianPrior with "
+                    "`entries=None`."
+                )
 
     def law(self, phi: Tensor) -> Any:
         """The distribution of the first entries."""
@@ -259,6 +267,8 @@ _DIAGONAL = (_DiagonalLaw, _StandardNormalLaw)
 
 
 class _GaussianPrior(Conditional):
+    closed_form = True
+
     def __init__(self, dims: Dimensions, entries: int, part: GaussianPrior) -> None:
         super().__init__(dims, entries, part.rest)
         self.network = ResidualMLP(dims.process, 2 * entries, part.hidden, "silu")

@@ -190,6 +190,8 @@ class StationaryPrior(Part):
 
 
 class _StationaryPrior(Conditional):
+    closed_form = True
+
     def __init__(self, dims: Dimensions, part: StationaryPrior) -> None:
         super().__init__(dims, dims.latent, None)
         h, w = dims.image[0] // _TILE, dims.image[1] // _TILE
