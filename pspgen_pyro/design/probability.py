@@ -84,10 +84,26 @@ def property_law(model: PSPGen, phi: Tensor, noise: Tensor) -> NormalMixture:
     Returns:
         The mixtures, with batch shape `(N, S)`.
     """
-    inputs = phi.unsqueeze(-2).expand(*phi.shape[:-1], noise.shape[-2], phi.shape[-1])
-    z0 = model.prior.transport(noise.expand(*inputs.shape[:-1], -1), model.standardise(inputs))
-    z1 = model.latent_of_process(phi).unsqueeze(-2).expand(*inputs.shape[:-1], -1)
+    shape = (*phi.shape[:-1], noise.shape[-2])
+    z0 = model.prior.transport(noise.expand(*shape, -1), model.standardise(phi.unsqueeze(-2)))
+    z1 = model.latent_of_process(phi).unsqueeze(-2).expand(*shape, -1)
     return model.property_given(z0, z1)
+
+
+def _weighted_law(model: PSPGen, phi: Tensor, noise: Tensor) -> tuple[NormalMixture, Tensor]:
+    r"""Distributions of m on a sample of z0, and the logarithms of their weights, with shape `(N,
+    S)`.
+
+    A mixture prior is sampled component by component, each weighted by its probability: smooth in
+    φ, of less variance than draws of the mixture, and without the root-finding of its transport.
+    """
+    strata = getattr(model.prior, "strata", None)
+    if strata is None or noise.shape[-2] < model.prior.components:
+        law = property_law(model, phi, noise)
+        return law, law.log_weights.new_full(law.batch_shape, -math.log(noise.shape[-2]))
+    z0, log_weights = strata(noise, model.standardise(phi))
+    z1 = model.latent_of_process(phi).unsqueeze(-2).expand(*z0.shape[:-1], -1)
+    return model.property_given(z0, z1), log_weights
 
 
 def log_probability(model: PSPGen, target: Target, phi: Tensor, noise: Tensor) -> Tensor:
@@ -102,8 +118,8 @@ def log_probability(model: PSPGen, target: Target, phi: Tensor, noise: Tensor) -
     Returns:
         The log-probability, with shape `(N)`; differentiable in `phi`.
     """
-    inner = target.log_probability(property_law(model, phi, noise))
-    return torch.logsumexp(inner, dim=-1) - math.log(noise.shape[-2])
+    law, log_weights = _weighted_law(model, phi, noise)
+    return torch.logsumexp(target.log_probability(law) + log_weights, dim=-1)
 
 
 def probability(

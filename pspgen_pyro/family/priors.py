@@ -14,6 +14,7 @@ normal draws to draws of :math:`z_0`, so that one fixed set of quasi-random poin
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -308,6 +309,27 @@ class _MixturePrior(Conditional):
         logits, loc, scale = self.network(phi).split([c, c * k, c * k], dim=-1)
         loc, scale = loc.unflatten(-1, (c, k)), softplus(scale).unflatten(-1, (c, k))
         return NormalMixture(logits, loc, self.floor + scale)
+
+    def strata(self, noise: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+        """A weighted sample of z0: as many draws from each component, weighted by its probability.
+
+        Arguments:
+            noise: Standard normal draws, with shape `(S, D0)`, at least one a component.
+            phi: Standardised settings, with shape `(*, P)`.
+
+        Returns:
+            z0 with shape `(*, S', D0)` and the logarithms of the weights with shape `(*, S')`,
+            where S' is the largest multiple of the number of components that S allows.
+        """
+        mixture = self.law(phi)
+        each = noise.shape[-2] // self.components
+        used = noise[: each * self.components]
+        first = used[:, : self.entries].unflatten(0, (self.components, each))
+        first = mixture.loc.unsqueeze(-2) + mixture.scale.unsqueeze(-2) * first
+        others = used[:, self.entries :].expand(*phi.shape[:-1], -1, -1)
+        others = self.rest.carry(others, phi.unsqueeze(-2))
+        log_weights = (mixture.log_weights - math.log(each)).repeat_interleave(each, dim=-1)
+        return torch.cat([first.flatten(-3, -2), others], dim=-1), log_weights
 
     def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
         mixture = self.law(phi)
