@@ -92,7 +92,7 @@ class _ConvolutionalImage(nn.Module):
 
     def forward(self, z0: Tensor, z1: Tensor) -> Independent:
         batch = z0.shape[:-1]
-        z0, z1 = z0.flatten(0, -2), z1.flatten(0, -2)
+        z0, z1 = z0.reshape(-1, z0.shape[-1]), z1.reshape(-1, z1.shape[-1])
         u, w = z0[:, : self.code], z0[:, self.code :].unflatten(-1, self.grid)
         coarse, fine = self.told(torch.cat([u, z1], -1))[..., None, None].split(
             [2 * self.first.out_channels, 2 * self.third.in_channels], dim=1
@@ -102,7 +102,7 @@ class _ConvolutionalImage(nn.Module):
         h = _told(h, fine)
         h = h + silu(self.third(h))
         logits = torch.pixel_shuffle(self.last(h), 2).squeeze(1)
-        logits = logits.unflatten(0, batch) if len(batch) != 1 else logits
+        logits = logits.reshape(*batch, *logits.shape[-2:])
         return Bernoulli(logits=logits, validate_args=False).to_event(2)
 
 
