@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from pspgen_pyro import Batches, PSPGen, open_triads
-from pspgen_pyro.design import frequency, property_law, sobol_normal
+from pspgen_pyro.design import frequency
 from pspgen_pyro.diagnostics import ReferenceMaterials, study_targets
-from pspgen_pyro.ensemble import EnsembleEstimate, fit_ensemble
+from pspgen_pyro.ensemble import fit_ensemble
 from pspgen_pyro.family import CodedProperty, ConnectivityEncoder, MixturePrior
 from pspgen_pyro.provenance import environment
 from pspgen_pyro.report import surface_error
@@ -47,27 +47,9 @@ def coverage(gap, error):
     return [float((np.abs(gap) <= c * error).mean()) for c in WIDTHS]
 
 
-@torch.no_grad()
-def estimates(ensemble, known, targets, draws=512):
-    """What every member says at the reference's settings, all targets from the same draws."""
-    found = {name: [] for name in targets}
-    for member in ensemble:
-        noise = sobol_normal(draws, member.dims.latent, 1, member.m_loc.dtype)
-        parts = {name: [] for name in targets}
-        for phi in torch.tensor(known.phi).to(member.m_loc).split(16):
-            law = property_law(member, phi, noise)
-            for name, target in targets.items():
-                parts[name].append(target.log_probability(law).exp().mean(dim=-1))
-        for name in targets:
-            found[name].append(torch.cat(parts[name]).double().numpy())
-    return {
-        name: EnsembleEstimate(p.mean(0), np.zeros(p.shape[1]), p, targets[name], known.phi)
-        for name, p in ((name, np.stack(each)) for name, each in found.items())
-    }
-
-
-def judged(p, known, target):
+def judged(ensemble, known, target):
     """How the mean and the spread compare with the frequencies, for one target."""
+    p = ensemble.probability(target, known.phi, draws=256, replicates=2)
     truth = frequency(known.fraction(target) * known.samples, known.samples)
     gap = truth.value - p.value
     error = np.hypot(p.epistemic, truth.standard_error)
@@ -114,8 +96,7 @@ def measured(triads, known, targets, options, labels, pairs, bootstrap):
         epochs=0,
     )
     seconds = time.perf_counter() - start
-    answers = estimates(ensemble, known, targets)
-    table = {name: judged(answers[name], known, target) for name, target in targets.items()}
+    table = {name: judged(ensemble, known, target) for name, target in targets.items()}
     row = {"labels": labels, "bare_pairs": pairs, "bootstrap": bootstrap, "seconds": seconds}
     return row | {"all": averaged(table), "targets": table}
 
