@@ -1,7 +1,7 @@
 r"""Deep ensembles: what the data leave open, by models trained apart.
 
-Members :math:`k = 1 \dots K` differ in their first weights and the order of their data, and with
-`bootstrap` in the data themselves. For the indicator :math:`1(m \in \mathcal{M}_d)` the law of
+Members :math:`k = 1 \dots K` differ in their first weights, the order of their data and, by the
+bootstrap, in the data themselves. For the indicator :math:`1(m \in \mathcal{M}_d)` the law of
 total variance splits what is unknown about one material into two parts,
 
 .. math::
@@ -179,7 +179,7 @@ def fit_ensemble(
     *,
     members: int = 5,
     seed: int = 0,
-    bootstrap: bool = False,
+    bootstrap: bool = True,
     workers: int = 1,
     checkpoint: str | Path | None = None,
     progress: bool = True,
@@ -198,7 +198,7 @@ def fit_ensemble(
             order and noise, and its resampling.
         bootstrap: Whether each member learns from settings φ drawn from the training ones with
             replacement (all samples of a φ together, those with labels and those without
-            apart).
+            apart). Members that share their data share its errors too, and agree too well.
         workers: Processes side by side, one thread each.
         checkpoint: A folder in which every member keeps its own checkpoints.
         progress: Show a progress bar over the members.

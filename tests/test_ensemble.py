@@ -157,7 +157,7 @@ def test_what_builds_the_members_is_asked_once_a_member_and_random_numbers_are_l
 
     data = batches()
     state = torch.get_rng_state()
-    ensemble, _ = fit_ensemble(make, data, members=2, epochs=1, batch_size=24, progress=False)
+    ensemble, _ = fit_ensemble(make, data, members=2, bootstrap=False, epochs=1, progress=False)
     assert list(ensemble) == built
     assert torch.equal(torch.get_rng_state(), state)
     a, b = (one.state_dict() for one in ensemble)
@@ -340,7 +340,7 @@ def cli(*args):
 
 def test_the_command_line_fits_asks_and_compares_an_ensemble(toy_path, tmp_path, capsys):
     folder = tmp_path / "e"
-    fit = ["--members", 2, "--model", "paper", "--latent", 4, "--epochs", 1, "--bootstrap"]
+    fit = ["--members", 2, "--model", "paper", "--latent", 4, "--epochs", 1]
     assert cli("fit", toy_path, "--out", folder, *fit) == 0
     assert "member 2 of 2, 1 epochs" in capsys.readouterr().out
     assert not (tmp_path / "e.partial").exists()
@@ -366,8 +366,10 @@ def test_the_command_line_fits_asks_and_compares_an_ensemble(toy_path, tmp_path,
     ("args", "words"),
     [
         (["fit", "{toy}", "--out", "{new}", "--members", 0], "'members' is 0"),
-        (["fit", "{toy}", "--out", "{new}", "--workers", 2], "ask for several with --members"),
-        (["fit", "{toy}", "--out", "{new}", "--bootstrap"], "ask for several with --members"),
+        (
+            ["fit", "{toy}", "--out", "{new}", "--workers", 2],
+            "ask for more members",
+        ),
         (["design", "{run}", "--target=-9:-7,-9:-7", "--risk", 1], "'risk' is 1"),
         (["design", "{ens}", "--target=-9:-7,-9:-7", "--risk", -1], "'risk' is -1"),
         (["posterior", "{ens}", "--target=-9:-7,-9:-7", "--out", "{new}"], "such as .*member-1"),

@@ -56,8 +56,8 @@ class Fit:
     members: int = 1
     """How many models to train apart; more than one make an ensemble, whose spread says what the
     data leave open."""
-    bootstrap: bool = False
-    """Train every member on settings drawn from the triads' with replacement."""
+    bootstrap: bool = True
+    """Train every member of an ensemble on settings drawn from the triads' with replacement."""
     workers: int = 1
     """Processes that train members side by side."""
     seed: int = 0
@@ -129,10 +129,10 @@ class Fit:
         for name in ("threads", "members", "workers"):
             if getattr(self, name) < 1:
                 raise InputError(f"'{name}' is {getattr(self, name)}; it must be at least 1.")
-        if self.members == 1 and (self.workers > 1 or self.bootstrap):
+        if self.workers > self.members:
             raise InputError(
-                f"'workers' is {self.workers} and 'bootstrap' {self.bootstrap}, but there is one "
-                "model; ask for several with --members."
+                f"'workers' is {self.workers} but there is work for {self.members}, one a member; "
+                "ask for more members with --members."
             )
 
     def _train(
