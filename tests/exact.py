@@ -17,7 +17,7 @@ from torch import nn
 
 from pspgen_pyro import ProcessSpace, PSPGen
 from pspgen_pyro.distributions import NormalMixture
-from pspgen_pyro.family import Dimensions, Part
+from pspgen_pyro.family import Dimensions, Part, StandardNormalPrior
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (-1.0, -1.0), (1.0, 1.0))
 NOISE_X, NOISE_M = 0.7, 0.4
@@ -137,6 +137,7 @@ def exact_model(latent=3, process_latent=2, image=(3, 3), seed=0):
         latent=latent,
         process_latent=process_latent,
         process_map=LinearMap(),
+        prior=StandardNormalPrior(),
         image_decoder=GaussianImage(),
         property_decoder=GaussianProperty(),
         encoder=ExactEncoder(),

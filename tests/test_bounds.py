@@ -7,19 +7,21 @@ import torch
 from exact import exact_model, log_evidence, property_law
 from pyro import poutine
 from pyro.distributions import MultivariateNormal, Normal
-from test_model import small_model, triads
+from test_model import PROCESS, triads
 from test_training import batches, quick
 from torch.distributions import kl_divergence
 
-from pspgen_pyro import InputError
+from pspgen_pyro import InputError, PSPGen
 from pspgen_pyro.errors import DataError
 from pspgen_pyro.family import (
     CodedProperty,
     ConnectivityEncoder,
     GaussianPrior,
     MixturePrior,
+    MixtureProperty,
     StandardNormalPrior,
     StationaryPrior,
+    ThreeBranchEncoder,
 )
 from pspgen_pyro.objective import (
     ELBO,
@@ -28,6 +30,16 @@ from pspgen_pyro.objective import (
     elbo_terms,
     objective_to_json,
 )
+
+
+def plain_model(**options):
+    """The parts of the paper but for a decoder of few entries; no property code."""
+    parts = {
+        "encoder": ThreeBranchEncoder(),
+        "prior": StandardNormalPrior(),
+        "property_decoder": MixtureProperty(),
+    }
+    return PSPGen(PROCESS, (8, 8), latent=6, process_latent=3, **(parts | options))
 
 
 def exact_triads(n=6):
@@ -49,7 +61,7 @@ def ignorant(model):
 
 
 def test_the_default_objective_is_the_elbo_bit_by_bit():
-    model, (phi, x, m) = small_model(beta=2.0), triads(8)
+    model, (phi, x, m) = plain_model(beta=2.0), triads(8)
     torch.manual_seed(4)
     terms = ELBO()(model, phi, x, m)
     torch.manual_seed(4)
@@ -96,7 +108,7 @@ def test_one_importance_weight_is_the_elbo_with_the_divergence_by_one_draw(monke
 
 
 def test_the_gradient_of_the_importance_weighted_bound_is_that_of_finite_differences():
-    model, data = small_model(beta=1.0), triads(4)
+    model, data = plain_model(beta=1.0), triads(4)
     objective = ImportanceWeighted(5)
 
     def bound():
@@ -115,7 +127,7 @@ def test_the_gradient_of_the_importance_weighted_bound_is_that_of_finite_differe
 
 def test_importance_weights_ask_for_a_beta_of_one():
     with pytest.raises(InputError, match="β = 2; build it with `beta=1`"):
-        quick(small_model(), batches(), objective=ImportanceWeighted())
+        quick(plain_model(), batches(), objective=ImportanceWeighted())
 
 
 def test_the_marginal_term_is_the_exact_density_of_the_properties_given_the_settings():
@@ -147,7 +159,7 @@ def test_the_marginal_term_of_few_draws_lies_below_the_density():
 
 
 def test_the_marginal_term_joins_the_loss_by_its_weight_and_skips_bare_pairs():
-    model, (phi, x, m) = small_model(), triads(8)
+    model, (phi, x, m) = plain_model(), triads(8)
     objective = ELBO(extra=(MarginalProperty(weight=3.0, draws=4),))
     m[2:] = torch.nan
     torch.manual_seed(1)
@@ -162,7 +174,7 @@ def test_the_marginal_term_joins_the_loss_by_its_weight_and_skips_bare_pairs():
 
 
 def test_the_marginal_term_teaches_the_properties_without_the_guide():
-    model, data = small_model(), triads(8)
+    model, data = plain_model(), triads(8)
     term = MarginalProperty()(model, data[0], data[2])
     groups = model.param_groups()
     slopes = torch.autograd.grad(term, groups["eta"], allow_unused=True, retain_graph=True)
@@ -175,7 +187,7 @@ def test_the_marginal_term_teaches_the_properties_without_the_guide():
 def test_an_entry_with_less_than_its_free_bits_is_not_pressed_to_the_prior(prior):
     """The threshold is set between the divergences of the entries."""
     torch.manual_seed(0)
-    model, data = small_model(prior=prior), triads(8)
+    model, data = plain_model(prior=prior), triads(8)
     with torch.no_grad():
         q = model.latent_given(data[1], data[2], data[0])
         zero = torch.zeros(6)
@@ -198,13 +210,13 @@ def test_an_entry_with_less_than_its_free_bits_is_not_pressed_to_the_prior(prior
 
 
 def test_free_bits_above_every_divergence_silence_the_divergence():
-    model, data = small_model(), triads(8)
+    model, data = plain_model(), triads(8)
     counted = ELBO(free_bits=1e6)(model, *data).others["kl_counted"]
     assert all(not g.any() for g in gradients(model, counted))
 
 
 def test_hardly_any_free_bits_leave_the_loss_as_it_is():
-    model, data = small_model(), triads(8)
+    model, data = plain_model(), triads(8)
     losses = []
     for objective in (ELBO(), ELBO(free_bits=1e-12)):
         torch.manual_seed(0)
@@ -217,7 +229,7 @@ def test_hardly_any_free_bits_leave_the_loss_as_it_is():
 )
 def test_free_bits_refuse_a_prior_whose_divergence_has_no_entries(prior):
     with pytest.raises(InputError, match="'free_bits' needs the divergence of each entry"):
-        quick(small_model(prior=prior), batches(), objective=ELBO(free_bits=0.1))
+        quick(plain_model(prior=prior), batches(), objective=ELBO(free_bits=0.1))
 
 
 def test_free_bits_refuse_a_guide_that_is_not_diagonal():
@@ -226,7 +238,7 @@ def test_free_bits_refuse_a_guide_that_is_not_diagonal():
 
 
 def test_a_model_with_a_property_code_refuses_the_marginal_term():
-    model = small_model(
+    model = plain_model(
         property_decoder=CodedProperty(), encoder=ConnectivityEncoder(), prior=MixturePrior(2)
     )
     with pytest.raises(InputError, match="leave the term out"):
@@ -250,7 +262,7 @@ def test_a_parameter_out_of_range_is_refused(make, words):
 def test_two_marginal_terms_are_refused():
     twice = ELBO(extra=(MarginalProperty(), MarginalProperty()))
     with pytest.raises(InputError, match="'extra' has 2 terms of one kind"):
-        quick(small_model(), batches(), objective=twice)
+        quick(plain_model(), batches(), objective=twice)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +276,7 @@ def test_two_marginal_terms_are_refused():
     ],
 )
 def test_training_ascends_the_chosen_objective_and_its_history_has_every_term(objective, names):
-    data, model = batches(), small_model(beta=1.0)
+    data, model = batches(), plain_model(beta=1.0)
     for part in (data.train, data.validation):
         part.x[:] = (part.phi[:, :1, None] > 5.0).to(part.x)
     history = quick(model, data, epochs=8, objective=objective)
@@ -277,10 +289,10 @@ def test_training_ascends_the_chosen_objective_and_its_history_has_every_term(ob
 
 def test_resuming_with_another_objective_is_refused(tmp_path):
     data = batches()
-    quick(small_model(), data, epochs=1, checkpoint=tmp_path / "c")
+    quick(plain_model(), data, epochs=1, checkpoint=tmp_path / "c")
     with pytest.raises(DataError, match="a checkpoint with objective"):
         quick(
-            small_model(),
+            plain_model(),
             data,
             epochs=1,
             checkpoint=tmp_path / "c",
@@ -300,7 +312,7 @@ def test_the_description_of_an_objective_has_all_of_its_parameters():
 
 
 def test_elbo_terms_are_those_of_the_elbo():
-    model, data = small_model(), triads(4)
+    model, data = plain_model(), triads(4)
     values = []
     for terms in (elbo_terms, ELBO()):
         torch.manual_seed(0)
