@@ -12,9 +12,9 @@ from exact import exact_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
-from test_model import small_model, triads
+from test_model import PROCESS, triads
 
-from pspgen_pyro import Batches, Box, InputError, maximise, probability
+from pspgen_pyro import Batches, Box, InputError, PSPGen, maximise, probability
 from pspgen_pyro.batches import TriadTensors
 from pspgen_pyro.checkpoint import History
 from pspgen_pyro.cli import main
@@ -33,6 +33,11 @@ DATA = {"case": "case1", "preset": "calibrated", "formulation": "study"}
 @pytest.fixture
 def ensemble():
     return Ensemble(tuple(exact_model(seed=seed) for seed in range(4)))
+
+
+def plain_model():
+    """App. A's parts train in a moment."""
+    return PSPGen.paper(PROCESS, (8, 8), latent=6, process_latent=3)
 
 
 def batches(n=24, bare=0):
@@ -134,7 +139,7 @@ def test_the_predictor_of_an_ensemble_is_the_even_mixture_of_its_members(ensembl
 
 def test_the_members_are_the_same_whoever_trains_them():
     data, how = batches(bare=8), {"epochs": 1, "batch_size": 12, "progress": False}
-    template = small_model(pair_encoder=None)
+    template = plain_model()
     how |= {"members": 2, "bootstrap": True, "seed": 3}
     data = data.only_labelled()
     (here, histories), (there, others) = (
@@ -152,7 +157,7 @@ def test_what_builds_the_members_is_asked_once_a_member_and_random_numbers_are_l
     built = []
 
     def make():
-        built.append(small_model())
+        built.append(plain_model())
         return built[-1]
 
     data = batches()
@@ -174,7 +179,7 @@ def test_resampling_keeps_a_setting_together_and_as_many_settings_with_labels(mo
 
     monkeypatch.setattr("pspgen_pyro.members.fit", fit)
     data = batches(bare=8)
-    fit_ensemble(small_model(), data, members=2, bootstrap=True, progress=False)
+    fit_ensemble(plain_model(), data, members=2, bootstrap=True, progress=False)
     assert not torch.equal(seen[0].train.phi, seen[1].train.phi)
     for one in seen:
         assert len(one.train) == 48
@@ -187,7 +192,7 @@ def test_resampling_keeps_a_setting_together_and_as_many_settings_with_labels(mo
 
 def test_an_ensemble_goes_on_from_its_members_checkpoints(tmp_path):
     how = {"members": 2, "batch_size": 24, "progress": False, "checkpoint": tmp_path / "c"}
-    template = small_model()
+    template = plain_model()
     data = batches()
     whole, _ = fit_ensemble(template, data, epochs=2, **how)
     again, histories = fit_ensemble(template, data, epochs=2, resume=True, **how)
@@ -200,7 +205,7 @@ def test_an_ensemble_goes_on_from_its_members_checkpoints(tmp_path):
 def test_a_member_that_fails_names_itself(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="member 1 of 2 failed: 'learning_rate' is -1"):
         fit_ensemble(
-            small_model(),
+            plain_model(),
             batches(),
             members=2,
             learning_rate=-1,
@@ -214,7 +219,7 @@ def test_a_member_that_fails_names_itself(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pspgen_pyro.members.fit", fit)
     with pytest.raises(TrainingError, match="member 1 of 2 failed: the term 'x' became nan"):
-        fit_ensemble(small_model(), batches(), members=2, progress=False)
+        fit_ensemble(plain_model(), batches(), members=2, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +228,7 @@ def test_a_member_that_fails_names_itself(tmp_path, monkeypatch):
         (lambda e: Ensemble(()), "'members' is empty"),
         (lambda e: Ensemble((e[0], exact_model(latent=5))), "model 2 with another size of z0"),
         (lambda e: Ensemble((e[0], exact_model(image=(4, 4)))), "another number of pixels"),
-        (lambda e: Ensemble((e[0], small_model())), "another process"),
+        (lambda e: Ensemble((e[0], plain_model())), "another process"),
         (lambda e: maximise(e, SquaredDistance((0.0, 0.0))), "an objective of one model"),
         (lambda e: maximise(e, BOX, optimiser=SGD()), "climbs one model's probability"),
         (lambda e: e.probability(Box((0.0,), (1.0,)), PHI), "1 "),
@@ -247,7 +252,7 @@ def run():
     members = []
     for seed in range(2):
         torch.manual_seed(seed)
-        members.append(Run(small_model().eval(), History(status="done"), DATA, {"seed": seed}))
+        members.append(Run(plain_model().eval(), History(status="done"), DATA, {"seed": seed}))
     return EnsembleRun(tuple(members))
 
 
