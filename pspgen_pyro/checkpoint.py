@@ -40,9 +40,10 @@ class History:
     """What training saw: one number an epoch for every name.
 
     The names are `train_x, train_m, train_kl, validation_x, …` (nats a sample; see
-    `objective.Terms`), `train_loss`, `validation_loss`, `learning_rate` (the factor) and `seconds`
-    (wall time since the start). `stages` has the loss of every step of the stages that came before
-    the epochs, by their names, and `stage_seconds` the wall time they took.
+    `objective.Terms`, also for the names that other objectives add), `train_loss`,
+    `validation_loss`, `learning_rate` (the factor) and `seconds` (wall time since the start).
+    `stages` has the loss of every step of the stages that came before the epochs, by their names,
+    and `stage_seconds` the wall time they took.
     """
 
     epochs: dict[str, list[float]] = field(default_factory=dict)
