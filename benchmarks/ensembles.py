@@ -23,7 +23,6 @@ from pspgen_pyro import Batches, PSPGen, open_triads
 from pspgen_pyro.design import frequency
 from pspgen_pyro.diagnostics import ReferenceMaterials, study_targets
 from pspgen_pyro.ensemble import fit_ensemble
-from pspgen_pyro.family import CodedProperty, ConnectivityEncoder, MixturePrior
 from pspgen_pyro.provenance import environment
 from pspgen_pyro.report import surface_error
 from pspgen_pyro.runs import describe, process_of
@@ -36,9 +35,6 @@ def template(triads):
         process_of(triads),
         (triads.sizes["row"], triads.sizes["column"]),
         properties=[str(name) for name in triads["property"].values],
-        prior=MixturePrior(components=16, entries=4),
-        property_decoder=CodedProperty(2),
-        encoder=ConnectivityEncoder(code=2),
     ).float()
 
 

@@ -35,11 +35,17 @@ from .errors import DataError, InputError
 from .family import (
     BernoulliImage,
     CategoricalImage,
+    CodedProperty,
+    ConnectivityEncoder,
+    ConvolutionalEncoder,
+    ConvolutionalImage,
     Dimensions,
+    MixturePrior,
     MixtureProperty,
     Part,
     ResidualMap,
     StandardNormalPrior,
+    StationaryPrior,
     ThreeBranchEncoder,
     part_from_json,
     part_to_json,
@@ -53,6 +59,11 @@ _instances = count()
 
 class PSPGen(PyroModule):
     r"""The generative model of the chain, and its guide.
+
+    If m has two entries, one along each direction of a square image, :math:`z_0 = (u, w)` by
+    default: a property code u, read by a `CodedProperty`, encoded by a `ConnectivityEncoder` and
+    with a `MixturePrior`, beside the image's w. Otherwise the parts are App. A's, with a mixture
+    for m.
 
     The sites are `z1` (deterministic), `z0`, `x` and `m`, all inside the plate `sample`. In
     training mode the site `z0` is scaled by :math:`\beta`; in evaluation mode (`model.eval()`) the
@@ -125,13 +136,16 @@ class PSPGen(PyroModule):
         if phases < 2:
             raise InputError(f"'phases' is {phases}; a microstructure has at least two.")
         self.beta = float(beta)
-        pixels = BernoulliImage() if phases == 2 else CategoricalImage()
+        defaults = _coded(self.dims) if _has_directions(self.dims) else _uncoded(self.dims)
+        chosen = {
+            "process_map": process_map,
+            "prior": prior,
+            "decoder_x": image_decoder,
+            "decoder_m": property_decoder,
+            "encoder": encoder,
+        }
         self.parts: dict[str, Part] = {
-            "process_map": process_map or ResidualMap(),
-            "prior": prior or StandardNormalPrior(),
-            "decoder_x": image_decoder or pixels,
-            "decoder_m": property_decoder or MixtureProperty(reads=min(4, latent)),
-            "encoder": encoder or ThreeBranchEncoder(),
+            name: defaults[name] if part is None else part for name, part in chosen.items()
         }
         if pair_encoder is not None:
             self.parts["pair_encoder"] = pair_encoder
@@ -146,8 +160,42 @@ class PSPGen(PyroModule):
     @classmethod
     def paper(cls, process: ProcessSpace, image: tuple[int, int], **sizes: Any) -> PSPGen:
         """The published model: one Gaussian for m that reads all of z0, the standard normal prior,
-        β = 2."""
-        return cls(process, image, property_decoder=MixtureProperty(1, reads=None), **sizes)
+        the three-branch encoder, β = 2."""
+        return cls(
+            process,
+            image,
+            prior=StandardNormalPrior(),
+            property_decoder=MixtureProperty(1, reads=None),
+            encoder=ThreeBranchEncoder(),
+            **sizes,
+        )
+
+    @classmethod
+    def convolutional(
+        cls, process: ProcessSpace, image: tuple[int, int], *, planes: int = 2, **sizes: Any
+    ) -> PSPGen:
+        """The default's property code and prior beside a periodic convolutional image: slower to
+        train, and its generated microstructures are worth looking at.
+
+        Arguments:
+            process: The process space.
+            image: The pixels of a microstructure, multiples of 4.
+            planes: The latent fields, each of one value a tile of 4 × 4 pixels.
+
+        Other arguments:
+            sizes: As for the constructor; β is 1 unless given.
+        """
+        properties = len(sizes.get("properties", ("horizontal", "vertical")))
+        return cls(
+            process,
+            image,
+            latent=properties + planes * (image[0] // 4) * (image[1] // 4),
+            prior=MixturePrior(entries=properties, rest=StationaryPrior()),
+            image_decoder=ConvolutionalImage(),
+            encoder=ConvolutionalEncoder(),
+            property_decoder=CodedProperty(),
+            **{"beta": 1.0, **sizes},
+        )
 
     def specification(self) -> dict[str, Any]:
         """What the model is made of, without its weights, ready for JSON."""
@@ -319,3 +367,26 @@ class PSPGen(PyroModule):
     def guide(self, phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
         """Samples z0 from q(z0 | x, m, φ), with shape `(N, D0)`; arguments as in `model`."""
         return self.guide_sites(phi, x, m)
+
+
+def _has_directions(dims: Dimensions) -> bool:
+    """Whether m belongs to the two directions of a square image, as the property code wants it."""
+    return dims.properties == 2 and dims.image[0] == dims.image[1] and dims.latent > 2
+
+
+def _coded(dims: Dimensions) -> dict[str, Part]:
+    return _uncoded(dims) | {
+        "prior": MixturePrior(entries=dims.properties),
+        "decoder_m": CodedProperty(),
+        "encoder": ConnectivityEncoder(),
+    }
+
+
+def _uncoded(dims: Dimensions) -> dict[str, Part]:
+    return {
+        "process_map": ResidualMap(),
+        "prior": StandardNormalPrior(),
+        "decoder_x": BernoulliImage() if dims.phases == 2 else CategoricalImage(),
+        "decoder_m": MixtureProperty(reads=min(4, dims.latent)),
+        "encoder": ThreeBranchEncoder(),
+    }

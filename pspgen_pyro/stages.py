@@ -50,8 +50,8 @@ class PropertyStage:
         clip: The largest norm of the gradient.
     """
 
-    steps: int = 600
-    batch_size: int = 125
+    steps: int = 1500
+    batch_size: int = 50
     refit: int = 800
     learning_rate: float = 3e-3
     beta: float = 0.01
@@ -64,14 +64,17 @@ class PriorStage:
     """How the prior is fitted to the aggregate of the guide.
 
     Arguments:
-        epochs: Passes through the pairs.
+        steps: Gradient steps.
+        passes: The largest number of passes through the pairs and their images under the
+            symmetries: few pairs are not to be learned by heart.
         batch_size: Pairs a step.
         learning_rate: AdamW's rate at the start of a cosine.
         weight_decay: AdamW's decay of the weights.
         clip: The largest norm of the gradient.
     """
 
-    epochs: int = 40
+    steps: int = 2500
+    passes: int = 100
     batch_size: int = 250
     learning_rate: float = 4e-3
     weight_decay: float = 0.1
@@ -149,7 +152,7 @@ def _refit_decoder(
 
     def batches() -> Iterator[tuple[Tensor, ...]]:
         while True:
-            for index in torch.randperm(len(loc)).split(8 * stage.batch_size):
+            for index in torch.randperm(len(loc)).split(20 * stage.batch_size):
                 yield loc[index], scale[index], z1[index], standard[index]
 
     def loss(loc: Tensor, scale: Tensor, z1: Tensor, standard: Tensor) -> Tensor:
@@ -195,19 +198,18 @@ def fit_prior(
             "'model' has a prior without parameters; build it with a GaussianPrior, MixturePrior "
             "or FlowPrior."
         )
-    entries = model.prior.entries
-    phi, loc, scale = _aggregate(model, triads, symmetries, entries)
+    rows = _aggregate(model, triads, symmetries, model.prior.entries)
 
     def batches() -> Iterator[tuple[Tensor, ...]]:
         while True:
-            for index in torch.randperm(len(phi)).split(stage.batch_size):
-                yield phi[index], loc[index], scale[index]
+            for index in torch.randperm(len(rows[0])).split(stage.batch_size):
+                yield tuple(column[index] for column in rows)
 
     def loss(phi: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
         drawn = loc + scale * torch.randn_like(loc)
         return -model.prior.law(phi).log_prob(drawn).mean()
 
-    steps = stage.epochs * math.ceil(len(phi) / stage.batch_size)
+    steps = min(stage.steps, stage.passes * math.ceil(len(rows[0]) / stage.batch_size))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return _descend(parameters, batches(), loss, steps, stage, "prior")
@@ -223,18 +225,16 @@ def code_of(model: PSPGen, triads: TriadTensors) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def _aggregate(
     model: PSPGen, triads: TriadTensors, symmetries: Sequence[Symmetry], entries: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Standardised φ and q's mean and standard deviation of the first entries, of every row and
+) -> tuple[Tensor, ...]:
+    """Standardised φ, and q's mean and standard deviation of the first entries, of every row and
     its images under the symmetries."""
     only_code = entries <= getattr(model.encoder, "code_size", 0)
-    parts = []
+    parts, first = [], slice(0, entries)
     for batch in triads.ordered(_BATCH):
         for phi, x, m in orbit(symmetries, model.process, *batch[:3]):
             q = model.encoder.code_given(x) if only_code else model.latent_given(x, m, phi)
-            first = slice(0, entries)
             parts.append((model.standardise(phi), q.mean[:, first], q.stddev[:, first]))
-    phi, loc, scale = (torch.cat(columns) for columns in zip(*parts, strict=True))
-    return phi, loc, scale
+    return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
 
 
 def _descend(

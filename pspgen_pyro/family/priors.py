@@ -91,7 +91,7 @@ class MixturePrior(Part):
         rest: The prior of the other entries, stationary or Gaussian; standard normal if None.
     """
 
-    components: int = 12
+    components: int = 16
     entries: int | None = 2
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.02

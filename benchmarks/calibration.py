@@ -1,0 +1,366 @@
+"""Does P(m in target | φ) tell the truth? The experiments that decide on the default model.
+
+Every cell (experiment, model, data seed) is one training; it is kept in the work folder, so that
+an interrupted run goes on. All models of one experiment see the same rows, folds and symmetries
+(all that the process declares, unless a cell says otherwise; App. A's networks use none). RMSE is
+of the P surface against a 20 × 20 reference grid whose counts are pooled with their mirror image,
+noise taken off, mean over the targets L, M and R.
+
+| experiment | data | models |
+|---|---|---|
+| full | Case 1, 10,000 triads | PSP-GEN, its variants, the rivals |
+| quarter | Case 3, 2,500 triads | PSP-GEN, the rivals |
+| labels | Case 1, N labelled of 10,000 pairs | PSP-GEN with and without the pairs, rivals |
+| pairs | Case 1, 250 labels and fewer pairs | PSP-GEN |
+| unseen | Case 2, no triad near R | with and without bare pairs there, and the mirror |
+| ten | Case 5, 10 parameters | NLL and energy score on 2,000 test triads; P at φ* |
+
+Prints the tables and writes `results/calibration.json`.
+
+    python benchmarks/calibration.py --work FOLDER [--only full quarter] [--seeds 1 2 3] [--jobs 2]
+"""
+
+import argparse
+import json
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.stats import spearmanr
+
+from pspgen_pyro import Batches, Box, PSPGen, case, fit, generate, maximise, open_triads, verify
+from pspgen_pyro.batches import TriadTensors
+from pspgen_pyro.design import Support
+from pspgen_pyro.diagnostics import energy_score
+from pspgen_pyro.family import (
+    CodedProperty,
+    ConnectivityEncoder,
+    FlowPrior,
+    GaussianPrior,
+    MixturePrior,
+    MixtureProperty,
+    StandardNormalPrior,
+    ThreeBranchEncoder,
+)
+from pspgen_pyro.provenance import environment
+from pspgen_pyro.report import surface_error
+from pspgen_pyro.rivals import RIVALS, PseudoLabels, PSPGenPredictor
+from pspgen_pyro.symmetries import Mirror
+
+GRID, REFERENCE = 20, 200
+LABELS = (100, 250, 500, 1000)
+PAIRS = (1000, 2500, 5000)
+RIVALS_ON_PHI = ("mdn", "flow", "logistic", "gaussian")
+
+
+def coded(prior=None, decoder=None, encoder=None):
+    return lambda process, image: PSPGen(
+        process,
+        image,
+        prior=prior or MixturePrior(),
+        property_decoder=decoder or CodedProperty(),
+        encoder=encoder or ConnectivityEncoder(),
+    )
+
+
+def uncoded(prior, decoder):
+    return lambda process, image: PSPGen(
+        process, image, prior=prior, property_decoder=decoder, encoder=ThreeBranchEncoder()
+    )
+
+
+MODELS = {
+    "pspgen": PSPGen,
+    "paper": PSPGen.paper,
+    "mixture decoder": uncoded(StandardNormalPrior(), MixtureProperty(reads=None)),
+    "mixture decoder, reads 4": uncoded(StandardNormalPrior(), MixtureProperty(reads=4)),
+    "mixture decoder, prior given phi": uncoded(GaussianPrior(), MixtureProperty(reads=None)),
+    "code, Gaussian prior": coded(prior=GaussianPrior(entries=2)),
+    "code, flow prior": coded(prior=FlowPrior()),
+    "code, percolation": coded(encoder=ConnectivityEncoder(percolation=True)),
+    "code of two": coded(MixturePrior(entries=4), CodedProperty(2), ConnectivityEncoder(code=2)),
+    "code, deeper encoder": coded(encoder=ConnectivityEncoder(channels=16, layers=1)),
+}
+LADDER = [name for name in MODELS if name != "pspgen"]
+
+
+def store(work, name, seed, **sizes):
+    path = work / f"{name}_{seed}.zarr"
+    if not path.exists():
+        generate(case(name), path, seed=seed, **sizes)
+    return path
+
+
+def reference(work):
+    """m at every point of the grid, with its mirror image, with shape `(20, 20, n, 2)`."""
+    path = work / "reference.npz"
+    if not path.exists():
+        zarr = work / "ref.zarr"
+        if not zarr.exists():
+            generate(case("case1"), zarr, split="reference", replicates=REFERENCE, seed=0)
+        m = open_triads(zarr)["m"].values.reshape(GRID, GRID, -1, 2)
+        np.savez(path, m=np.concatenate([m, m[::-1][..., ::-1]], axis=2))
+    return np.load(path)["m"]
+
+
+def surfaces(predictor, work):
+    m, chosen = reference(work), case("case1")
+    phi, found = chosen.process.grid(GRID), {}
+    for name, region in chosen.targets.items():
+        box = Box(*region)
+        truth = box.contains(m.reshape(-1, 2)).reshape(GRID, GRID, -1).mean(axis=-1)
+        p = predictor.probability(box, phi).reshape(GRID, GRID)
+        error = surface_error(p, truth, m.shape[2])
+        best = np.unravel_index(p.argmax(), p.shape)
+        found[name] = {
+            "rmse": error.rmse,
+            "resolution": error.resolution,
+            "rank correlation": float(spearmanr(p.ravel(), truth.ravel()).statistic),
+            "P at its best": float(p[best]),
+            "truth there": float(truth[best]),
+        }
+    found["mean rmse"] = float(np.mean([found[name]["rmse"] for name in chosen.targets]))
+    return found
+
+
+def trained(model, data, process, symmetries, seed, **settings):
+    """A predictor trained on the data, and the CPU seconds it took."""
+    torch.manual_seed(seed)
+    start = time.process_time()
+    if model in MODELS:
+        made = MODELS[model](process, tuple(data.train.x.shape[1:])).float()
+        coded = hasattr(made.encoder, "code_size")
+        settings = {"epochs": 0 if coded else 30, "progress": False} | settings
+        chosen = symmetries if coded else ()
+        fit(made, data, seed=seed, symmetries=chosen, **settings)
+        return PSPGenPredictor(made), time.process_time() - start
+    rival = PseudoLabels(percolation_flags=True) if model == "pseudo" else RIVALS[model]()
+    names = ("horizontal", "vertical")
+    fitted = rival.fit(
+        data, process=process, symmetries=symmetries, seed=seed, property_names=names
+    )
+    return fitted, time.process_time() - start
+
+
+def judged(work, model, data, seed, **settings):
+    process = case("case1").process
+    predictor, seconds = trained(model, data, process, process.symmetries, seed, **settings)
+    return {"cpu_seconds": seconds, **surfaces(predictor, work)}
+
+
+def full(work, model, seed):
+    data = Batches.from_dataset(open_triads(store(work, "case1", seed)))
+    return judged(work, model, data, seed)
+
+
+def whole(work, model, seed):
+    """The default with its images: what `pspgen fit` does."""
+    data = Batches.from_dataset(open_triads(store(work, "case1", seed)))
+    return judged(work, model, data, seed, epochs=15)
+
+
+def quarter(work, model, seed):
+    data = Batches.from_dataset(open_triads(store(work, "case3", seed)))
+    return judged(work, model, data, seed)
+
+
+def labels(work, model, seed, count):
+    data = Batches.from_dataset(open_triads(store(work, "case1", seed)))
+    data = data.hide_properties(count, seed=seed)
+    model, _, alone = model.partition(", labels alone")
+    if alone or model in RIVALS_ON_PHI:
+        data = data.only_labelled()
+    return judged(work, model, data, seed)
+
+
+def pairs(work, model, seed, count):
+    data = Batches.from_dataset(open_triads(store(work, "case1", seed)))
+    data = data.hide_properties(250, seed=seed)
+    # the φ are independent draws: the first pairs are a random part, if the labelled ones stay
+    bare = (~data.train.labelled).nonzero().squeeze(-1)[: count - int(data.train.labelled.sum())]
+    keep = torch.cat([data.train.labelled.nonzero().squeeze(-1), bare])
+    train = TriadTensors(data.train.phi[keep], data.train.x[keep], data.train.m[keep])
+    return judged(work, model, Batches(train, data.validation), seed)
+
+
+def unseen(work, model, seed, with_pairs, with_mirror):
+    triads = open_triads(store(work, "case2", seed), excluded=True)
+    data = Batches.from_dataset(triads)
+    hidden = [triads["excluded"].values[triads["fold"].values == fold] for fold in (0, 1)]
+    parts = []
+    for part, out in zip((data.train, data.validation), hidden, strict=True):
+        out = torch.tensor(out)
+        m = part.m.masked_fill(out[:, None], torch.nan)
+        rows = torch.ones_like(out) if with_pairs else ~out
+        parts.append(TriadTensors(part.phi[rows], part.x[rows], m[rows]))
+    process = case("case2").process
+    symmetries = [s for s in process.symmetries if with_mirror or not isinstance(s, Mirror)]
+    predictor, seconds = trained(model, Batches(*parts), process, symmetries, seed)
+    return {"cpu_seconds": seconds, **surfaces(predictor, work)["R"]}
+
+
+def ten(work, model, seed):
+    chosen, triads = case("case5"), open_triads(store(work, "case5", seed))
+    data = Batches.from_dataset(triads)
+    process = chosen.process
+    predictor, seconds = trained(model, data, process, process.symmetries, seed)
+    path = work / "case5_test.zarr"
+    if not path.exists():
+        generate(chosen, path, split="test", samples=2000, seed=0)
+    test = open_triads(path)
+    phi, m = test["phi"].values, test["m"].values
+    nll = -predictor.log_density(phi, m)
+    energy = energy_score(predictor.sample(phi, 200, seed), m)
+    found = {"cpu_seconds": seconds, "nll": mean(nll), "energy score": mean(energy)}
+    for name, region in chosen.targets.items():
+        box = Box(*region)
+        best = designed(predictor, box, process, Support.from_dataset(triads))
+        check = verify(chosen.chain, box, best, samples=1000, seed=seed)
+        found[name] = {
+            "P": float(predictor.probability(box, best)),
+            "simulated": float(check.probability.value),
+            "standard error": float(check.probability.standard_error),
+        }
+    return found
+
+
+def mean(values):
+    return [float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)]
+
+
+def designed(predictor, box, process, support):
+    """φ* of a predictor: the package's design, or for a rival the best of many settings, climbed
+    from with numerical slopes."""
+    if isinstance(predictor, PSPGenPredictor):
+        return maximise(predictor.model, box, support=support).phi
+    start = process.sample(4096, np.random.default_rng(0))
+    p = predictor.probability(box, start)
+    low, high = np.array(process.lower), np.array(process.upper)
+
+    def height(u):
+        phi = np.clip(low + u * (high - low), low, high)
+        return -np.log(predictor.probability(box, phi) + 1e-9)
+
+    climbed = [
+        minimize(
+            height, (start[i] - low) / (high - low), bounds=[(0, 1)] * len(low), method=METHOD
+        )
+        for i in np.argsort(-p)[:3]
+    ]
+    best = min(climbed, key=lambda found: found.fun).x
+    return np.clip(low + best * (high - low), low, high)
+
+
+METHOD = "L-BFGS-B"
+
+
+def cells(seeds):
+    """Every training, most wanted first: experiment, function, arguments."""
+    for seed in seeds:
+        for model in ("pspgen", "mdn"):
+            yield "full", (model, seed)
+            yield "quarter", (model, seed)
+        for count in LABELS:
+            yield "labels", ("pspgen", seed, count)
+    for seed in seeds:
+        for count in LABELS:
+            yield "labels", ("pseudo", seed, count)
+            yield "labels", ("mdn", seed, count)
+    for seed in seeds:
+        for with_pairs in (True, False):
+            for with_mirror in (True, False):
+                yield "unseen", ("pspgen", seed, with_pairs, with_mirror)
+        for with_mirror in (True, False):
+            yield "unseen", ("mdn", seed, False, with_mirror)
+        yield "unseen", ("pseudo", seed, True, False)
+        yield "ten", ("pspgen", seed)
+        yield "ten", ("mdn", seed)
+    for seed in seeds:
+        for model in ("flow", "logistic", "gaussian"):
+            yield "full", (model, seed)
+            yield "quarter", (model, seed)
+        for count in PAIRS:
+            yield "pairs", ("pspgen", seed, count)
+        for count in LABELS:
+            yield "labels", ("pspgen, labels alone", seed, count)
+    yield "whole", ("pspgen", seeds[0])
+    for model in LADDER:
+        yield "full", (model, seeds[0])
+
+
+EXPERIMENTS = {
+    "full": full,
+    "whole": whole,
+    "quarter": quarter,
+    "labels": labels,
+    "pairs": pairs,
+    "unseen": unseen,
+    "ten": ten,
+}
+
+
+def cell(work, experiment, arguments):
+    torch.set_num_threads(1)
+    path = work / "cells" / ("-".join(map(str, (experiment, *arguments))) + ".json")
+    if not path.exists():
+        found = EXPERIMENTS[experiment](work, *arguments)
+        path.write_text(json.dumps(found))
+        print(path.stem, json.dumps(found)[:150], flush=True)
+    return json.loads(path.read_text())
+
+
+def key_of(experiment, arguments):
+    model, _, *rest = arguments
+    return "-".join(map(str, (experiment, *rest, model)))
+
+
+def tables(results):
+    """Mean over the seeds, and their range, of the number each experiment is about."""
+    rows = {}
+    for (experiment, arguments), found in results.items():
+        name = "mean rmse" if "mean rmse" in found else "rank correlation"
+        value = found.get(name, found.get("nll", [None])[0])
+        rows.setdefault(key_of(experiment, arguments), []).append((value, found["cpu_seconds"]))
+    lines = ["| cell | mean | seeds | CPU s |", "|---|---|---|---|"]
+    for key, values in rows.items():
+        numbers, seconds = zip(*values, strict=True)
+        each = " ".join(f"{number:.4f}" for number in numbers)
+        lines.append(f"| {key} | {np.mean(numbers):.4f} | {each} | {np.median(seconds):.0f} |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", default=sorted(EXPERIMENTS))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--collect", action="store_true", help="only what is there already")
+    parser.add_argument("--out", type=Path, default=Path("results/calibration.json"))
+    options = parser.parse_args()
+    (options.work / "cells").mkdir(parents=True, exist_ok=True)
+    wanted = [one for one in cells(options.seeds) if one[0] in options.only]
+    if options.collect:
+        paths = {one: "-".join(map(str, (one[0], *one[1]))) + ".json" for one in wanted}
+        wanted = [one for one in wanted if (options.work / "cells" / paths[one]).exists()]
+    reference(options.work)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+        futures = {one: pool.submit(cell, options.work, *one) for one in wanted}
+        results = {one: future.result() for one, future in futures.items()}
+    print(tables(results))
+    content = {
+        "command": "python benchmarks/calibration.py --work FOLDER",
+        "seeds": options.seeds,
+        "cells": {"-".join(map(str, (e, *a))): found for (e, a), found in results.items()},
+        "environment": environment(),
+    }
+    options.out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
