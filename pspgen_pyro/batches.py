@@ -151,6 +151,25 @@ class Batches:
             parts.append(TriadTensors(fold.phi, fold.x, m))
         return Batches(*parts)
 
+    def with_pairs(self, others: Batches) -> Batches:
+        """These triads and, without their m, the rows of `others`.
+
+        Raises:
+            InputError: If the rows have other sizes.
+        """
+        folds = []
+        for own, more in ((self.train, others.train), (self.validation, others.validation)):
+            if own.x.shape[1:] != more.x.shape[1:] or own.phi.shape[1] != more.phi.shape[1]:
+                raise InputError(
+                    f"'others' has microstructures of {tuple(more.x.shape[1:])} pixels and "
+                    f"{more.phi.shape[1]} settings, but here are {tuple(own.x.shape[1:])} and "
+                    f"{own.phi.shape[1]}; the pairs must come from the same process."
+                )
+            hidden = torch.full((len(more), own.m.shape[1]), torch.nan, dtype=own.m.dtype)
+            phi, x = torch.cat([own.phi, more.phi]), torch.cat([own.x, more.x])
+            folds.append(TriadTensors(phi, x, torch.cat([own.m, hidden])))
+        return Batches(*folds)
+
     def only_labelled(self) -> Batches:
         """The rows whose properties are known."""
         return Batches(self.train.only_labelled(), self.validation.only_labelled())

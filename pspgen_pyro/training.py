@@ -47,7 +47,7 @@ def fit(
     symmetries: Sequence[Symmetry] | Literal["declared"] = "declared",
     property_stage: PropertyStage = PropertyStage(),  # noqa: B008
     prior_stage: PriorStage = PriorStage(),  # noqa: B008
-    epochs: int = 30,
+    epochs: int | None = None,
     batch_size: int = 250,
     learning_rate: float = 2e-3,
     updates: Alternating | Joint = Alternating(),  # noqa: B008
@@ -73,8 +73,9 @@ def fit(
             in their own stages, and the epochs use them if there is no property code.
         property_stage: How the property code is learned, if the model has one.
         prior_stage: How the prior of the property code is fitted, if the model has one.
-        epochs: The largest number of passes through the training data; with a property code it may
-            be 0, which leaves the image decoder untrained and every probability as it will be.
+        epochs: The largest number of passes through the training data; 30 if None, and 15 with a
+            property code. With one it may be 0, which leaves the image decoder untrained and every
+            probability as it will be.
         batch_size: Triads a step.
         learning_rate: Adam's rate for the model.
         updates: `Alternating()` or `Joint()`; either says how the guide's rate and momentum
@@ -101,6 +102,7 @@ def fit(
         TrainingError: If a term or a gradient becomes NaN or infinite; the best weights so far are
             in the model and the last checkpoint is intact.
     """
+    epochs = (15 if has_code(model) else 30) if epochs is None else epochs
     allowed = {"epochs": epochs} if epochs or not has_code(model) else {}
     _check(model, data, batch_size=batch_size, learning_rate=learning_rate, clip=clip, **allowed)
     objective.check_against(model)

@@ -6,6 +6,7 @@ import torch
 from pspgen_pyro import Batches, PSPGen, fit, generate
 from pspgen_pyro.design import Support
 from pspgen_pyro.runs import Run, describe, process_of, save_run
+from pspgen_pyro.stages import PriorStage, PropertyStage
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,12 @@ def toy_run(toy_triads, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     torch.manual_seed(0)
     model = PSPGen(process_of(toy_triads), (36, 36)).float()
-    history = fit(model, Batches.from_dataset(toy_triads), epochs=4, batch_size=50, progress=False)
+    stages = {
+        "property_stage": PropertyStage(steps=100, refit=100),
+        "prior_stage": PriorStage(steps=200),
+    }
+    data = Batches.from_dataset(toy_triads)
+    history = fit(model, data, epochs=4, batch_size=50, progress=False, **stages)
     story = {"settings": {"epochs": 4}}
     support = Support.from_dataset(toy_triads)
     save_run(Run(model, history, describe(toy_triads), story, support), folder)

@@ -143,6 +143,7 @@ def test_an_interrupted_fit_goes_on_only_when_asked_to(toy_path, tmp_path, capsy
     from pspgen_pyro import training
 
     options = ["fit", toy_path, "--out", tmp_path / "run", "--epochs", 3, "--latent", 8]
+    options += ["--property-steps", 20, "--prior-steps", 20]
     calls = []
 
     def interrupted(*args, **kwargs):

@@ -339,6 +339,7 @@ def test_the_commands_simulate_fit_design_and_report_three_phases(tmp_path):
         str(tmp_path / n) for n in ("t.zarr", "run", "L.json", "report.html")
     )
     fitted = ["--epochs", "1", "--latent", "4", "--process-latent", "2", "--batch-size", "20"]
+    fitted += ["--property-steps", "20", "--prior-steps", "20"]
     asked = ["--target=0.8:1.0,3.2:3.6", "--verify", "10", "--draws", "16", "--starts", "2"]
     assert not main(["simulate", "three_phase", "--samples", "80", "--out", store])
     assert not main(["fit", store, *fitted, "--out", run])

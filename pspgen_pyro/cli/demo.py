@@ -24,7 +24,7 @@ class Demo:
     reference: int = 25
     """Materials simulated at each of the 20 x 20 settings that the surfaces are compared with; 0
     for none."""
-    epochs: int = 30
+    epochs: int = 15
     """Passes through the training data."""
     verify: int = 400
     """Fresh materials at each answer."""

@@ -12,6 +12,8 @@ from tyro.conf import Positional, arg
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from ..batches import Batches
     from ..checkpoint import History
     from ..model import PSPGen
@@ -31,10 +33,24 @@ class Fit:
     """The triads store made by `pspgen simulate`."""
     out: Path
     """The run folder to write, or an ensemble's of such folders; it must not exist."""
-    model: Literal["default", "paper"] = "default"
-    """`default`: a mixture of Gaussians for m. `paper`: the published single Gaussian."""
-    epochs: int = 30
-    """Passes through the training data."""
+    pairs: Path | None = None
+    """Another triads store of the same case whose m is left aside: bare pairs of settings and
+    microstructures, which train with the triads."""
+    labels: int | None = None
+    """Keep the m of so many triads only, and train on the others as bare pairs."""
+    model: Literal["default", "paper", "convolutional"] = "default"
+    """`default`: m through a code of the microstructure, with a prior given phi. `paper`: the
+    published model. `convolutional`: the default with a periodic convolutional image, slower."""
+    symmetries: Literal["declared", "none"] = "declared"
+    """What the data are multiplied by: the symmetries that the process declares, or none. The
+    published model uses none."""
+    property_steps: int = 1500
+    """Gradient steps of the property code, if the model has one."""
+    prior_steps: int = 2500
+    """The largest number of gradient steps of its prior."""
+    epochs: int | None = None
+    """Passes through the training data for the rest of the model. Default: 15 if the model has a
+    property code (0 trains that and nothing else), or 30."""
     batch_size: int = 250
     """Triads a step."""
     learning_rate: Annotated[float, arg(aliases=["--lr"])] = 2e-3
@@ -47,12 +63,12 @@ class Fit:
     """How the learning rate falls."""
     patience: int | None = None
     """Stop early after this many epochs without a better validation loss."""
-    latent: int = 64
-    """The size of z0."""
+    latent: int | None = None
+    """The size of z0. Default: 64; the convolutional model has its own."""
     process_latent: int = 21
     """The size of z1."""
-    beta: float = 2.0
-    """The weight of the Kullback-Leibler term."""
+    beta: float | None = None
+    """The weight of the Kullback-Leibler term. Default: 2; the convolutional model's is 1."""
     members: int = 1
     """How many models to train apart; more than one make an ensemble, whose spread says what the
     data leave open."""
@@ -93,17 +109,19 @@ class Fit:
         from ..runs import EnsembleRun, Run, describe, process_of, save_ensemble, save_run
 
         torch.set_num_threads(self.threads)
-        data = Batches.from_dataset(triads)
+        data = self._data(Batches.from_dataset(triads), triads)
         torch.manual_seed(self.seed)
-        make = PSPGen.paper if self.model == "paper" else PSPGen
+        make = {"paper": PSPGen.paper, "convolutional": PSPGen.convolutional}.get(
+            self.model, PSPGen
+        )
+        given = {"latent": self.latent, "beta": self.beta}
         model = make(
             process_of(triads),
             (triads.sizes["row"], triads.sizes["column"]),
             properties=[str(name) for name in triads["property"].values],
             phases=int(triads.attrs.get("phases", 2)),
-            latent=self.latent,
             process_latent=self.process_latent,
-            beta=self.beta,
+            **{name: value for name, value in given.items() if value is not None},
         ).float()
         objective = ELBO() if self.objective == "elbo" else ImportanceWeighted()
         trained = self._train(model, data, objective, unfinished)
@@ -126,7 +144,7 @@ class Fit:
         return None
 
     def _check(self) -> None:
-        for name in ("threads", "members", "workers"):
+        for name in ("threads", "members", "workers", "property_steps", "prior_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"'{name}' is {getattr(self, name)}; it must be at least 1.")
         if self.workers > self.members:
@@ -135,16 +153,38 @@ class Fit:
                 "ask for more members with --members."
             )
 
+    def _data(self, data: Batches, triads: xr.Dataset) -> Batches:
+        """The triads, with the bare pairs that were asked for."""
+        if self.labels is not None:
+            data = data.hide_properties(self.labels, self.seed)
+        if self.pairs is None:
+            return data
+        from ..batches import Batches
+        from ..data import open_triads
+
+        others = open_triads(self.pairs)
+        for key in ("case", "preset", "n", "names", "bounds"):
+            if others.attrs.get(key) != triads.attrs.get(key):
+                raise InputError(
+                    f"'pairs' was made with {key} {others.attrs.get(key)!r} but 'triads' with "
+                    f"{triads.attrs.get(key)!r}; give pairs of the same process."
+                )
+        return data.with_pairs(Batches.from_dataset(others))
+
     def _train(
         self, model: PSPGen, data: Batches, objective: Objective, unfinished: Path
     ) -> list[tuple[PSPGen, History]]:
         """The trained models and their histories."""
         from ..ensemble import fit_ensemble
+        from ..stages import PriorStage, PropertyStage
         from ..training import fit
         from ..updates import Alternating, Cosine, Joint, Plateau
 
         settings: dict[str, Any] = {
             "objective": objective,
+            "symmetries": () if self.model == "paper" or self.symmetries == "none" else "declared",
+            "property_stage": PropertyStage(steps=self.property_steps),
+            "prior_stage": PriorStage(steps=self.prior_steps),
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
