@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs bench notebooks clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -23,8 +23,13 @@ bench: .venv/kernels
 	@for name in solver chain mesh_convergence; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 
+# at full size, each from the data and the model that the ones before it made
+notebooks: .venv/kernels
+	@rm -rf notebooks/work
+	@OMP_NUM_THREADS=1 PSPGEN_NOTEBOOK_SIZE=full $(BIN)/jupyter-execute --inplace notebooks/*.ipynb
+
 clean:
-	rm -rf .venv demo docs/_build
+	rm -rf .venv demo docs/_build notebooks/work
 
 # numba watches the file of a kernel, not the files of the kernels that it calls
 .venv/kernels: .venv/installed $(wildcard pspgen_pyro/*/*.py)
