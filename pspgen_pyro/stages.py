@@ -29,7 +29,15 @@ from .errors import InputError, TrainingError
 from .model import PSPGen
 from .symmetries import Symmetry, augment, orbit
 
-__all__ = ["PriorStage", "PropertyStage", "code_of", "fit_prior", "has_code", "learn_code"]
+__all__ = [
+    "PriorStage",
+    "PropertyStage",
+    "code_of",
+    "fit_prior",
+    "has_code",
+    "learn_code",
+    "refit_decoder",
+]
 
 _BATCH = 500
 
@@ -134,14 +142,18 @@ def learn_code(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         losses = _descend(parameters, batches(), loss, stage.steps, stage, "property code")
-        return losses + _refit_decoder(model, known, stage, symmetries)
+        return losses + refit_decoder(model, known, stage, symmetries)
 
 
-def _refit_decoder(
-    model: PSPGen, known: TriadTensors, stage: PropertyStage, symmetries: Sequence[Symmetry]
+def refit_decoder(
+    model: PSPGen, triads: TriadTensors, stage: PropertyStage, symmetries: Sequence[Symmetry] = ()
 ) -> list[float]:
-    """Trains p(m | u) alone, on the codes of all labelled rows."""
-    rows = []
+    """Trains p(m | u) alone in place, on the codes of all labelled rows.
+
+    Returns:
+        The loss of every step, in nats a triad (of standardised properties).
+    """
+    known, rows = triads.only_labelled(), []
     with torch.no_grad():
         for batch in known.ordered(_BATCH):
             for phi, x, m in orbit(symmetries, model.process, *batch[:3]):

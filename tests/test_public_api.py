@@ -87,7 +87,7 @@ PUBLIC = {
         "cahn_hilliard five_mode_spectrum free_energy gaussian_random_field phase_names threshold "
         "threshold_phases two_mode_spectrum two_point_correlation void_fraction"
     ),
-    "stages": "PriorStage PropertyStage code_of fit_prior has_code learn_code",
+    "stages": "PriorStage PropertyStage code_of fit_prior has_code learn_code refit_decoder",
     "study": "CASES Case Region Split case",
     "symmetries": (
         "Mirror PeriodicShift Reflection Symmetry Transposition augment orbit "

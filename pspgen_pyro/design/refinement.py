@@ -7,6 +7,9 @@ r"""Teaching a trained model what new triads say about m, at a small part of the
 over the weights of the property decoder alone. This is the likelihood that
 :math:`P(m \in \mathcal{M}_d \mid \varphi)` is made of: its z0 come from the prior and not from the
 guide. The other parts stay, so the model draws the same microstructures as before.
+
+A model with a property code learns from the new microstructures as well: the prior of the code is
+fitted on to the aggregate of the guide over all triads, and the decoder to the codes of all.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import torch
 from ..batches import TriadTensors
 from ..errors import InputError
 from ..model import PSPGen
+from ..stages import PriorStage, PropertyStage, fit_prior, has_code, refit_decoder
 
 __all__ = ["Refinement"]
 
@@ -57,6 +61,8 @@ class Refinement:
         # a copy first draws weights, which must not cost the caller random numbers
         with torch.random.fork_rng(devices=[]):
             model = copy.deepcopy(model).eval()
+        if has_code(model):
+            return self._through_code(model, old, new, seed)
         generator = torch.Generator().manual_seed(seed)
         phi, m = (
             torch.cat([getattr(old, n), getattr(new, n)]).to(model.m_loc) for n in ("phi", "m")
@@ -79,4 +85,19 @@ class Refinement:
                 parameter.grad = gradient
             optimiser.step()
             schedule.step()
+        return model
+
+    def _through_code(
+        self, model: PSPGen, old: TriadTensors, new: TriadTensors, seed: int
+    ) -> PSPGen:
+        rows = [old.to(model.m_loc), *[new.to(model.m_loc)] * max(1, round(self.weight))]
+        phi, x, m = (torch.cat([getattr(r, n) for r in rows]) for n in ("phi", "x", "m"))
+        triads = TriadTensors(phi, x, m)
+        rate, symmetries = self.learning_rate, model.process.symmetries
+        stage = PropertyStage(refit=self.steps, learning_rate=rate)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            refit_decoder(model, triads, stage, symmetries)
+        prior = PriorStage(steps=self.steps, learning_rate=rate)
+        fit_prior(model, triads, prior, symmetries=symmetries, seed=seed)
         return model
