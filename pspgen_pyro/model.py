@@ -160,15 +160,13 @@ class PSPGen(PyroModule):
     @classmethod
     def paper(cls, process: ProcessSpace, image: tuple[int, int], **sizes: Any) -> PSPGen:
         """The published model: one Gaussian for m that reads all of z0, the standard normal prior,
-        the three-branch encoder, β = 2."""
-        return cls(
-            process,
-            image,
-            prior=StandardNormalPrior(),
-            property_decoder=MixtureProperty(1, reads=None),
-            encoder=ThreeBranchEncoder(),
-            **sizes,
-        )
+        the three-branch encoder, β = 2; `sizes` as for the constructor."""
+        parts = {
+            "prior": StandardNormalPrior(),
+            "property_decoder": MixtureProperty(1, reads=None),
+            "encoder": ThreeBranchEncoder(),
+        }
+        return cls(process, image, **{**parts, **sizes})
 
     @classmethod
     def convolutional(
