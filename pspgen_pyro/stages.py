@@ -82,7 +82,7 @@ class PriorStage:
     """
 
     steps: int = 2500
-    passes: int = 100
+    passes: int = 50
     batch_size: int = 250
     learning_rate: float = 4e-3
     weight_decay: float = 0.1
