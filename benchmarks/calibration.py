@@ -258,7 +258,7 @@ def generated(work, model, seed):
         real, drawn = materials_at(run, phi, triads, count=200, seed=seed + i)
         distance, p_value = energy_distance(real.m, drawn.m, seed=i)
         row = {"phi": phi.tolist(), "energy distance": distance, "p-value": p_value}
-        row["void fraction"] = [float(one.void_fraction.mean()) for one in (real, drawn)]
+        row["void fraction"] = [float(one.x.mean()) for one in (real, drawn)]
         correlations = [two_point_correlation(one.x).mean(axis=0) for one in (real, drawn)]
         row["two-point rms"] = float(np.sqrt(((correlations[0] - correlations[1]) ** 2).mean()))
         for name, box in boxes.items():

@@ -62,8 +62,8 @@ class PSPGen(PyroModule):
 
     If m has two entries, one along each direction of a square image, :math:`z_0 = (u, w)` by
     default: a property code u, read by a `CodedProperty`, encoded by a `ConnectivityEncoder` and
-    with a `MixturePrior`, beside the image's w. Otherwise the parts are App. A's, with a mixture
-    for m.
+    with a `MixturePrior`, beside the image's w. Otherwise, and beside an encoder or property
+    decoder without a code, the parts are App. A's, with a mixture for m.
 
     The sites are `z1` (deterministic), `z0`, `x` and `m`, all inside the plate `sample`. In
     training mode the site `z0` is scaled by :math:`\beta`; in evaluation mode (`model.eval()`) the
@@ -136,7 +136,10 @@ class PSPGen(PyroModule):
         if phases < 2:
             raise InputError(f"'phases' is {phases}; a microstructure has at least two.")
         self.beta = float(beta)
-        defaults = _coded(self.dims) if _has_directions(self.dims) else _uncoded(self.dims)
+        # a code serves only an encoder and a property decoder that both know of it
+        knows = all(hasattr(p, "code") for p in (encoder, property_decoder) if p is not None)
+        coded = knows and _has_directions(self.dims)
+        defaults = _coded(self.dims) if coded else _uncoded(self.dims)
         chosen = {
             "process_map": process_map,
             "prior": prior,

@@ -44,7 +44,7 @@ def fit(
     data: Batches,
     *,
     objective: Objective = ELBO(),  # noqa: B008
-    symmetries: Sequence[Symmetry] | Literal["declared"] = "declared",
+    symmetries: Sequence[Symmetry] | Literal["declared"] | None = None,
     property_stage: PropertyStage = PropertyStage(),  # noqa: B008
     prior_stage: PriorStage = PriorStage(),  # noqa: B008
     epochs: int | None = None,
@@ -68,9 +68,10 @@ def fit(
 
     Other arguments:
         objective: What the epochs ascend: `ELBO()`, or any other of the module `objective`.
-        symmetries: What the data may be multiplied by: what the process declares, or any other
-            sequence of symmetries, such as `()` for none. A property code and its prior use them
-            in their own stages, and the epochs use them if there is no property code.
+        symmetries: What the data are multiplied by: "declared" takes what the process declares,
+            `()` nothing, and any other sequence is taken as it is. None is "declared" for a model
+            with a property code, which uses them in its stages, and nothing for any other, which
+            would use them in every epoch.
         property_stage: How the property code is learned, if the model has one.
         prior_stage: How the prior of the property code is fitted, if the model has one.
         epochs: The largest number of passes through the training data; 30 if None, and 15 with a
@@ -110,6 +111,8 @@ def fit(
         model.to(device)
     data = data.to(model.m_loc)
     model.standardise_by(data.train.only_labelled().m)
+    if symmetries is None:
+        symmetries = "declared" if has_code(model) else ()
     chosen = model.process.symmetries if symmetries == "declared" else tuple(symmetries)
     for symmetry in chosen:
         symmetry.check_against(model.process)

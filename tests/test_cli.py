@@ -121,7 +121,13 @@ def test_fit_refuses_a_zarr_store_that_is_not_a_triads_set(tmp_path, capsys):
 
 
 def test_fit_refuses_numbers_that_are_not_positive_and_writes_nothing(toy_path, tmp_path, capsys):
-    for option in ("--epochs=0", "--batch-size=0", "--beta=-1", "--latent=0", "--learning-rate=0"):
+    for option in (
+        "--epochs=-1",
+        "--batch-size=0",
+        "--beta=-1",
+        "--latent=0",
+        "--learning-rate=0",
+    ):
         assert "'" in refused(capsys, "fit", toy_path, "--out", tmp_path / "run", option)
     assert list(tmp_path.iterdir()) == []
 

@@ -13,12 +13,23 @@ import torch
 import pspgen_pyro
 from pspgen_pyro.cli import main
 from pspgen_pyro.runs import Run, describe
+from pspgen_pyro.stages import PriorStage, PropertyStage
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SMALLER = {"samples=2_000": "samples=40", "epochs=30": "epochs=1", "samples=400": "samples=3"}
+SMALLER = {"samples=2_000": "samples=40", "samples=400": "samples=3"}
+SHORT = {
+    "epochs": 1,
+    "property_stage": PropertyStage(steps=20, refit=20),
+    "prior_stage": PriorStage(steps=20),
+}
 
 
+PAGES_SMALLER = {
+    "hide_properties(100)": "hide_properties(20)",
+    "property_stage=PropertyStage()": "property_stage=PropertyStage(steps=20, refit=20)",
+    "PriorStage())": "PriorStage(steps=20))",
+}
 PAGES = ("quickstart", "chain", "model", "training", "design", "report")
 
 
@@ -32,7 +43,7 @@ def code():
 
 
 def smaller(text):
-    for large, small in SMALLER.items():
+    for large, small in (SMALLER | PAGES_SMALLER).items():
         text = text.replace(large, small)
     return text
 
@@ -46,7 +57,13 @@ def test_the_twenty_lines_are_about_twenty():
 def ran(tmp_path_factory):
     """The folder in which the twenty lines ran, what they defined, and what they printed."""
     folder, space, printed = tmp_path_factory.mktemp("readme"), {}, io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+    short = partial(pspgen_pyro.fit, **SHORT)
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(printed),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(pspgen_pyro, "fit", short, raising=False)
         exec(smaller(code()), space)
     return folder, space, printed.getvalue()
 
@@ -62,7 +79,7 @@ def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
     monkeypatch.chdir(folder)
     torch.set_default_dtype(torch.float32)
     space["data"] = pspgen_pyro.Batches.from_dataset(space["triads"])
-    monkeypatch.setattr(pspgen_pyro, "fit", partial(pspgen_pyro.fit, epochs=1), raising=False)
+    monkeypatch.setattr(pspgen_pyro, "fit", partial(pspgen_pyro.fit, **SHORT), raising=False)
     story = Run(space["model"], space["history"], describe(space["triads"]), {})
     pspgen_pyro.save_run(story, "run")
     arguments = ["--target=-10:-9,-7:-5", "--draws", "16", "--starts", "1", "--out", "a.json"]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from exact import exact_model, log_evidence
 from pyro.infer import Predictive
-from test_model import PROCESS, small_model, triads
+from test_model import PROCESS, triads
+from test_model import small_model as any_model
 
 from pspgen_pyro import (
     Alternating,
@@ -25,8 +26,14 @@ from pspgen_pyro import (
 from pspgen_pyro.batches import TriadTensors
 from pspgen_pyro.checkpoint import History, TrainingState
 from pspgen_pyro.errors import DataError, TrainingError
+from pspgen_pyro.family import ThreeBranchEncoder
 from pspgen_pyro.objective import elbo_terms
 from pspgen_pyro.training import _copy, _step
+
+
+def small_model(**options):
+    """A model without a property code, all of which is trained in the epochs."""
+    return any_model(**{"encoder": ThreeBranchEncoder(), **options})
 
 
 def batches(n=64, size=8):

@@ -41,9 +41,9 @@ class Fit:
     model: Literal["default", "paper", "convolutional"] = "default"
     """`default`: m through a code of the microstructure, with a prior given phi. `paper`: the
     published model. `convolutional`: the default with a periodic convolutional image, slower."""
-    symmetries: Literal["declared", "none"] = "declared"
-    """What the data are multiplied by: the symmetries that the process declares, or none. The
-    published model uses none."""
+    symmetries: Literal["declared", "none"] | None = None
+    """What the data are multiplied by: the symmetries that the process declares, or none. Default:
+    declared if the model has a property code, none otherwise."""
     property_steps: int = 1500
     """Gradient steps of the property code, if the model has one."""
     prior_steps: int = 2500
@@ -182,7 +182,7 @@ class Fit:
 
         settings: dict[str, Any] = {
             "objective": objective,
-            "symmetries": () if self.model == "paper" or self.symmetries == "none" else "declared",
+            "symmetries": () if self.symmetries == "none" else self.symmetries,
             "property_stage": PropertyStage(steps=self.property_steps),
             "prior_stage": PriorStage(steps=self.prior_steps),
             "epochs": self.epochs,
