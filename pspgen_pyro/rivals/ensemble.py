@@ -61,7 +61,7 @@ class EnsemblePredictor(Predictor):
 
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
         densities = [one.log_density(phi, m) for one in self._each]
-        return logsumexp(densities, axis=0) - math.log(len(densities))
+        return np.asarray(logsumexp(densities, axis=0)) - math.log(len(densities))
 
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
         if draws < 1:
