@@ -31,6 +31,7 @@ import torch
 from pspgen_pyro import Batches, Box, PSPGen, case, fit, generate, maximise, open_triads
 from pspgen_pyro.batches import TriadTensors
 from pspgen_pyro.design import Refinement, design_in_loop, frequency, verify
+from pspgen_pyro.family import ThreeBranchEncoder
 from pspgen_pyro.provenance import environment, versions
 
 EPOCHS, MORE, TRUTH = 40, 500, 1000
@@ -77,7 +78,7 @@ def trained(work, data, seed):
     """The default model trained on the data, and the CPU seconds that took."""
     path = work / f"model_{len(data.train)}_{seed}.pt"
     torch.manual_seed(seed)
-    model = PSPGen(CASE.process, (36, 36)).float()
+    model = PSPGen(CASE.process, (36, 36), encoder=ThreeBranchEncoder()).float()
     if not path.exists():
         start = time.process_time()
         fit(model, data, epochs=EPOCHS, seed=seed, progress=False)

@@ -17,6 +17,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pspgen_pyro import Alternating, Batches, Box, Joint, PSPGen, case, fit, maximise, open_triads
+from pspgen_pyro.family import ThreeBranchEncoder
 from pspgen_pyro.objective import elbo_terms
 from pspgen_pyro.provenance import environment
 from pspgen_pyro.runs import describe, process_of
@@ -25,7 +26,7 @@ from pspgen_pyro.runs import describe, process_of
 def trained(data, process, updates, seed, epochs):
     """One row of the first table."""
     torch.manual_seed(seed)
-    model = PSPGen(process, tuple(data.train.x.shape[1:])).float()
+    model = PSPGen(process, tuple(data.train.x.shape[1:]), encoder=ThreeBranchEncoder()).float()
     start = time.process_time()
     history = fit(model, data, epochs=epochs, updates=updates, seed=seed)
     row = {
@@ -58,7 +59,7 @@ def plain_loss(model, phi, x, m):
 def overhead(data, process, batch, repeats):
     """The ratio of CPU times of one step, Pyro over plain, pair by pair."""
     torch.manual_seed(0)
-    model = PSPGen(process, tuple(data.train.x.shape[1:])).float()
+    model = PSPGen(process, tuple(data.train.x.shape[1:]), encoder=ThreeBranchEncoder()).float()
     model.standardise_by(data.train.m)
     triads = data.train[torch.arange(batch)]
     losses = []
