@@ -175,7 +175,7 @@ def quarter(work, model, seed):
 def labels(work, model, seed, count):
     data = Batches.from_dataset(open_triads(store(work, "case1", seed)))
     data = data.hide_properties(count, seed=seed)
-    model, _, alone = model.partition(", labels alone")
+    model, alone, _ = model.partition(", labels alone")
     if alone or model in RIVALS_ON_PHI:
         data = data.only_labelled()
     return judged(work, model, data, seed)

@@ -57,7 +57,9 @@ def program(body):
     """A child process that can use this file's names."""
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
     code += f"from test_faults import *\nif __name__ == '__main__':\n    {body}\n"
-    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    # a program started in the background ignores Ctrl-C, and so would its children
+    listening = f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{code}"
+    return subprocess.Popen([sys.executable, "-c", listening], start_new_session=True)
 
 
 def wait_for(condition, seconds=60.0):
