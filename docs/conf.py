@@ -17,7 +17,7 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates", "notebooks/work"]
+exclude_patterns = ["jupyter_execute", "_build", "_templates", "notebooks/work"]
 # the first suffix is that of the generated API pages
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 
