@@ -252,7 +252,13 @@ class PSPGen(PyroModule):
 
     def standardise_by(self, m: Tensor) -> None:
         """Takes the location and scale of the properties from training data `m` with shape `(N,
-        K)`; one of each for all properties if they share a decoder."""
+        K)`; one of each for all properties if they share a decoder.
+
+        Raises:
+            InputError: If there are fewer than two rows.
+        """
+        if len(m) < 2:
+            raise InputError(f"'m' has {len(m)} row(s) with properties; a scale needs at least 2.")
         if getattr(self.decoder_m, "shared", False):
             m = m.reshape(-1, 1)
         self.m_loc.copy_(m.mean(dim=0).expand_as(self.m_loc))

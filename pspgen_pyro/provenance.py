@@ -50,12 +50,8 @@ def environment() -> dict[str, Any]:
         >>> sorted(environment())
         ['command', 'cores', 'processor', 'python', 'system', 'threads', 'versions']
     """
-    program = Path(sys.argv[0])
-    if program.is_absolute():
-        here = program.is_relative_to(Path.cwd())
-        program = program.relative_to(Path.cwd()) if here else Path(program.name)
     return {
-        "command": " ".join(["python", program.as_posix(), *sys.argv[1:]]),
+        "command": " ".join(["python", *map(_portable, sys.argv)]),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -63,6 +59,15 @@ def environment() -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS", "unset"),
         "versions": versions(),
     }
+
+
+def _portable(argument: str) -> str:
+    """An argument of the command, without the folders of this machine."""
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    inside = path.is_relative_to(Path.cwd())
+    return path.relative_to(Path.cwd()).as_posix() if inside else path.name
 
 
 def _processor() -> str:

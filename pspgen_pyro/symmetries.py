@@ -46,7 +46,8 @@ class Symmetry(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Symmetry.kinds[cls.__name__] = cls
+        if not cls.__name__.startswith("_"):
+            Symmetry.kinds[cls.__name__] = cls
 
     def check_against(self, process: ProcessSpace) -> None:  # noqa: B027
         """Says why the symmetry does not fit a process, if it does not.
@@ -89,15 +90,6 @@ def _coins(like: Tensor, generator: Generator | None) -> Tensor:
     return (torch.rand(len(like), generator=generator) < 0.5).to(like.device)
 
 
-def _transposed(x: Tensor, chosen: Tensor) -> Tensor:
-    if x.shape[-1] != x.shape[-2]:
-        raise InputError(
-            f"'x' has {x.shape[-2]}×{x.shape[-1]} pixels; only square microstructures can be "
-            "transposed, so train without that symmetry."
-        )
-    return x.transpose(-1, -2).where(chosen[:, None, None], x)
-
-
 @dataclass(frozen=True)
 class PeriodicShift(Symmetry):
     """The process prefers no origin: x may be shifted around the torus; φ and m stay."""
@@ -138,15 +130,15 @@ class Reflection(Symmetry):
         return phi, x, m
 
 
-@dataclass(frozen=True)
-class Transposition(Symmetry):
-    """Both directions are alike: x may be transposed if the properties trade places; φ stays.
+class _Exchange(Symmetry):
+    """A symmetry of two elements, of which the second transposes x, reorders the properties and
+    moves the settings."""
 
-    Arguments:
-        properties: The order of the properties after transposition.
-    """
+    properties: tuple[int, ...]
 
-    properties: tuple[int, ...] = (1, 0)
+    def _moved(self, process: ProcessSpace, phi: Tensor) -> Tensor:
+        """The settings under the second element."""
+        return phi
 
     def __call__(
         self,
@@ -156,16 +148,40 @@ class Transposition(Symmetry):
         m: Tensor,
         generator: Generator | None = None,
     ) -> Triads:
+        same, exchanged = self.elements(process, phi, x, m)
         chosen = _coins(phi, generator)
-        swapped = m[:, list(self.properties)].where(chosen[:, None], m)
-        return phi, _transposed(x, chosen), swapped
+        rows = zip(exchanged, same, strict=True)
+        phi, x, m = (b.where(chosen.view(-1, *[1] * (a.ndim - 1)), a) for b, a in rows)
+        return phi, x, m
 
     def elements(self, process: ProcessSpace, phi: Tensor, x: Tensor, m: Tensor) -> list[Triads]:
-        return [(phi, x, m), (phi, x.mT, m[:, list(self.properties)])]
+        if x.shape[-1] != x.shape[-2]:
+            raise InputError(
+                f"'x' has {x.shape[-2]}×{x.shape[-1]} pixels; only square microstructures can be "
+                "transposed, so train without that symmetry."
+            )
+        if sorted(self.properties) != list(range(m.shape[-1])):
+            raise InputError(
+                f"'symmetries' reorders the properties as {self.properties}, but m has "
+                f"{m.shape[-1]}; give each of their numbers, from 0 on, once."
+            )
+        moved = self._moved(process, phi)
+        return [(phi, x, m), (moved, x.mT, m[:, list(self.properties)])]
 
 
 @dataclass(frozen=True)
-class Mirror(Symmetry):
+class Transposition(_Exchange):
+    """Both directions are alike: x may be transposed if the properties trade places; φ stays.
+
+    Arguments:
+        properties: The order of the properties after transposition.
+    """
+
+    properties: tuple[int, ...] = (1, 0)
+
+
+@dataclass(frozen=True)
+class Mirror(_Exchange):
     """One parameter weighs the two directions: mirrored within its bounds, it transposes x and
     makes the properties trade places.
 
@@ -184,23 +200,7 @@ class Mirror(Symmetry):
                 f"{', '.join(process.names)}; name one of those."
             )
 
-    def __call__(
-        self,
-        process: ProcessSpace,
-        phi: Tensor,
-        x: Tensor,
-        m: Tensor,
-        generator: Generator | None = None,
-    ) -> Triads:
-        chosen = _coins(phi, generator)
-        swapped = m[:, list(self.properties)].where(chosen[:, None], m)
-        mirrored = self._mirrored(process, phi)
-        return mirrored.where(chosen[:, None], phi), _transposed(x, chosen), swapped
-
-    def elements(self, process: ProcessSpace, phi: Tensor, x: Tensor, m: Tensor) -> list[Triads]:
-        return [(phi, x, m), (self._mirrored(process, phi), x.mT, m[:, list(self.properties)])]
-
-    def _mirrored(self, process: ProcessSpace, phi: Tensor) -> Tensor:
+    def _moved(self, process: ProcessSpace, phi: Tensor) -> Tensor:
         j = process.names.index(self.parameter)
         mirrored = phi.clone()
         mirrored[:, j] = process.lower[j] + process.upper[j] - phi[:, j]

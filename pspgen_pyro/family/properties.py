@@ -94,16 +94,12 @@ class CodedProperty(Part):
         components: The number of Gaussians a property.
         hidden: The widths of the hidden layers.
         floor: The smallest standard deviation, in units of the standardised property.
-        process: Whether it also reads the first P entries of z1, for a `ResidualMap` that passes
-            the settings on. With many labels that mends what the code leaves out; with few it
-            learns them by heart.
     """
 
     code: int = 1
     components: int = 4
     hidden: tuple[int, ...] = (32,)
     floor: float = 0.02
-    process: bool = False
 
     def build(self, dims: Dimensions) -> nn.Module:
         if not 0 < self.code * dims.properties <= dims.latent:
@@ -123,10 +119,7 @@ class _CodedProperty(nn.Module):
         self.code, self.properties, self.floor = part.code, dims.properties, part.floor
         self.components = part.components
         self.reads = part.code * dims.properties
-        self.process = dims.process if part.process else 0
-        # the settings tell the directions apart, the code does not
-        told = part.code + (self.process + dims.properties if part.process else 0)
-        self.network = ResidualMLP(told, 3 * part.components, part.hidden, "silu")
+        self.network = ResidualMLP(part.code, 3 * part.components, part.hidden, "silu")
         pick = torch.cartesian_prod(*[torch.arange(part.components)] * dims.properties)
         self.register_buffer("_pick", pick.reshape(-1, dims.properties), persistent=False)
         with torch.no_grad():
@@ -137,10 +130,6 @@ class _CodedProperty(nn.Module):
 
     def forward(self, z0: Tensor, z1: Tensor) -> NormalMixture:
         u = z0[..., : self.reads].unflatten(-1, (self.properties, self.code))
-        if self.process:
-            which = torch.eye(self.properties).to(u).expand(*u.shape[:-1], -1)
-            settings = z1[..., None, : self.process].expand(*u.shape[:-1], -1)
-            u = torch.cat([u, settings, which], dim=-1)
         weights, loc, scale = self.network(u).chunk(3, dim=-1)
         # the product of K mixtures is one mixture of every combination of their components
         parts = weights.log_softmax(-1), loc, self.floor + softplus(scale)
