@@ -94,7 +94,7 @@ def sample_hmc(
         for name in _STATISTICS:
             records[name].append(record[name])
         tick(1)
-    phi, z0 = posterior.constrain(torch.stack(positions, dim=1))
+    phi, z0 = posterior.constrain(torch.stack(positions, dim=1), generator)
     return Draws(
         method="HMC",
         target=posterior.target,

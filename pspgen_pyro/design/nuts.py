@@ -170,7 +170,7 @@ def sample_nuts(
     found = time.process_time() - begin
     results = list(_run(tasks, workers, progress or (lambda _: None)))
     positions, records, seconds = zip(*results, strict=True)
-    phi, z0 = posterior.constrain(torch.stack(positions))
+    phi, z0 = posterior.constrain(torch.stack(positions), generator)
     return Draws(
         method="NUTS",
         target=posterior.target,

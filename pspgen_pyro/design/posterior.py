@@ -4,22 +4,25 @@ r"""The design posterior: every process setting and material that is consistent 
     p(\varphi, z_0 \mid m \in \mathcal{M}_d) \propto
         P(m \in \mathcal{M}_d \mid z_0, g(\varphi))\, p(z_0 \mid \varphi)\, p(\varphi)
 
-It is sampled in the coordinates :math:`(u, \epsilon) \in \mathbb{R}^{P + D_0}` in which the prior
-is standard normal whatever the process space and whatever :math:`p(z_0 \mid \varphi)`,
+Properties depend on few entries of z0 (those that the property decoder reads), and given
+:math:`\varphi` the others are drawn from their prior exactly. A mixture prior says that those few
+come from component c with probability :math:`p_c(\varphi)`; which one is summed over here, and
+drawn exactly afterwards. What is left to sample are the coordinates :math:`(u, \epsilon)` in which
+the prior is standard normal whatever the process space and whatever :math:`p(z_0 \mid \varphi)`,
 
 .. math::
-    \varphi = a + (b - a) \odot \Phi(u), \qquad z_0 = t(\epsilon, \varphi), \qquad
+    \varphi = a + (b - a) \odot \Phi(u), \qquad z_0 = t_c(\epsilon, \varphi), \qquad
     p(u, \epsilon \mid m \in \mathcal{M}_d) \propto
         \mathcal{N}(u, \epsilon \mid 0, I)\, w(u, \epsilon),
 
 .. math::
-    \log w = \log P(m \in \mathcal{M}_d \mid z_0, g(\varphi)) + \log p(\varphi)
-        + \textstyle\sum_j \log(b_j - a_j),
+    \log w = \log \textstyle\sum_c p_c(\varphi)\, P(m \in \mathcal{M}_d \mid t_c(\epsilon,
+        \varphi), g(\varphi)) + \log p(\varphi) + \textstyle\sum_j \log(b_j - a_j),
 
 where :math:`[a, b]` is the support of :math:`p(\varphi)`, :math:`\Phi` the standard normal
-distribution function and :math:`t` the transport of the prior. A uniform :math:`p(\varphi)` leaves
-only the first term, and the edges of :math:`U_\varphi` lie at infinity, where no sampler can step
-over them.
+distribution function and :math:`t_c` the transport of component c; a prior that is no mixture has
+one. A uniform :math:`p(\varphi)` leaves only the first term, and the edges of :math:`U_\varphi`
+lie at infinity, where no sampler can step over them.
 
 A decoder much sharper than the target is wide makes :math:`w` a plateau with cliffs, on which a
 leapfrog step would have to be as short as the decoder is sharp. Trajectories therefore follow the
@@ -33,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyro
@@ -68,7 +71,7 @@ class Scouts:
     r"""Draws from the prior, weighed by the target: where chains start.
 
     Arguments:
-        position: The draws, with shape `(N, P + D0)`.
+        position: The draws, with shape `(N, D)`.
         log_weight: The values :math:`\log w`, with shape `(N)`.
     """
 
@@ -88,7 +91,7 @@ class Scouts:
         return bool(self.log_weight.exp().max() > _UNSUPPORTED)
 
     def resample(self, chains: int, generator: torch.Generator) -> Tensor:
-        """Positions drawn in proportion to their weights, with shape `(chains, P + D0)`."""
+        """Positions drawn in proportion to their weights, with shape `(chains, D)`."""
         weight = torch.softmax(self.log_weight.double(), dim=0).cpu()
         index = torch.multinomial(weight, chains, replacement=True, generator=generator)
         return self.position[index.to(self.position.device)]
@@ -137,28 +140,30 @@ class DesignPosterior:
         object.__setattr__(self, "_span", torch.tensor(high - low).to(self.model.m_loc))
 
     @property
+    def entries(self) -> int:
+        """How many entries of z0, counted from the first, are sampled: those that the properties
+        depend on, with those that their prior ties to them."""
+        latent = self.model.dims.latent
+        return self.model.prior.tied(getattr(self.model.decoder_m, "reads", latent))
+
+    @property
     def size(self) -> int:
-        """The number of coordinates P + D0."""
-        return self.model.dims.process + self.model.dims.latent
+        """The number D of coordinates: P and `entries`."""
+        return self.model.dims.process + self.entries
 
     def process_of(self, position: Tensor) -> Tensor:
         r"""The settings :math:`\varphi = a + (b - a) \odot \Phi(u)`, with shape `(*, P)`."""
         u = position[..., : self.model.dims.process]
         return self._low + self._span * torch.special.ndtr(u)
 
-    def latent_of(self, position: Tensor, phi: Tensor) -> Tensor:
-        r"""The latent :math:`z_0 = t(\epsilon, \varphi)`, with shape `(*, D0)`."""
-        noise = position[..., self.model.dims.process :]
-        return self.model.prior.transport(noise, self.model.standardise(phi))
-
     def log_weight(self, position: Tensor) -> Tensor:
         r"""The value of :math:`\log w(u, \epsilon)`, with shape `(*)`; differentiable.
 
         Arguments:
-            position: The coordinates :math:`(u, \epsilon)`, with shape `(*, P + D0)`.
+            position: The coordinates :math:`(u, \epsilon)`, with shape `(*, D)`.
         """
-        phi, law = self._law(position)
-        return self._with_prior(phi, self.target.log_probability(law))
+        branches = self._branches(position)
+        return self._with_prior(branches.phi, self._hits(branches, branches.law))
 
     def log_density(self, position: Tensor) -> Tensor:
         r"""The value of :math:`\log \mathcal{N}(u, \epsilon \mid 0, I) + \log w(u, \epsilon)`
@@ -167,37 +172,43 @@ class DesignPosterior:
 
     def softened(self, position: Tensor, share: float = _SOFT) -> Tensor:
         """The softened log-density, with shape `(*)`, its s_j that share of the target's width."""
-        phi, law = self._law(position)
-        return self._softly(position, phi, law, share)
+        return self._softly(position, self._branches(position), share)
 
     def softened_value(self, position: Tensor, share: float = _SOFT) -> tuple[Tensor, Tensor]:
         """The same and, without a slope, the log-density itself."""
-        phi, law = self._law(position)
+        branches = self._branches(position)
         with torch.no_grad():
-            exact = self._with_prior(phi, self.target.log_probability(law))
-            exact = exact - 0.5 * position.square().sum(dim=-1)
-        return self._softly(position, phi, law, share), exact
+            hits = self._hits(branches, branches.law)
+            exact = self._with_prior(branches.phi, hits) - 0.5 * position.square().sum(dim=-1)
+        return self._softly(position, branches, share), exact
 
-    def _softly(self, position: Tensor, phi: Tensor, law: NormalMixture, share: float) -> Tensor:
+    def _softly(self, position: Tensor, branches: _Branches, share: float) -> Tensor:
+        law = branches.law
         widths = torch.stack([b - a for a, b in (box.ends(law.loc) for box in self.target.boxes)])
         soft = share * torch.minimum(widths.amin(dim=0), self.model.m_scale)
         wide = NormalMixture(law.log_weights, law.loc, torch.hypot(law.scale, soft))
-        value = self._with_prior(phi, _bent(self.target.log_probability(wide)))
+        value = self._with_prior(branches.phi, _bent(self._hits(branches, wide)))
         return value - 0.5 * position.square().sum(dim=-1)
 
     def gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """The log-density and its gradient, rows apart, with shapes `(*)` and `(*, P + D0)`."""
+        """The log-density and its gradient, rows apart, with shapes `(*)` and `(*, D)`."""
         return _with_slope(self.log_density, position)
 
     def softened_gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """The same of the softened log-density."""
         return _with_slope(self.softened, position)
 
-    def _law(self, position: Tensor) -> tuple[Tensor, NormalMixture]:
-        """The settings φ and p(m | z0, g(φ)) at given coordinates."""
+    def _branches(self, position: Tensor) -> _Branches:
         phi = self.process_of(position)
-        z0 = self.latent_of(position, phi)
-        return phi, self.model.property_given(z0, self.model.latent_of_process(phi))
+        noise = position[..., self.model.dims.process :]
+        z0, log_weights = self.model.prior.branches(noise, self.model.standardise(phi))
+        z1 = self.model.latent_of_process(phi).unsqueeze(-2)
+        law = self.model.property_given(z0, z1.expand(*z0.shape[:-1], -1))
+        return _Branches(phi, z0, log_weights, law)
+
+    def _hits(self, branches: _Branches, law: NormalMixture) -> Tensor:
+        """The log-probability of the target, the component summed over, with shape `(*)`."""
+        return (self.target.log_probability(law) + branches.log_weights).logsumexp(dim=-1)
 
     def _with_prior(self, phi: Tensor, value: Tensor) -> Tensor:
         """A log-density with that of φ relative to the uniform prior added."""
@@ -231,13 +242,37 @@ class DesignPosterior:
         return Scouts(position, weight.nan_to_num(nan=-torch.inf))
 
     @torch.no_grad()
-    def constrain(self, position: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The settings φ and latents z0 at given coordinates, with shapes `(*, P)` and `(*,
-        D0)`; φ lies in the process space to the last digit."""
-        phi = self.process_of(position)
-        z0 = self.latent_of(position, phi).double().cpu().numpy()
-        process = self.model.process
-        return np.clip(phi.double().cpu().numpy(), process.lower, process.upper), z0
+    def constrain(
+        self, position: Tensor, generator: torch.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The settings φ and latents z0 at coordinates with shape `(C, N, D)`, with shapes `(C, N,
+        P)` and `(C, N, D0)`: the component and the entries that no property depends on are drawn.
+        φ lies in the process space to the last digit."""
+        process, phi = self.model.process, self.process_of(position).double().cpu().numpy()
+        z0 = torch.stack([self._complete(part, generator) for part in position])
+        return np.clip(phi, process.lower, process.upper), z0.double().cpu().numpy()
+
+    def _complete(self, position: Tensor, generator: torch.Generator) -> Tensor:
+        """All of z0 at coordinates with shape `(N, D)`."""
+        branches = self._branches(position)
+        odds = self.target.log_probability(branches.law) + branches.log_weights
+        odds = odds.double().softmax(dim=-1).cpu()
+        chosen = torch.multinomial(odds, 1, generator=generator).to(position.device)
+        first = branches.z0.take_along_dim(chosen[..., None], dim=-2).squeeze(-2)
+        free = self.model.dims.latent - self.entries
+        noise = torch.randn(len(position), free, generator=generator, dtype=position.dtype)
+        phi = self.model.standardise(branches.phi)
+        return self.model.prior.completed(first, noise.to(position.device), phi)
+
+
+class _Branches(NamedTuple):
+    """φ with shape `(*, P)`, and by component of the prior: z0 with shape `(*, C, D - P)`, the
+    logarithm of the component's probability and p(m | z0, g(φ))."""
+
+    phi: Tensor
+    z0: Tensor
+    log_weights: Tensor
+    law: NormalMixture
 
 
 def _bent(log_weight: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class Guide(ABC):
 
     @abstractmethod
     def build(self, posterior: DesignPosterior, start: Tensor) -> Callable[[], Any]:
-        """A Pyro guide for the posterior's program, centred on `start` with shape `(P + D0)`;
+        """A Pyro guide for the posterior's program, centred on `start` with shape `(D)`;
         its parameters are those of its `parameters()`."""
 
 
@@ -172,7 +172,7 @@ def fit_svi(
         lp = posterior.log_density(position)
     log_weight = (lp - log_q - 0.5 * posterior.size * math.log(2 * math.pi)).double().cpu()
     pareto_k, index = _resample(log_weight, chains * draws, generator)
-    phi, z0 = posterior.constrain(position[index].unflatten(0, (chains, draws)))
+    phi, z0 = posterior.constrain(position[index].unflatten(0, (chains, draws)), generator)
     return Draws(
         method="SVI",
         target=posterior.target,
@@ -224,7 +224,7 @@ def _fit(
 
 @torch.no_grad()
 def _draw(law: Any, number: int) -> tuple[Tensor, Tensor]:
-    """Draws from the guide and their log-densities, with shapes `(number, P + D0)` and
+    """Draws from the guide and their log-densities, with shapes `(number, D)` and
     `(number)`."""
     with pyro.plate("draws", number, dim=-1):
         trace = poutine.trace(law).get_trace()

@@ -256,7 +256,7 @@ def sample_hmc_trials(
         tick(1)
         if (i + 1) % thin == 0:
             kept.append(state.position)
-    return posterior.constrain(torch.stack(kept))
+    return posterior.constrain(torch.stack(kept), generator)
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,8 @@ class _OwnCell(Target):
         return {"boxes": [box.to_json() for box in self.boxes]}
 
     def log_probability(self, m: NormalMixture) -> Tensor:
-        lower, upper = (torch.tensor(e).to(m.loc)[:, None] for e in (self.lower, self.upper))
+        apart = (len(self.lower), *[1] * (m.loc.ndim - 2), m.loc.shape[-1])
+        lower, upper = (torch.tensor(e).to(m.loc).reshape(apart) for e in (self.lower, self.upper))
         return m.log_box_probability(lower, upper)
 
 

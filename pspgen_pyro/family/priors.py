@@ -54,6 +54,18 @@ class _StandardNormalPrior(nn.Module):
         """Maps standard normal `noise` with shape `(*, D0)` to z0; here it is the identity."""
         return noise
 
+    def tied(self, entries: int) -> int:
+        """How many first entries must be drawn together to know that many of them."""
+        return entries
+
+    def branches(self, noise: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+        """As for every prior: see `Conditional.branches`."""
+        return noise.unsqueeze(-2), noise.new_zeros(*noise.shape[:-1], 1)
+
+    def completed(self, first: Tensor, noise: Tensor, phi: Tensor) -> Tensor:
+        """As for every prior: see `Conditional.completed`."""
+        return torch.cat([first, noise], dim=-1)
+
 
 @dataclass(frozen=True)
 class GaussianPrior(Part):
@@ -244,7 +256,43 @@ class Conditional(nn.Module):
     def transport(self, noise: Tensor, phi: Tensor) -> Tensor:
         """Maps standard normal `noise` with shape `(*, D0)` to draws of z0 given φ."""
         first = self.carry(noise[..., : self.entries], phi)
-        return torch.cat([first, self.rest.carry(noise[..., self.entries :], phi)], dim=-1)
+        return self.completed(first, noise[..., self.entries :], phi)
+
+    def tied(self, entries: int) -> int:
+        """How many first entries must be drawn together to know that many of them."""
+        if entries <= self.entries:
+            return self.entries
+        return entries if isinstance(self.rest, _Rest) else self.latent
+
+    def carried(self, noise: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+        """The first entries on every branch, with shape `(*, C, entries)`, and the logarithms of
+        the branches' probabilities; a prior that is no mixture has one branch."""
+        return self.carry(noise, phi).unsqueeze(-2), noise.new_zeros(*noise.shape[:-1], 1)
+
+    def branches(self, noise: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws of the first entries from each of the distributions that the prior is a mixture
+        of.
+
+        Arguments:
+            noise: Standard normal draws, with shape `(*, E)`, E being `tied` of something.
+            phi: Standardised settings, with shape `(*, P)`.
+
+        Returns:
+            z0 with shape `(*, C, E)` and the logarithms of the distributions' probabilities with
+            shape `(*, C)`.
+        """
+        first, log_weights = self.carried(noise[..., : self.entries], phi)
+        if noise.shape[-1] == self.entries:
+            return first, log_weights
+        others = self.rest.carry(noise[..., self.entries :], phi).unsqueeze(-2)
+        others = others.expand(*first.shape[:-1], -1)
+        return torch.cat([first, others], dim=-1), log_weights
+
+    def completed(self, first: Tensor, noise: Tensor, phi: Tensor) -> Tensor:
+        """The first entries and, from standard normal `noise`, the others after them."""
+        if not noise.shape[-1]:
+            return first
+        return torch.cat([first, self.rest.carry(noise, phi)], dim=-1)
 
 
 class _DiagonalLaw:
@@ -309,6 +357,10 @@ class _MixturePrior(Conditional):
         logits, loc, scale = self.network(phi).split([c, c * k, c * k], dim=-1)
         loc, scale = loc.unflatten(-1, (c, k)), softplus(scale).unflatten(-1, (c, k))
         return NormalMixture(logits, loc, self.floor + scale)
+
+    def carried(self, noise: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+        mixture = self.law(phi)
+        return mixture.loc + mixture.scale * noise.unsqueeze(-2), mixture.log_weights
 
     def strata(self, noise: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
         """A weighted sample of z0: as many draws from each component, weighted by its probability.
