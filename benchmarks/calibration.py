@@ -16,7 +16,8 @@ noise taken off, mean over the targets L, M and R.
 | ten | Case 5, 10 parameters | NLL and energy score on 2,000 test triads; P at φ* |
 | generated | Case 1, 8 held-out settings | generated x given to the real solver |
 
-Prints the tables and writes `results/calibration.json`.
+Prints the tables and writes `results/calibration.json`; the surfaces of the models that
+`benchmarks/repairs.py` draws go to `results/calibration_surfaces.json`.
 
     python benchmarks/calibration.py --work FOLDER [--only full quarter] [--seeds 1 2 3] [--jobs 2]
 """
@@ -90,6 +91,14 @@ MODELS = {
     "code, deeper encoder": coded(encoder=ConnectivityEncoder(channels=16, layers=1)),
 }
 LADDER = [name for name in MODELS if name != "pspgen"]
+DRAWN = (
+    "paper",
+    "mixture decoder",
+    "mixture decoder, prior given phi",
+    "mixture decoder, reads 4",
+    "pspgen",
+    "mdn",
+)
 
 
 def store(work, name, seed, **sizes):
@@ -111,14 +120,19 @@ def reference(work):
     return np.load(path)["m"]
 
 
-def surfaces(predictor, work):
-    m, chosen = reference(work), case("case1")
-    phi, found = chosen.process.grid(GRID), {}
-    for name, region in chosen.targets.items():
+def truths(work):
+    """The fraction of the reference in each target, by name: the box, and shape `(20, 20)`."""
+    m = reference(work)
+    for name, region in case("case1").targets.items():
         box = Box(*region)
-        truth = box.contains(m.reshape(-1, 2)).reshape(GRID, GRID, -1).mean(axis=-1)
+        yield name, box, box.contains(m.reshape(-1, 2)).reshape(GRID, GRID, -1).mean(axis=-1)
+
+
+def surfaces(predictor, work):
+    phi, found = case("case1").process.grid(GRID), {}
+    for name, box, truth in truths(work):
         p = predictor.probability(box, phi).reshape(GRID, GRID)
-        error = surface_error(p, truth, m.shape[2])
+        error = surface_error(p, truth, 2 * REFERENCE)
         best = np.unravel_index(p.argmax(), p.shape)
         found[name] = {
             "rmse": error.rmse,
@@ -126,8 +140,9 @@ def surfaces(predictor, work):
             "rank correlation": float(spearmanr(p.ravel(), truth.ravel()).statistic),
             "P at its best": float(p[best]),
             "truth there": float(truth[best]),
+            "surface": p.round(4).tolist(),
         }
-    found["mean rmse"] = float(np.mean([found[name]["rmse"] for name in chosen.targets]))
+    found["mean rmse"] = float(np.mean([one["rmse"] for one in found.values()]))
     return found
 
 
@@ -346,14 +361,49 @@ EXPERIMENTS = {
 }
 
 
+def stem(experiment, arguments):
+    return "-".join(map(str, (experiment, *arguments)))
+
+
 def cell(work, experiment, arguments):
     torch.set_num_threads(1)
-    path = work / "cells" / ("-".join(map(str, (experiment, *arguments))) + ".json")
+    path = work / "cells" / f"{stem(experiment, arguments)}.json"
     if not path.exists():
         found = EXPERIMENTS[experiment](work, *arguments)
         path.write_text(json.dumps(found))
         print(path.stem, json.dumps(found)[:150], flush=True)
     return json.loads(path.read_text())
+
+
+def summary(found):
+    """A cell without its surfaces."""
+    return {
+        key: summary(value) if isinstance(value, dict) else value
+        for key, value in found.items()
+        if key != "surface"
+    }
+
+
+def drawn(work, results):
+    """The surfaces to draw, of the first data set, with the reference; None if one is missing."""
+    models = {model: results.get(("full", (model, 1)), {}) for model in DRAWN}
+    if not all("surface" in found.get("L", {}) for found in models.values()):
+        return None
+    phi1, phi2 = (np.unique(column) for column in case("case1").process.grid(GRID).T)
+    chosen = {name: {"surface": truth.tolist()} for name, _, truth in truths(work)}
+    return {
+        "command": COMMAND,
+        "phi1": phi1.round(6).tolist(),
+        "phi2": phi2.round(6).tolist(),
+        "reference": chosen,
+        "models": {
+            model: {name: found[name] for name in chosen} for model, found in models.items()
+        },
+        "environment": environment(),
+    }
+
+
+COMMAND = "python benchmarks/calibration.py --work FOLDER"
 
 
 def key_of(experiment, arguments):
@@ -389,8 +439,8 @@ def main():
     (options.work / "cells").mkdir(parents=True, exist_ok=True)
     wanted = [one for one in cells(options.seeds) if one[0] in options.only]
     if options.collect:
-        paths = {one: "-".join(map(str, (one[0], *one[1]))) + ".json" for one in wanted}
-        wanted = [one for one in wanted if (options.work / "cells" / paths[one]).exists()]
+        kept = {path.stem for path in (options.work / "cells").glob("*.json")}
+        wanted = [one for one in wanted if stem(*one) in kept]
     reference(options.work)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
@@ -398,12 +448,17 @@ def main():
         results = {one: future.result() for one, future in futures.items()}
     print(tables(results))
     content = {
-        "command": "python benchmarks/calibration.py --work FOLDER",
+        "command": COMMAND,
         "seeds": options.seeds,
-        "cells": {"-".join(map(str, (e, *a))): found for (e, a), found in results.items()},
+        "cells": {
+            "-".join(map(str, (e, *a))): summary(found) for (e, a), found in results.items()
+        },
         "environment": environment(),
     }
     options.out.write_text(json.dumps(content, indent=1) + "\n")
+    if surfaces_kept := drawn(options.work, results):
+        path = options.out.with_name(f"{options.out.stem}_surfaces.json")
+        path.write_text(json.dumps(surfaces_kept) + "\n")
 
 
 if __name__ == "__main__":
