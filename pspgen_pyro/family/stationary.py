@@ -26,8 +26,8 @@ from torch.nn.functional import silu, softplus
 from ..errors import InputError
 from ..nn import ResidualMLP
 from .base import Dimensions, Part
+from .blocks import Conditional
 from .convolution import DirectionalCode, code_law
-from .priors import Conditional
 
 __all__ = ["ConvolutionalEncoder", "ConvolutionalImage", "StationaryPrior"]
 
