@@ -31,7 +31,8 @@ class Conditional(nn.Module):
         self.latent, self.entries = dims.latent, entries
         others = dataclasses.replace(dims, latent=dims.latent - entries)
         self.rest: Any = StandardNormalRest(others.latent) if rest is None else rest.build(others)
-        if not self.rest.closed_form or self.rest.entries < self.rest.latent:
+        covered = getattr(self.rest, "entries", others.latent)
+        if not self.rest.closed_form or covered < others.latent:
             raise InputError(
                 f"'rest' is {rest}, but it must cover all other entries and have its divergence "
                 "in closed form; take a StationaryPrior, or a GaussianPrior with `entries=None`."
@@ -106,7 +107,7 @@ class StandardNormalRest(nn.Module):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
-        self.latent = self.entries = latent
+        self.latent = latent
 
     def law(self, phi: Tensor) -> _StandardNormalLaw:
         return _StandardNormalLaw()
