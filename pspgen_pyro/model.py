@@ -33,23 +33,20 @@ from torch import Tensor, nn
 from .distributions import NormalMixture
 from .errors import DataError, InputError
 from .family import (
-    BernoulliImage,
-    CategoricalImage,
     CodedProperty,
-    ConnectivityEncoder,
     ConvolutionalEncoder,
     ConvolutionalImage,
     Dimensions,
     MixturePrior,
     MixtureProperty,
     Part,
-    ResidualMap,
     StandardNormalPrior,
     StationaryPrior,
     ThreeBranchEncoder,
     part_from_json,
     part_to_json,
 )
+from .family.defaults import default_parts
 from .process import ProcessSpace
 
 __all__ = ["PSPGen"]
@@ -136,10 +133,7 @@ class PSPGen(PyroModule):
         if phases < 2:
             raise InputError(f"'phases' is {phases}; a microstructure has at least two.")
         self.beta = float(beta)
-        # a code serves only an encoder and a property decoder that both know of it
-        knows = all(hasattr(p, "code") for p in (encoder, property_decoder) if p is not None)
-        coded = knows and _has_directions(self.dims)
-        defaults = _coded(self.dims) if coded else _uncoded(self.dims)
+        defaults = default_parts(self.dims, encoder, property_decoder)
         chosen = {
             "process_map": process_map,
             "prior": prior,
@@ -374,26 +368,3 @@ class PSPGen(PyroModule):
     def guide(self, phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
         """Samples z0 from q(z0 | x, m, φ), with shape `(N, D0)`; arguments as in `model`."""
         return self.guide_sites(phi, x, m)
-
-
-def _has_directions(dims: Dimensions) -> bool:
-    """Whether m belongs to the two directions of a square image, as the property code wants it."""
-    return dims.properties == 2 and dims.image[0] == dims.image[1] and dims.latent > 2
-
-
-def _coded(dims: Dimensions) -> dict[str, Part]:
-    return _uncoded(dims) | {
-        "prior": MixturePrior(entries=dims.properties),
-        "decoder_m": CodedProperty(),
-        "encoder": ConnectivityEncoder(),
-    }
-
-
-def _uncoded(dims: Dimensions) -> dict[str, Part]:
-    return {
-        "process_map": ResidualMap(),
-        "prior": StandardNormalPrior(),
-        "decoder_x": BernoulliImage() if dims.phases == 2 else CategoricalImage(),
-        "decoder_m": MixtureProperty(reads=min(4, dims.latent)),
-        "encoder": ThreeBranchEncoder(),
-    }

@@ -10,15 +10,7 @@ the predictions of any model against reference materials, `model_table` sets sev
 side, and `generated` compares the microstructures with real ones.
 """
 
-from .calibration import (
-    Reliability,
-    Scores,
-    TargetScore,
-    clustered_mean,
-    energy_score,
-    reliability,
-    score,
-)
+from .calibration import Scores, TargetScore, clustered_mean, energy_score, score
 from .calibration_plots import (
     plot_central_coverage,
     plot_density_scores,
@@ -49,6 +41,7 @@ from .predictive import (
 )
 from .ranks import randomised_ranks
 from .reference_materials import ReferenceMaterials, study_targets
+from .reliability import Reliability, reliability
 from .sbc import sbc, sbc_verdicts
 from .sensitivity import prior_sensitivity, sensitivity_table
 from .trials import Partition, Trials, simulate_trials

@@ -37,11 +37,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..design import Estimate, Target, frequency
+from ..design import Estimate, Target
 from ..errors import InputError
 from ..report.surfaces import SurfaceError, surface_error
 from .ranks import randomised_ranks
 from .reference_materials import ReferenceMaterials
+from .reliability import Reliability, reliability
 from .uniformity import Uniformity, uniformity
 
 if TYPE_CHECKING:
@@ -49,12 +50,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEVELS",
-    "Reliability",
     "Scores",
     "TargetScore",
     "clustered_mean",
     "energy_score",
-    "reliability",
     "score",
 ]
 
@@ -64,29 +63,6 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 _SHIFTS = 8
 
 _Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Reliability:
-    """Where the model says P, how often is the target met? One entry a bin of P that is not empty.
-
-    Arguments:
-        predicted: The mean P of the bin.
-        observed: The fraction of its materials in the target.
-        standard_error: Of the difference of the two.
-        samples: How many materials the bin has.
-    """
-
-    predicted: _Array
-    observed: _Array
-    standard_error: _Array
-    samples: NDArray[np.int64]
-
-    @property
-    def error(self) -> float:
-        """The root of the weighted mean squared difference, the noise taken off."""
-        square = (self.predicted - self.observed) ** 2 - self.standard_error**2
-        return max(0.0, float(np.average(square, weights=self.samples))) ** 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,39 +257,6 @@ def clustered_mean(values: ArrayLike, group: ArrayLike) -> Estimate:
     sums = np.bincount(index, weights=s - mean)
     error = (count / max(1, count - 1) * (sums**2).sum()) ** 0.5 / len(s)
     return Estimate(np.asarray(mean), np.asarray(error))
-
-
-def reliability(
-    predicted: ArrayLike, hits: ArrayLike, samples: ArrayLike, *, bins: int = 10
-) -> Reliability:
-    """The reliability curve over bins of equal width.
-
-    Arguments:
-        predicted: The model's P at every setting, with shape `(G)`.
-        hits: How many of its materials are in the target, with shape `(G)`.
-        samples: How many it has, with shape `(G)`.
-
-    Other arguments:
-        bins: How many bins from 0 to 1.
-
-    Example:
-        >>> reliability([0.1, 0.9], [10, 90], [100, 100]).observed.tolist()
-        [0.1, 0.9]
-    """
-    p, k = np.asarray(predicted, dtype=float), np.asarray(hits, dtype=float)
-    n = np.asarray(samples)
-    index = np.clip((p * bins).astype(int), 0, bins - 1)
-    rows = []
-    for chosen in (index == b for b in np.unique(index)):
-        count, total = int(chosen.sum()), int(n[chosen].sum())
-        mean, share = float((n * p)[chosen].sum() / total), float(k[chosen].sum() / total)
-        residual = (k - n * p)[chosen] - n[chosen] * (share - mean)
-        spread = (count / max(1, count - 1) * (residual**2).sum()) ** 0.5 / total
-        # few settings can agree by chance: never less than independent materials would leave
-        least = float(frequency(k[chosen].sum(), total).standard_error)
-        rows.append((mean, share, max(spread, least), total))
-    columns = (np.array(column) for column in zip(*rows, strict=True))
-    return Reliability(*columns)
 
 
 def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
