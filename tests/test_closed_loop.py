@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from exact import PROCESS, exact_model, property_law
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from pspgen_pyro import Batches, Box, InputError, ProcessSpace
 from pspgen_pyro.batches import TriadTensors
 from pspgen_pyro.chain import ChainSample
-from pspgen_pyro.design import Refinement, design_in_loop
+from pspgen_pyro.design import Discrepancy, Refinement, design_in_loop
 from pspgen_pyro.errors import SimulationError
 
 BOX = Box((-0.6, -0.4), (0.9, 1.1))
@@ -144,6 +146,43 @@ def test_only_the_property_decoder_changes():
     assert {name.split(".")[0] for name in changed} == {"decoder_m"}
 
 
+class Recorder:
+    """A refinement that only takes down which new triads it was given."""
+
+    def __init__(self):
+        self.given = []
+
+    def __call__(self, model, old, new, seed):
+        self.given.append(new.phi.numpy())
+        return model
+
+
+def test_no_model_has_learned_the_checks_that_judge_it():
+    recorder = Recorder()
+    loop = run(biased_model(), ExactChain(), budget=200, precision=1e-3, refine=recorder)
+    checked = {tuple(turn.phi) for turn in loop.rounds}
+    *before, last = recorder.given
+    assert before
+    assert not any(tuple(phi) in checked for given in before for phi in given)
+    assert len(last) == 200
+
+
+def test_the_answer_is_nearer_to_the_truth_than_the_model_or_the_checks_alone():
+    errors, data = [], data_of(ExactChain())
+    for seed, angle in enumerate(np.arange(0.0, 2 * np.pi, np.pi / 8)):
+        chain, model = ExactChain(), exact_model()
+        with torch.no_grad():
+            model.decoder_m.bias += 0.25 * torch.tensor([np.cos(angle), np.sin(angle)])
+        still = {"refine": Recorder(), "precision": 1e-3, "seed": seed}
+        loop = run(model, chain, data, budget=150, explorations=0, **still)
+        counts = [(turn.simulated.value * turn.checks, turn.checks) for turn in loop.rounds]
+        hits, samples = np.sum(counts, axis=0)
+        values = loop.probability.value, loop.predicted.value, hits / samples
+        errors.append([value - chain.probability(loop.phi) for value in values])
+    ours, models, checks = np.sqrt(np.mean(np.square(errors), axis=0))
+    assert ours < min(models, checks)
+
+
 def test_failed_simulations_are_paid_for_and_left_out():
     chain = ExactChain(failing=0.3)
     data = data_of(ExactChain())
@@ -161,8 +200,9 @@ def test_a_simulator_that_always_fails_ends_the_loop_with_one_sentence():
 
 def test_the_spread_stays_near_the_optimum_of_the_model():
     chain, model = ExactChain(), exact_model()
-    loop = run(model, chain, budget=200, near=0.9)
-    new = loop.data.train.phi[200:].numpy()
+    loop = run(model, chain, budget=200, near=0.9, explorations=2)
+    new = loop.data.train.phi[200:260].numpy()
+    assert sum(turn.spread for turn in loop.rounds) == 60
     best = chain.probability(loop.rounds[0].phi)
     p = np.array([chain.probability(phi) for phi in new])
     assert p.min() > 0.75 * best
@@ -173,6 +213,56 @@ def test_the_answer_is_readable():
     loop = run(exact_model(), ExactChain(), budget=60)
     assert str(loop).count("round ") == len(loop.rounds)
     assert "budget spent" in str(loop)
+
+
+def exact_posterior(predicted, hits, samples, doubt):
+    d = np.linspace(-8 * doubt, 8 * doubt, 20_001)
+    p = 1 / (1 + (1 / predicted - 1) * np.exp(-d))
+    log = stats.norm.logpdf(d, scale=doubt) + stats.binom.logpmf(hits, samples, p)
+    weights = np.exp(log - log.max())
+    mean = np.average(p, weights=weights)
+    return mean, np.average((p - mean) ** 2, weights=weights) ** 0.5
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0.1, 0.9), st.floats(-2, 2), st.integers(30, 400), st.floats(0.05, 0.5))
+def test_model_and_simulations_at_one_setting_are_combined_by_bayes(
+    predicted, shift, samples, doubt
+):
+    phi = [0.2, -0.3]
+    hits = round(samples / (1 + (1 / predicted - 1) * np.exp(-shift * doubt)))
+    law = Discrepancy(doubt)
+    found = law.posterior(PROCESS, [phi], [predicted], [hits], [samples], phi, predicted)
+    mean, deviation = exact_posterior(predicted, hits, samples, doubt)
+    assert abs(found.value - mean) < 0.1 * deviation
+    assert abs(found.standard_error - deviation) < 0.1 * deviation
+
+
+def test_simulations_elsewhere_count_the_less_the_farther_they_are():
+    changes, errors = [], []
+    for distance in (0.0, 0.3, 0.6, 2.0):
+        there = [[-1.0 + distance, 0.0]]
+        found = Discrepancy().posterior(PROCESS, there, [0.5], [350], [500], [-1.0, 0.0], 0.5)
+        changes.append(found.value - 0.5)
+        errors.append(found.standard_error)
+    assert changes == sorted(changes, reverse=True)
+    assert errors == sorted(errors)
+    assert changes[0] > 0.1
+    assert changes[-1] < 0.01
+
+
+def test_two_halves_of_the_simulations_say_what_the_whole_says():
+    phi, law = [0.0, 0.0], Discrepancy()
+    whole = law.posterior(PROCESS, [phi], [0.4], [90], [150], phi, 0.4)
+    halves = law.posterior(PROCESS, [phi, phi], [0.4, 0.4], [40, 50], [75, 75], phi, 0.4)
+    assert halves.value == pytest.approx(whole.value, rel=1e-6)
+    assert halves.standard_error == pytest.approx(whole.standard_error, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["doubt", "reach"])
+def test_a_discrepancy_without_size_is_refused(name):
+    with pytest.raises(InputError, match=f"'{name}' is 0"):
+        Discrepancy(**{name: 0.0})
 
 
 @pytest.mark.parametrize(

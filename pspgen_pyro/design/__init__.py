@@ -12,7 +12,9 @@ draw from it, `draws` says how well, and `grid` checks them.
 """
 
 from .ascent import Design, maximise
-from .closed_loop import ClosedLoop, Round, Simulator, design_in_loop
+from .bench import Simulator
+from .closed_loop import ClosedLoop, Round, design_in_loop
+from .discrepancy import Discrepancy
 from .draws import Convergence, Draws
 from .estimators import (
     ClosedForm,
@@ -56,6 +58,7 @@ __all__ = [
     "FullRank",
     "Flow",
     "Draws",
+    "Discrepancy",
     "DesignPosterior",
     "Convergence",
     "LBFGS",

@@ -1,16 +1,17 @@
 r"""Design in a closed loop: the simulator corrects the model where the answer is sought.
 
 Each round asks the model for :math:`\varphi^*`, simulates fresh materials there (the *check*) and
-compares the frequency with the model's P. Where the model has to learn, it simulates on over the
-near-optimal set,
+compares the frequency with the model's P. Where the model has to learn, it simulates on around
+it, over the near-optimal set,
 
 .. math::
     \{\varphi : P(m \in \mathcal{M}_d \mid \varphi) \ge \kappa\, P(m \in \mathcal{M}_d \mid
         \varphi^*)\},
 
-since any of its members could turn out to be the best, and refines the property decoder on all
-triads, old and new (`refinement`). Every check is simulated after the weights that it judges were
-fixed.
+since any of its members could turn out to be the best, and refits the model on these triads and
+the old ones (`refinement`). The checks are kept from every model until the answer is out: they
+judge it, have no part in the choice of :math:`\varphi^*`, and together with the model's P they say
+what P is there (`discrepancy`). The error of that answer knows of both.
 """
 
 from __future__ import annotations
@@ -18,36 +19,25 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ..batches import Batches, TriadTensors
-from ..chain import ChainSample
+from ..batches import Batches
 from ..errors import InputError, SimulationError
 from ..model import PSPGen
-from ..process import ProcessSpace
 from .ascent import Design, maximise
+from .bench import Bench, Simulator, joined
+from .discrepancy import Discrepancy
 from .probability import Estimate, log_probability, probability, sobol_normal
 from .refinement import Refinement
 from .target import Target
 from .verification import frequency
 
-__all__ = ["ClosedLoop", "Round", "Simulator", "design_in_loop"]
+__all__ = ["ClosedLoop", "Round", "design_in_loop"]
 
 _SCOUTS, _SCOUT_DRAWS = 512, 64
-_CHECK, _SPREAD = 0.05, 0.15
-
-
-class Simulator(Protocol):
-    """What the loop needs of a chain."""
-
-    @property
-    def process(self) -> ProcessSpace: ...
-
-    def simulate(self, phi: ArrayLike, seeds: list[np.random.SeedSequence]) -> ChainSample: ...
 
 
 @dataclass(frozen=True)
@@ -57,11 +47,12 @@ class Round:
     Arguments:
         phi: The round's :math:`\varphi^*`, with shape `(P)`.
         predicted: The model's P there.
-        simulated: The frequency of the target in the check, which the model had not seen.
+        simulated: The frequency of the target in the check, which no model has seen.
         checks: The simulator calls of the check.
         spread: The simulator calls spread over the near-optimal set.
         calls: All simulator calls up to the end of this round.
-        agrees: Whether the two differ by at most twice the standard error of their difference.
+        agrees: Whether the two differ by at most twice the standard error of their difference,
+            the model taken at its word.
         seconds: CPU time of the round.
     """
 
@@ -90,9 +81,12 @@ class ClosedLoop:
     Arguments:
         target: What was asked.
         phi: The last round's :math:`\varphi^*`, with shape `(P)`.
-        probability: P there by the returned model, which knows all simulations.
+        probability: P there by the model and the checks together. Its error, a standard deviation,
+            is all that is unknown about P, not only that of the integral over z0.
+        predicted: P there by the model alone, which has learned what was spread and no check.
         rounds: Every round, in order.
-        model: The refined model; the one passed in is as it was.
+        model: The model refined on all simulations, the checks included; the one passed in is as
+            it was.
         data: The data passed in, the simulated triads added to the training fold.
         calls: The simulator calls, checks and failed ones included; never more than the budget.
         failed: How many of them failed.
@@ -103,6 +97,7 @@ class ClosedLoop:
     target: Target
     phi: NDArray[np.float64]
     probability: Estimate
+    predicted: Estimate
     rounds: tuple[Round, ...]
     model: PSPGen
     data: Batches
@@ -126,9 +121,10 @@ def design_in_loop(
     simulator: Simulator,
     budget: int = 500,
     precision: float = 0.03,
-    explorations: int = 2,
+    explorations: int = 1,
     near: float = 0.8,
     refine: Refinement = Refinement(),  # noqa: B008
+    discrepancy: Discrepancy = Discrepancy(),  # noqa: B008
     starts: int = 8,
     draws: int = 256,
     seed: int = 0,
@@ -137,7 +133,8 @@ def design_in_loop(
 
     The first rounds explore: 5 % of the budget checks and 15 % is spread. Then a check is carried
     on until its standard error is `precision` or it plainly disagrees. If it agrees the loop ends,
-    else the round explores as well and the next one checks again.
+    else the round explores as well and the next one checks again. Once too little is left for
+    that, all of it goes into the check.
 
     Arguments:
         model: The trained model; it is left alone.
@@ -150,7 +147,8 @@ def design_in_loop(
         precision: The standard error of the frequency that ends the loop.
         explorations: How many rounds explore whether or not their check agrees.
         near: The fraction κ of P that the near-optimal set starts from.
-        refine: How the property decoder learns the new triads.
+        refine: How the model learns the new triads.
+        discrepancy: How far the model may be off; what the checks are combined with it by.
         starts: Starts of each ascent.
         draws: Sobol points of each ascent.
         seed: Seeds everything; no data set shares its random numbers.
@@ -166,7 +164,7 @@ def design_in_loop(
     _check_fit(model, data, target, simulator)
     _check_numbers(budget, precision, explorations, near)
     begin = time.process_time()
-    bench = _Bench(simulator, data.train, budget, seed)
+    bench = Bench(simulator, data.train, budget, seed)
     current, rounds, done = model, [], False
     while not done and bench.left:
         start, turn = time.process_time(), len(rounds)
@@ -175,10 +173,10 @@ def design_in_loop(
         checked, simulated = _check(bench, target, design, goal)
         agrees = not _differ(design.probability, simulated)
         done = agrees and float(simulated.standard_error) <= precision and turn >= explorations
-        count = 0 if done else min(bench.left, math.ceil(_SPREAD * budget))
+        count = 0 if done or not bench.can_spread else bench.portion
         if count:
-            bench.simulate(_near_optimal(current, target, design, near, count, bench.rng))
-        current = refine(model, data.train, bench.new, seed + turn)
+            bench.spread(_near_optimal(current, target, design, near, count, bench.rng))
+            current = refine(model, data.train, bench.spreads, seed + turn)
         spent = time.process_time() - start
         rounds.append(
             Round(
@@ -193,13 +191,16 @@ def design_in_loop(
             )
         )
     last = rounds[-1]
+    predicted = probability(current, target, last.phi, seed=seed)
+    new = joined(bench.spreads, bench.checks)
     return ClosedLoop(
         target=target,
         phi=last.phi,
-        probability=probability(current, target, last.phi, seed=seed),
+        probability=_combined(current, target, bench.counts, last.phi, predicted, discrepancy),
+        predicted=predicted,
         rounds=tuple(rounds),
-        model=current,
-        data=Batches(_joined(data.train, bench.new), data.validation),
+        model=refine(model, data.train, new, seed + len(rounds)),
+        data=Batches(joined(data.train, new), data.validation),
         calls=bench.calls,
         failed=bench.failed,
         status=_status(done, last, precision),
@@ -207,47 +208,13 @@ def design_in_loop(
     )
 
 
-class _Bench:
-    """The simulator with its budget: counts every call and keeps every triad."""
-
-    def __init__(self, simulator: Simulator, like: TriadTensors, budget: int, seed: int) -> None:
-        self.simulator, self.budget, self.seed = simulator, budget, seed
-        self.calls = self.failed = 0
-        # a spawn key that neither a data set nor a verification uses
-        self.rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xC105,)))
-        self.new = TriadTensors(like.phi[:0], like.x[:0], like.m[:0])
-
-    @property
-    def left(self) -> int:
-        return self.budget - self.calls
-
-    def simulate(self, phi: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The properties of the samples that did not fail."""
-        numbers = range(self.calls, self.calls + len(phi))
-        self.calls += len(phi)
-        seeds = [np.random.SeedSequence(self.seed, spawn_key=(0xC105, i)) for i in numbers]
-        sample = self.simulator.simulate(phi, seeds)
-        known = ~np.isnan(sample.m).any(axis=-1)
-        self.failed += int((~known).sum())
-        # k = 0 counts as a miss, but its m = −∞ has no density to learn
-        finite = np.isfinite(sample.m).all(axis=-1)
-        parts = [torch.as_tensor(a[finite]) for a in (sample.phi, sample.x, sample.m)]
-        olds = (self.new.phi, self.new.x, self.new.m)
-        phi_, x, m = (part.to(old) for part, old in zip(parts, olds, strict=True))
-        self.new = _joined(self.new, TriadTensors(phi_, x, m))
-        return sample.m[known]
-
-
-def _check(
-    bench: _Bench, target: Target, design: Design, precision: float
-) -> tuple[int, Estimate]:
-    """Simulates at the design until the frequency is precise, plainly off, or paid in full."""
+def _check(bench: Bench, target: Target, design: Design, precision: float) -> tuple[int, Estimate]:
+    """Simulates at the design until the frequency is precise, plainly off with enough left to
+    learn from that, or paid in full."""
     start, known, hits = bench.calls, 0, 0
-    block = math.ceil(_CHECK * bench.budget)
     while True:
-        phi = np.tile(design.phi, (min(block, bench.left), 1))
-        m = bench.simulate(phi)
-        known, hits = known + len(m), hits + int(target.contains(m).sum())
+        more_known, more_hits = bench.check(design.phi, target)
+        known, hits = known + more_known, hits + more_hits
         if not known:
             raise SimulationError(
                 f"all {bench.calls - start} simulations at φ = {design.phi.tolist()} failed; "
@@ -255,8 +222,25 @@ def _check(
             )
         simulated = frequency(hits, known)
         enough = float(simulated.standard_error) <= precision
-        if enough or not bench.left or _differ(design.probability, simulated, 3.0):
+        plain = bench.can_spread and _differ(design.probability, simulated, 3.0)
+        if enough or plain or not bench.left:
             return bench.calls - start, simulated
+
+
+def _combined(
+    model: PSPGen,
+    target: Target,
+    counts: list[tuple[NDArray[np.float64], int, int]],
+    phi: NDArray[np.float64],
+    predicted: Estimate,
+    discrepancy: Discrepancy,
+) -> Estimate:
+    """P by the model and all the checks, which it has not seen."""
+    settings, hits, samples = (np.array(column) for column in zip(*counts, strict=True))
+    there, which = np.unique(settings, axis=0, return_inverse=True)
+    values = probability(model, target, there).value
+    h, n = (np.bincount(which.ravel(), column) for column in (hits, samples))
+    return discrepancy.posterior(model.process, there, values, h, n, phi, predicted.value)
 
 
 def _near_optimal(
@@ -289,12 +273,6 @@ def _near_optimal(
 def _differ(predicted: Estimate, simulated: Estimate, errors: float = 2.0) -> bool:
     error = math.hypot(predicted.standard_error, simulated.standard_error)
     return abs(float(predicted.value) - float(simulated.value)) > errors * error
-
-
-def _joined(old: TriadTensors, new: TriadTensors) -> TriadTensors:
-    return TriadTensors(
-        torch.cat([old.phi, new.phi]), torch.cat([old.x, new.x]), torch.cat([old.m, new.m])
-    )
 
 
 def _status(done: bool, last: Round, precision: float) -> str:
