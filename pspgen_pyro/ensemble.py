@@ -33,7 +33,7 @@ from tqdm.auto import tqdm
 
 from .batches import Batches
 from .checkpoint import History
-from .design.probability import Estimate, log_probability, scrambled
+from .design.probability import Estimate, log_probability, mean_of, scrambled
 from .design.target import Target
 from .errors import InputError
 from .family import Dimensions
@@ -146,20 +146,7 @@ class Ensemble(Sequence[PSPGen]):
         seed: int = 1,
     ) -> EnsembleEstimate:
         r"""The probability :math:`P(m \in \mathcal{M}_d \mid \varphi)` by every member, on the
-        same Sobol points.
-
-        Arguments:
-            target: The region.
-            phi: Process parameters, with shape `(*, P)`.
-
-        Other arguments:
-            draws: Sobol points a scrambling.
-            replicates: Independent scramblings; the standard error is that of their mean.
-            seed: Seeds the scramblings.
-
-        Raises:
-            InputError: As `design.probability`.
-        """
+        same Sobol points; arguments and errors as in `design.probability`."""
         values = self.process.check(phi)
         target.check_against(self.dims.properties)
         options: dict[str, Any] = {"draws": draws, "replicates": replicates, "seed": seed}
@@ -168,9 +155,9 @@ class Ensemble(Sequence[PSPGen]):
             return lambda phi, noise: log_probability(member, target, phi, noise).exp()
 
         found = np.stack([scrambled(one, p(one), values, **options) for one in self.members])
-        error = found.mean(axis=0).std(axis=0, ddof=1) / replicates**0.5
+        mean = mean_of(found.mean(axis=0))
         members = found.mean(axis=1)
-        return EnsembleEstimate(members.mean(axis=0), error, members, target, values)
+        return EnsembleEstimate(mean.value, mean.standard_error, members, target, values)
 
 
 def fit_ensemble(

@@ -38,6 +38,7 @@ from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
 from .errors import InputError
+from .kinds import described
 from .stages import has_code
 
 if TYPE_CHECKING:
@@ -299,9 +300,7 @@ def elbo_terms(
 
 def objective_to_json(objective: Objective) -> dict[str, Any]:
     """The objective's class name and parameters, ready for JSON."""
-    spec = {"kind": type(objective).__name__, **dataclasses.asdict(objective)}  # type: ignore[call-overload]
-    extra = [{"kind": type(e).__name__, **dataclasses.asdict(e)} for e in objective.extra]
-    return spec | {"extra": extra}
+    return described(objective) | {"extra": [described(term) for term in objective.extra]}
 
 
 def _elbo(

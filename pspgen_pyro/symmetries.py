@@ -11,13 +11,13 @@ under the symmetries too.
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .errors import DataError, InputError
+from .errors import InputError
+from .kinds import described, revived
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -233,10 +233,7 @@ def orbit(
 
 def symmetry_to_json(symmetry: Symmetry) -> dict[str, Any]:
     """The symmetry's class name and arguments, ready for JSON."""
-    return {
-        "kind": type(symmetry).__name__,
-        **dataclasses.asdict(symmetry),  # type: ignore[call-overload]
-    }
+    return described(symmetry)
 
 
 def symmetry_from_json(spec: dict[str, Any]) -> Symmetry:
@@ -245,14 +242,4 @@ def symmetry_from_json(spec: dict[str, Any]) -> Symmetry:
     Raises:
         DataError: If the kind is unknown or its arguments do not fit.
     """
-    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.items()}
-    kind = arguments.pop("kind", None)
-    if kind not in Symmetry.kinds:
-        raise DataError(
-            f"'kind' is {kind!r}, which is no symmetry of this package; known ones are "
-            f"{', '.join(sorted(Symmetry.kinds))}."
-        )
-    try:
-        return Symmetry.kinds[kind](**arguments)
-    except TypeError as error:
-        raise DataError(f"the arguments of {kind} do not fit: {error}.") from error
+    return revived(spec, Symmetry.kinds, "symmetry")

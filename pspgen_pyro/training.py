@@ -30,6 +30,7 @@ from tqdm.auto import tqdm
 from .batches import Batches
 from .checkpoint import History, TrainingState, has_checkpoint, load_checkpoint, save_checkpoint
 from .errors import InputError, TrainingError
+from .kinds import described
 from .model import PSPGen
 from .objective import ELBO, Objective, objective_to_json
 from .stages import PriorStage, PropertyStage, code_of, fit_prior, has_code, learn_code
@@ -219,8 +220,7 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     numbers = ("epochs", "batch_size", "learning_rate", "clip", "patience", "seed")
     settings = {name: arguments[name] for name in numbers}
     for name in ("updates", "schedule"):
-        choice = arguments[name]
-        settings[name] = {"kind": type(choice).__name__, **dataclasses.asdict(choice)}
+        settings[name] = described(arguments[name])
     for name in ("property_stage", "prior_stage"):
         settings[name] = dataclasses.asdict(arguments[name])
     settings["objective"] = objective_to_json(arguments["objective"])

@@ -55,6 +55,7 @@ PUBLIC = {
         "StationaryPrior "
         "ThreeBranchEncoder TwoBranchEncoder part_from_json part_to_json"
     ),
+    "kinds": "described revived",
     "members": "MemberTask State load_state train_members",
     "model": "PSPGen",
     "nn": "ACTIVATIONS ResidualLayer ResidualMLP",

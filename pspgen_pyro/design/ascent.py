@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..errors import InputError
 from ..model import PSPGen
 from .objectives import EnsembleProbability, Objective, Probability, RiskAverse
 from .optimisers import LBFGS, Climb, Optimiser, Problem
-from .probability import Estimate, replicated, sobol_normal
+from .probability import Estimate, mean_of, scrambled, sobol_normal
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
 
@@ -210,7 +211,7 @@ def _value(model: PSPGen, objective: Objective, phi: NDArray[np.float64], seed: 
         from ..ensemble import Ensemble
 
         return Ensemble(tuple(objective.members)).probability(objective.target, phi, **options)
-    return replicated(model, lambda phi, noise: objective.value(model, phi, noise), phi, **options)
+    return mean_of(scrambled(model, partial(objective.value, model), phi, **options))
 
 
 def _scout(problem: Problem, starts: int) -> tuple[NDArray[np.float64], float | None]:

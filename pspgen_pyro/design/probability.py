@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Estimate",
     "log_probability",
+    "mean_of",
     "probability",
     "property_law",
-    "replicated",
     "scrambled",
     "sobol_normal",
 ]
@@ -148,34 +148,22 @@ def probability(
         InputError: If φ lies outside the process space, the target has another dimension than m,
             or there are fewer than two replicates.
     """
+    options = {"draws": draws, "replicates": replicates, "seed": seed}
     if not isinstance(model, PSPGen):
-        options = {"draws": draws, "replicates": replicates, "seed": seed}
         return model.probability(target, phi, **options)
     values = model.process.check(phi)
     target.check_against(model.dims.properties)
-    return replicated(
-        model,
-        lambda phi, noise: log_probability(model, target, phi, noise).exp(),
-        values,
-        draws=draws,
-        replicates=replicates,
-        seed=seed,
-    )
+
+    def p(phi: Tensor, noise: Tensor) -> Tensor:
+        return log_probability(model, target, phi, noise).exp()
+
+    return mean_of(scrambled(model, p, values, **options))
 
 
-def replicated(
-    model: PSPGen,
-    mean: Callable[[Tensor, Tensor], Tensor],
-    phi: NDArray[np.float64],
-    *,
-    draws: int,
-    replicates: int,
-    seed: int,
-) -> Estimate:
-    """The mean of any function of φ and z0 over independent scramblings, and its standard error;
-    arguments and errors as in `scrambled`."""
-    stacked = scrambled(model, mean, phi, draws=draws, replicates=replicates, seed=seed)
-    return Estimate(stacked.mean(axis=0), stacked.std(axis=0, ddof=1) / replicates**0.5)
+def mean_of(replicates: NDArray[np.float64]) -> Estimate:
+    """The mean of independent replicates with shape `(R, *)`, and its standard error."""
+    error = replicates.std(axis=0, ddof=1) / len(replicates) ** 0.5
+    return Estimate(replicates.mean(axis=0), error)
 
 
 @torch.no_grad()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import nn
 
-from ..errors import DataError
+from ..kinds import described, revived
 
 __all__ = ["Dimensions", "Part", "part_from_json", "part_to_json"]
 
@@ -57,11 +56,7 @@ class Part(ABC):
 
 def part_to_json(part: Part) -> dict[str, Any]:
     """The part's class name and hyper-parameters, ready for JSON."""
-    spec: dict[str, Any] = {"kind": type(part).__name__}
-    for field in dataclasses.fields(part):  # type: ignore[arg-type]
-        value = getattr(part, field.name)
-        spec[field.name] = part_to_json(value) if isinstance(value, Part) else value
-    return spec
+    return described(part)
 
 
 def part_from_json(spec: dict[str, Any]) -> Part:
@@ -70,20 +65,4 @@ def part_from_json(spec: dict[str, Any]) -> Part:
     Raises:
         DataError: If the kind is unknown or its hyper-parameters do not fit.
     """
-    arguments = {key: _argument(value) for key, value in spec.items()}
-    kind = arguments.pop("kind", None)
-    if kind not in Part.kinds:
-        raise DataError(
-            f"'kind' is {kind!r}, which is no part of this package; known parts are "
-            f"{', '.join(sorted(Part.kinds))}."
-        )
-    try:
-        return Part.kinds[kind](**arguments)
-    except TypeError as error:
-        raise DataError(f"the hyper-parameters of {kind} do not fit: {error}.") from error
-
-
-def _argument(value: Any) -> Any:
-    if isinstance(value, dict):
-        return part_from_json(value)
-    return tuple(value) if isinstance(value, list) else value
+    return revived(spec, Part.kinds, "part")
