@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 import zarr
 
 from pspgen_pyro.cli import main
@@ -167,6 +168,51 @@ def test_an_interrupted_fit_goes_on_only_when_asked_to(toy_path, tmp_path, capsy
     assert "add --resume" in refused(capsys, *options)
     assert run(*options, "--resume") == 0
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def quickly_fitted(triads, folder, *options):
+    """The run that `pspgen fit` writes after hardly any steps and no epoch."""
+    from pspgen_pyro import load_run
+
+    few = ["--property-steps", 5, "--prior-steps", 5, "--epochs", 0]
+    assert run("fit", triads, "--out", folder, *few, *options) == 0
+    return load_run(folder)
+
+
+def weights(module):
+    return torch.cat([parameter.flatten() for parameter in module.parameters()])
+
+
+def test_fit_learns_the_code_from_the_labels_alone_and_its_prior_from_the_pairs_too(
+    toy_path, toy_triads, tmp_path
+):
+    from pspgen_pyro import Batches, generate
+
+    generate("case1", tmp_path / "pairs.zarr", samples=40, seed=4)
+    labels = ["--labels", 100]
+    alone = quickly_fitted(toy_path, tmp_path / "a", *labels).model
+    found = quickly_fitted(toy_path, tmp_path / "b", *labels, "--pairs", tmp_path / "pairs.zarr")
+    assert found.training["settings"]["pairs"] == str(tmp_path / "pairs.zarr")
+    assert torch.equal(weights(found.model.encoder.code), weights(alone.encoder.code))
+    assert not torch.equal(weights(found.model.prior), weights(alone.prior))
+    kept = Batches.from_dataset(toy_triads).hide_properties(100, seed=0).train.only_labelled().m
+    assert torch.allclose(alone.m_loc, kept.mean().to(alone.m_loc), atol=1e-5)
+
+
+def test_fit_trains_the_convolutional_model_if_asked_to(toy_path, tmp_path):
+    from pspgen_pyro import PSPGen
+
+    found = quickly_fitted(toy_path, tmp_path / "run", "--model", "convolutional").model
+    fresh = PSPGen.convolutional(found.process, (36, 36))
+    assert found.specification() == fresh.specification()
+
+
+def test_pairs_of_another_case_are_refused(toy_path, tmp_path, capsys):
+    from pspgen_pyro import generate
+
+    generate("case3", tmp_path / "pairs.zarr", samples=20, seed=4)
+    options = ["--pairs", tmp_path / "pairs.zarr", "--out", tmp_path / "run"]
+    assert "'pairs' was made with case 'case3'" in refused(capsys, "fit", toy_path, *options)
 
 
 def test_a_reader_that_leaves_early_sees_no_traceback(toy_path):

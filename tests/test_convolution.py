@@ -236,6 +236,27 @@ def test_a_model_of_convolutional_parts_trains_all_of_its_parameters():
     assert all(slope.isfinite().all() and slope.any() for slope in slopes)
 
 
+def test_the_convolutional_model_is_a_code_a_property_beside_its_planes():
+    model = PSPGen.convolutional(PROCESS, (8, 8), planes=3)
+    assert model.dims.latent == 2 + 3 * 2 * 2
+    assert model.beta == 1.0
+    assert PSPGen.convolutional(PROCESS, (8, 8), beta=0.5).beta == 0.5
+
+
+def test_shifting_the_planes_of_the_convolutional_model_shifts_its_image():
+    model = PSPGen.convolutional(PROCESS, (8, 8), planes=1).eval()
+    z0, z1 = torch.randn(2, 6), torch.randn(2, model.dims.process_latent)
+    planes = z0[:, 2:].unflatten(-1, (2, 2)).roll(1, -1).flatten(-2)
+    x = model.decoder_x(z0, z1).mean
+    shifted = model.decoder_x(torch.cat([z0[:, :2], planes], -1), z1).mean
+    assert torch.allclose(shifted, x.roll(4, -1))
+
+
+def test_the_convolutional_model_refuses_an_image_that_tiles_do_not_fill():
+    with pytest.raises(InputError, match="choose sides that 4 divides"):
+        PSPGen.convolutional(PROCESS, (10, 10))
+
+
 @pytest.mark.parametrize("part", [*ENCODERS, CodedProperty(2), ConvolutionalImage(channels=4)])
 def test_these_parts_survive_json(part):
     assert part_from_json(json.loads(json.dumps(part_to_json(part)))) == part

@@ -83,6 +83,24 @@ def test_too_few_labels_or_more_than_there_are_are_refused(toy_triads, labelled)
         Batches.from_dataset(toy_triads).hide_properties(labelled)
 
 
+def test_other_rows_join_their_own_fold_without_their_properties(toy_triads):
+    data = Batches.from_dataset(toy_triads)
+    joined = data.with_pairs(data)
+    for fold, both in ((data.train, joined.train), (data.validation, joined.validation)):
+        n = len(fold)
+        assert torch.equal(both.m[:n], fold.m)
+        assert both.m[n:].isnan().all()
+        assert torch.equal(both.x, torch.cat([fold.x, fold.x]))
+        assert torch.equal(both.phi, torch.cat([fold.phi, fold.phi]))
+
+
+@pytest.mark.parametrize("other", [{"row": slice(12)}, {"parameter": slice(1)}])
+def test_pairs_of_another_size_are_refused(toy_triads, other):
+    others = Batches.from_dataset(toy_triads.isel(other))
+    with pytest.raises(InputError, match="'others' has microstructures"):
+        Batches.from_dataset(toy_triads).with_pairs(others)
+
+
 def mixed_rows(n=8, known=5):
     phi, x, m = triads(n)
     m[known:] = torch.nan

@@ -125,9 +125,8 @@ class Fit:
         ).float()
         objective = ELBO() if self.objective == "elbo" else ImportanceWeighted()
         trained = self._train(model, data, objective, unfinished)
-        settings = {**asdict(self), "triads": str(self.triads), "out": str(self.out)}
         story = {
-            "settings": settings,
+            "settings": self.settings(),
             "objective": objective_to_json(objective),
             "environment": environment(),
         }
@@ -142,6 +141,11 @@ class Fit:
             which = f"member {k + 1} of {self.members}, " if self.members > 1 else ""
             print(f"{self.out}: {which}{_words(run.history)}")
         return None
+
+    def settings(self) -> dict[str, Any]:
+        """All options, ready for JSON."""
+        values = asdict(self).items()
+        return {name: str(v) if isinstance(v, Path) else v for name, v in values}
 
     def _check(self) -> None:
         for name in ("threads", "members", "workers", "property_steps", "prior_steps"):
