@@ -188,7 +188,7 @@ def _branches(
 def _boxes(ax: Axes, targets: Mapping[str, Target], i: int, j: int) -> None:
     """Outlines the targets and writes their names at their upper left corners, inside.
 
-    An open side is drawn where the axes end.
+    An open side is drawn where the axes end, and a name stands where its box is in view.
     """
     edge = plt.rcParams["text.color"]
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
@@ -197,7 +197,8 @@ def _boxes(ax: Axes, targets: Mapping[str, Target], i: int, j: int) -> None:
             a, c = _drawn(box.lower[i], left), _drawn(box.lower[j], bottom)
             b, d = _drawn(box.upper[i], right), _drawn(box.upper[j], top)
             ax.add_patch(Rectangle((a, c), b - a, d - c, fill=False, ec=edge, lw=1.6))
-            ax.annotate(name, (a, d), (4, -3), textcoords="offset points", va="top", weight="bold")
+            corner = max(a, left), min(d, top)
+            ax.annotate(name, corner, (4, -3), textcoords="offset points", va="top", weight="bold")
 
 
 def _drawn(end: float, limit: float) -> float:

@@ -65,6 +65,13 @@ def test_the_cloud_shows_every_triad_once_and_outlines_every_target():
     assert "L" in [text.get_text() for text in ax.texts]
 
 
+def test_the_name_of_a_target_that_reaches_beyond_the_picture_stands_inside_it():
+    ax = plots.property_cloud(triads(), {"wide": Box((-99, -99), (99, 99))}).axes[0]
+    x, y = ax.texts[0].xy
+    assert ax.get_xlim()[0] <= x < ax.get_xlim()[1]
+    assert ax.get_ylim()[0] < y <= ax.get_ylim()[1]
+
+
 def test_three_properties_give_a_panel_for_every_pair():
     assert len(plots.property_cloud(triads("abc")).axes) == 3
 

@@ -3,16 +3,22 @@
 import html
 import json
 import re
+import shlex
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import tyro
 import xarray as xr
 
 from pspgen_pyro.batches import Batches
 from pspgen_pyro.checkpoint import History
 from pspgen_pyro.cli import main
+from pspgen_pyro.cli.fit import Fit
+from pspgen_pyro.cli.report import Report, _fit
 from pspgen_pyro.data import generate, open_triads
 from pspgen_pyro.design import Box, Estimate
 from pspgen_pyro.errors import DataError, InputError
@@ -317,6 +323,16 @@ def test_the_command_writes_the_page_with_the_commands_that_make_it_again(folder
     assert page.startswith("<!doctype html>")
     for words in ("pspgen simulate case1", "--samples 80", "--draws 32 --seed 0", "--epochs 2"):
         assert words in page
+
+
+@pytest.mark.parametrize("bootstrap", [True, False])
+def test_the_fit_command_of_the_page_asks_for_what_was_trained(folder, bootstrap):
+    at, out = Path("t.zarr"), Path("run")
+    asked = Fit(at, out, pairs=Path("b.zarr"), members=2, bootstrap=bootstrap, beta=1.0)
+    run = replace(load_run(folder / "run"), training={"settings": asked.settings()})
+    words = shlex.split(_fit(Report(out, triads=at, out=Path("page.html")), run))
+    assert words[:2] == ["pspgen", "fit"]
+    assert tyro.cli(Fit, args=words[2:], config=(tyro.conf.FlagCreatePairsOff,)) == asked
 
 
 def test_the_command_never_writes_over_a_file(folder, tmp_path, capsys):

@@ -92,10 +92,15 @@ def _simulate(path: Path | None, triads: xr.Dataset) -> str:
 def _fit(report: Report, run: Run) -> str:
     from .fit import Fit
 
-    names = [entry.name for entry in fields(Fit) if entry.name not in ("triads", "out", "resume")]
-    settings = run.training.get("settings", {})
-    known = [(name, settings[name]) for name in names if settings.get(name) is not None]
-    options = [word for name, value in known for word in (f"--{name.replace('_', '-')}", value)]
+    settings, options = run.training.get("settings", {}), []
+    for entry in fields(Fit):
+        value, flag = settings.get(entry.name), f"--{entry.name.replace('_', '-')}"
+        if value is None or entry.name in ("triads", "out", "resume"):
+            continue
+        if not isinstance(value, bool):
+            options += [flag, value]
+        elif value is not entry.default:
+            options.append(flag if value else f"--no-{flag[2:]}")
     return _line("fit", report.triads, *options, "--out", report.run_folder)
 
 

@@ -134,7 +134,8 @@ def _provenance(
         rows += [(f"reference: {key}", reference.attrs.get(key)) for key in counted]
     hidden = ("command", "triads", "out")
     training = [pair for part in run.training.values() for pair in part.items()]
-    rows += [(f"training: {k}", value) for k, value in training if k not in hidden]
+    # an option that nobody gave has no value, which is not to say that it was off
+    rows += [(f"training: {k}", v) for k, v in training if k not in hidden and v is not None]
     here = ("python", "system", "processor", "cores", "threads", "versions")
     rows += [(f"report: {key}", facts[key]) for key in here]
     return [(key, _text(value)) for key, value in rows]

@@ -243,12 +243,16 @@ def data_section(run: Run, triads: xr.Dataset, answers: Sequence[Answer]) -> Sec
 
 
 def training_section(run: Run) -> Section:
-    """The terms of the objective in every epoch."""
-    history = run.history
+    """What the stages did, and the terms of the objective in every epoch."""
+    history, words = run.history, []
+    if history.stages:
+        steps = " and ".join(f"{name}, {len(loss)} steps" for name, loss in history.stages.items())
+        words.append(f"Trained first, and left alone by the epochs: {steps}.")
     if not len(history):
-        return Section("Training", ["The run has no history."])
-    words = (
+        return Section("Training", [*words, "The run has no epochs."])
+    words.append(
         f"{len(history)} epochs; {history.status}. The weights kept are those of epoch "
         f"{history.best_epoch + 1}, which has the lowest validation loss."
     )
-    return Section("Training", [words], embed(plots.training_curves(history), "training", words))
+    picture = embed(plots.training_curves(history), "training", " ".join(words))
+    return Section("Training", words, picture)
