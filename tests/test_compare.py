@@ -39,7 +39,7 @@ def test_runs_and_rivals_come_in_one_table_with_pictures(toy_run, toy_path, tmp_
     content = json.loads((out / "compare.json").read_text())
     assert list(content["targets"]) == ["L", "M", "R"]
     run_, gaussian, logistic = content["models"]
-    assert run_["cpu_seconds"] is None or run_["cpu_seconds"] > 0
+    assert run_["cpu_seconds"] is None
     assert gaussian["cpu_seconds"] > 0
     assert gaussian["energy_score"]["standard_error"] > 0
     assert logistic["negative_log_likelihood"] is None

@@ -123,9 +123,7 @@ class Compare:
                 continue
             run = load_run(path)
             run.check_against(reference)
-            spent = run.history.epochs.get("cpu_seconds")
-            predictor = PSPGenPredictor(run.model, _name(path))
-            found.append((predictor, spent[-1] if spent else None))
+            found.append((PSPGenPredictor(run.model, _name(path)), None))
         return found
 
     def _fitted(

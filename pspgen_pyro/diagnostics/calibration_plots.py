@@ -52,7 +52,8 @@ def plot_reliability(scores: Sequence[Scores]) -> Figure:
                 label=one.name,
                 **_style(i),
             )
-        ax.set(title=name, xlabel="P predicted", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        ax.set(xlabel="P predicted", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        ax.set_title(_titled(name))
     axes[0][0].set_ylabel("fraction observed")
     if len(scores) > 1:
         axes[0][-1].legend(fontsize="x-small", frameon=False)
@@ -87,11 +88,11 @@ def plot_probabilities(scores: Sequence[Scores], reference: ReferenceMaterials) 
         top = min(1.0, np.ceil(10 * max(v.max() for v in surfaces.values())) / 10)
         for ax, (title, values) in zip(row, surfaces.items(), strict=False):
             probability_surface(_table(values, reference, axes), ax=ax, vmax=max(0.1, top))
-            ax.set_title(f"{name}: {title}", fontsize="small")
+            ax.set_title(f"{_titled(name)}: {title}", fontsize="small")
         if len(scores) == 1:
             gap = _table(scores[0].targets[name].predicted - counted, reference, axes)
             probability_difference(gap.assign_attrs(long_name="model − reference"), ax=row[-1])
-            row[-1].set_title(f"{name}: difference", fontsize="small")
+            row[-1].set_title(f"{_titled(name)}: difference", fontsize="small")
     return figure
 
 
@@ -120,7 +121,7 @@ def plot_central_coverage(scores: Sequence[Scores]) -> Figure:
             ax.errorbar(
                 100 * levels + 0.4 * i, 100 * off, 200 * error, label=one.name, **_style(i)
             )
-        ax.set(title=name, xlabel="level of the central interval, %")
+        ax.set(title=f"m {name}", xlabel="level of the central interval, %")
     axes[0][0].set_ylabel("inside minus level, points")
     if len(known) > 1:
         axes[0][-1].legend(fontsize="x-small", frameon=False)
@@ -163,8 +164,8 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
     titles = {
         "rmse": "RMSE of P",
         "brier": "Brier score",
-        "energy": "energy score",
-        "nll": "negative log-likelihood",
+        "energy": "energy score, units of m",
+        "nll": "negative log-likelihood, nats",
     }
     figure, axes = plt.subplots(
         1, 4, figsize=(11, 0.35 * len(scores) + 1.2), sharey=True, layout="constrained"
@@ -176,6 +177,9 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
                 ax.errorbar(found.value, i, xerr=2 * found.standard_error, **_style(i))
         ax.set(title=title, ylim=(len(scores) - 0.5, -0.5))
         ax.title.set_fontsize("medium")
+        ax.locator_params(axis="x", nbins=4)
+    # no noise makes the root of a mean square negative
+    axes[0].set_xlim(left=0)
     axes[0].set_yticks(range(len(scores)), [one.name for one in scores])
     return figure
 
@@ -216,7 +220,7 @@ def _pairs(scores: Sequence[Scores], reference: ReferenceMaterials) -> Figure:
             else:
                 ax.scatter(found.predicted, found.observed, s=6, alpha=0.4, lw=0,
                            color=_colour(i), label=one.name)  # fmt: skip
-        ax.set(title=name, xlabel="P predicted, one point a setting", xlim=(0, 1))
+        ax.set(title=_titled(name), xlabel="P predicted, one point a setting", xlim=(0, 1))
     axes[0][0].set_ylabel("density over the settings" if few else "fraction counted")
     axes[0][-1].legend(fontsize="x-small", frameon=False)
     return figure
@@ -226,6 +230,11 @@ def _targets(scores: Sequence[Scores]) -> list[str]:
     if not scores or not scores[0].targets:
         raise InputError("'scores' holds no target; score at least one model on one target.")
     return list(scores[0].targets)
+
+
+def _titled(name: str) -> str:
+    """A target in a heading; the study's have but a letter."""
+    return name if name.startswith("target") else f"target {name}"
 
 
 def _with_density(scores: Sequence[Scores]) -> list[Scores]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..plots import PALETTE, show_microstructures
+from ..plots import PALETTE, property_labels, show_microstructures
 from ..structure import two_point_correlation
 from .generated import Generated, Reconstruction
 
@@ -40,15 +40,28 @@ def show_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
     return show_microstructures(rows)
 
 
-def plot_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
-    """Void fractions, two-point correlations along both axes, and properties of real and generated
-    materials; one column a setting."""
+def plot_generated(
+    found: Sequence[Generated],
+    titles: Sequence[str],
+    names: Sequence[str] = ("horizontal", "vertical"),
+) -> Figure:
+    """Void fractions, two-point correlations along both axes, and the first two properties of real
+    and generated materials; one column a setting.
+
+    Arguments:
+        found: What `generated_check` returned.
+        titles: The settings in words.
+        names: The names of the properties.
+    """
+    labels = property_labels(names)
     solved = all(one.real.m.shape[1] >= 2 for one in found)
     figure, grid = plt.subplots(
         2 + solved,
         len(found),
         figsize=(3.0 * len(found), 2.5 * (2 + solved)),
         squeeze=False,
+        sharex="row",
+        sharey="row",
         layout="constrained",
     )
     for column, one, title in zip(grid.T, found, titles, strict=True):
@@ -65,13 +78,12 @@ def plot_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
         column[0].set_xlabel("void fraction")
         column[1].set_xlabel("shift r, pixels")
         if solved:
-            column[2].set_xlabel("first property m")
-    for row, label in zip(
-        grid, ("density", "two-point correlation C(r)", "second property m"), strict=False
-    ):
+            column[2].set_xlabel(labels[0])
+    words = ["density of the materials", "two-point correlation C(r)", *labels[1:2]]
+    for row, label in zip(grid, words, strict=False):
         row[0].set_ylabel(label)
-    grid[0][0].legend(fontsize="x-small", frameon=False)
-    grid[1][0].legend(fontsize="x-small", frameon=False)
+    for row in grid[:2]:
+        row[0].legend(fontsize="x-small", frameon=False)
     return figure
 
 

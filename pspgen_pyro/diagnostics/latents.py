@@ -240,11 +240,12 @@ def plot_latent_properties(found: xr.Dataset, material: int = 0, ax: Axes | None
     ax = ax or panel(3.8, 3.6)[1]
     one = found.isel(material=material)
     names = property_labels([str(name) for name in found["property"].values])
-    for name, colour, label in (("m_prior", "sky", "p(m | φ)"), ("m", "blue", "p(m | x, φ)")):
+    for name, colour, label in (("m_prior", "grey", "p(m | φ)"), ("m", "blue", "p(m | x, φ)")):
         ax.scatter(
             *one[name].values[:, :2].T, s=9, lw=0, alpha=0.7, c=PALETTE[colour], label=label
         )
-    ax.plot(*one["m_true"].values[:2], marker="*", ms=15, ls="", c=PALETTE["vermilion"], mec="k")
+    star = {"marker": "*", "ms": 15, "ls": "", "c": PALETTE["vermilion"], "mec": "k"}
+    ax.plot(*one["m_true"].values[:2], label="measured", **star)
     ax.set(xlabel=names[0], ylabel=names[1])
     ax.legend(fontsize="small")
     return ax

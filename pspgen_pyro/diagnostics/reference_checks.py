@@ -95,7 +95,7 @@ def check_images(
     found.content["reconstruction"] = back.to_json()
     found.content["generated"] = [one.to_json() for one in made]
     found.figures["reconstruction"] = plot_reconstruction(back)
-    found.figures["generated"] = plot_generated(made, titles)
+    found.figures["generated"] = plot_generated(made, titles, run.model.property_names)
     found.figures["generated_images"] = show_generated(made, titles)
     rows = found.content["later"]
     accuracy = float(back.accuracy.value)
@@ -124,8 +124,8 @@ def score_rows(scores: Scores) -> list[tuple[str, str, str]]:
         least = "" if one.irreducible is None else f"{one.irreducible:.3f} at best"
         rows.append((f"Brier score of P({name})", shown(one.brier), least))
     if scores.energy is not None and scores.nll is not None:
-        rows.append(("energy score of m", shown(scores.energy), ""))
-        rows.append(("negative log-likelihood of m", shown(scores.nll), ""))
+        rows.append(("energy score of m, units of m", shown(scores.energy), ""))
+        rows.append(("negative log-likelihood of m, nats", shown(scores.nll), ""))
     for name, levels in scores.coverage.items():
         inside = levels[_SHOWN_LEVEL]
         off = float(inside.value) - _SHOWN_LEVEL
