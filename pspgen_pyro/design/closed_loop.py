@@ -191,13 +191,13 @@ def design_in_loop(
             )
         )
     last = rounds[-1]
-    predicted = probability(current, target, last.phi, seed=seed)
+    both, alone = _combined(current, target, bench.counts, discrepancy, seed)
     new = joined(bench.spreads, bench.checks)
     return ClosedLoop(
         target=target,
         phi=last.phi,
-        probability=_combined(current, target, bench.counts, last.phi, predicted, discrepancy),
-        predicted=predicted,
+        probability=both,
+        predicted=alone,
         rounds=tuple(rounds),
         model=refine(model, data.train, new, seed + len(rounds)),
         data=Batches(joined(data.train, new), data.validation),
@@ -231,16 +231,20 @@ def _combined(
     model: PSPGen,
     target: Target,
     counts: list[tuple[NDArray[np.float64], int, int]],
-    phi: NDArray[np.float64],
-    predicted: Estimate,
     discrepancy: Discrepancy,
-) -> Estimate:
-    """P by the model and all the checks, which it has not seen."""
+    seed: int,
+) -> tuple[Estimate, Estimate]:
+    """P at the last setting that was checked: by the model and all the checks, which it has not
+    seen, and by the model alone."""
     settings, hits, samples = (np.array(column) for column in zip(*counts, strict=True))
     there, which = np.unique(settings, axis=0, return_inverse=True)
-    values = probability(model, target, there).value
+    alone = probability(model, target, there, seed=seed)
     h, n = (np.bincount(which.ravel(), column) for column in (hits, samples))
-    return discrepancy.posterior(model.process, there, values, h, n, phi, predicted.value)
+    last = which.ravel()[-1]
+    both = discrepancy.posterior(
+        model.process, there, alone.value, h, n, there[last], alone.value[last]
+    )
+    return both, Estimate(alone.value[last], alone.standard_error[last])
 
 
 def _near_optimal(

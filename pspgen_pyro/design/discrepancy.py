@@ -42,7 +42,7 @@ class Discrepancy:
     r"""How far the model's P is from the truth before it is simulated.
 
     Arguments:
-        doubt: The standard deviation :math:`\tau` of the logit; 0.25 are 0.06 at P = 0.5 and 0.04
+        doubt: The standard deviation :math:`\tau` of the logit; 0.17 are 0.04 at P = 0.5 and 0.03
             at P = 0.8.
         reach: The length :math:`\ell` over which it changes, in widths of the process space.
 
@@ -52,10 +52,10 @@ class Discrepancy:
     Example:
         >>> process = ProcessSpace(("phi1",), (0.0,), (1.0,))
         >>> print(Discrepancy().posterior(process, [[0.3]], [0.6], [160], [200], [0.3], 0.6))
-        0.745 ± 0.026
+        0.712 ± 0.024
     """
 
-    doubt: float = 0.25
+    doubt: float = 0.17
     reach: float = 0.25
 
     def __post_init__(self) -> None:
