@@ -1,22 +1,24 @@
-"""Is a closed loop worth its simulations? Case 3, targets L, M and R, several seeds.
+"""Is a closed loop worth its simulations? Case 3, targets L, M and R, several data sets.
 
-Every method may call the simulator 3,000 times at most (the last one 500 times):
+Every method may call the simulator 3,000 times at most:
 
 | method | calls |
 |---|---|
 | one-shot 2,500 | trained on 2,500 triads, nothing more |
-| one-shot 3,000 | trained on 3,000 triads, all φ uniform |
-| one-shot 3,000, refined | the same, its property decoder refined as the loop does |
-| one-shot and verify | trained on 2,500; P is the frequency of 500 simulations at φ* |
+| one-shot 3,000 | trained on the same and 500 more, all φ uniform |
+| one-shot, then 500 at φ* | trained on 2,500; P is the frequency of 500 simulations at φ* |
+| the same, with the model | P is the posterior of the model's P and that frequency |
 | closed loop | trained on 2,500; at most 500 more where the loop wants them, until they agree |
 | closed loop, all calls | the same with a precision that spends all 500 |
-| BoTorch 3,000, BoTorch 500 | Gaussian process of the frequency, noisy expected improvement |
+| BoTorch | Gaussian process of frequencies of 25 simulations, noisy expected improvement |
 
-The truth at each φ* is the frequency of 1,000 fresh simulations that no method saw. Each answer is
-kept in the work folder, so that an interrupted run goes on. Prints a table and writes
+The truth at each φ* is the frequency of 2,000 fresh simulations a data set that no method saw;
+data sets whose answers share φ* share them. Standard errors are those over data sets, since a
+model's errors for L and R, mirror images of each other, are much the same. Each answer is kept in
+the work folder, so that an interrupted run goes on. Prints a table and writes
 `results/closed_loop.json`. BoTorch is installed by `pip install botorch`.
 
-    python benchmarks/closed_loop.py --work FOLDER [--seeds 0 1 2]
+    python benchmarks/closed_loop.py --work FOLDER [--seeds 3 4 5 6 7 8]
 """
 
 import argparse
@@ -30,23 +32,27 @@ import torch
 
 from pspgen_pyro import Batches, Box, PSPGen, case, fit, generate, maximise, open_triads
 from pspgen_pyro.batches import TriadTensors
-from pspgen_pyro.design import Refinement, design_in_loop, frequency, verify
-from pspgen_pyro.family import ThreeBranchEncoder
+from pspgen_pyro.design import Discrepancy, design_in_loop, frequency, verify
 from pspgen_pyro.provenance import environment, versions
 
-EPOCHS, MORE, TRUTH = 40, 500, 1000
-REPLICATES = {500: 10, 3000: 25}
-FIRST, BATCH = {500: 10, 3000: 24}, {500: 4, 3000: 8}
+MORE, TRUTH = 500, 2000
+REPLICATES, FIRST, BATCH = 25, 24, 8
 CASE = case("case3")
 METHODS = (
     "one-shot 2,500",
     "one-shot 3,000",
-    "one-shot 3,000, refined",
-    "one-shot and verify",
+    "one-shot, then 500 at φ*",
+    "the same, with the model",
     "closed loop",
     "closed loop, all calls",
-    "BoTorch 500",
     "BoTorch 3,000",
+)
+PAIRS = (
+    ("closed loop, all calls", "one-shot 3,000"),
+    ("closed loop", "one-shot 3,000"),
+    ("closed loop, all calls", "one-shot, then 500 at φ*"),
+    ("closed loop, all calls", "the same, with the model"),
+    ("closed loop, all calls", "BoTorch 3,000"),
 )
 
 
@@ -78,10 +84,10 @@ def trained(work, data, seed):
     """The default model trained on the data, and the CPU seconds that took."""
     path = work / f"model_{len(data.train)}_{seed}.pt"
     torch.manual_seed(seed)
-    model = PSPGen(CASE.process, (36, 36), encoder=ThreeBranchEncoder()).float()
+    model = PSPGen(CASE.process, (36, 36)).float()
     if not path.exists():
         start = time.process_time()
-        fit(model, data, epochs=EPOCHS, seed=seed, progress=False)
+        fit(model, data, epochs=0, seed=seed, progress=False)
         state = {"weights": model.state_dict(), "seconds": time.process_time() - start}
         torch.save(state, path)
     state = torch.load(path)
@@ -106,20 +112,19 @@ def one_shot(model, target, calls, seed):
     return answer(design.phi, p.value, p.standard_error, calls, time.process_time() - start)
 
 
-def refined(model, data, target, calls, seed):
-    start = time.process_time()
-    better = Refinement()(model, data.train, data.validation, seed)
-    seconds = time.process_time() - start
-    found = one_shot(better, target, calls, seed)
-    return found | {"cpu_seconds": found["cpu_seconds"] + seconds}
-
-
 def verified(found, target, seed):
     """The model's φ*, with the frequency of 500 fresh simulations as its P."""
     start = time.process_time()
     p = verify(CASE.chain, target, found["phi"], samples=MORE, seed=50_000 + seed).probability
     seconds = found["cpu_seconds"] + time.process_time() - start
     return answer(found["phi"], p.value, p.standard_error, found["calls"] + MORE, seconds)
+
+
+def combined(found, checked):
+    """The model's φ*, and what the model and the frequency together say of P there."""
+    phi, hits = checked["phi"], checked["P"] * MORE
+    p = Discrepancy().posterior(CASE.process, [phi], [found["P"]], [hits], [MORE], phi, found["P"])
+    return answer(phi, p.value, p.standard_error, checked["calls"], checked["cpu_seconds"])
 
 
 def closed(model, data, target, calls, seed, precision=0.03):
@@ -146,9 +151,8 @@ def closed(model, data, target, calls, seed, precision=0.03):
         for turn in loop.rounds
     ]
     total = calls + loop.calls
-    return answer(
-        loop.phi, p.value, p.standard_error, total, loop.seconds, rounds=rounds, status=loop.status
-    )
+    more = {"rounds": rounds, "status": loop.status, "predicted": float(loop.predicted.value)}
+    return answer(loop.phi, p.value, p.standard_error, total, loop.seconds, **more)
 
 
 def botorch(target, calls, seed):
@@ -163,7 +167,7 @@ def botorch(target, calls, seed):
     start = time.process_time()
     torch.manual_seed(seed)
     low, high = np.array(CASE.process.lower), np.array(CASE.process.upper)
-    each, used = REPLICATES[calls], 0
+    each, used = REPLICATES, 0
     unit_box = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
 
     def observe(unit):
@@ -175,24 +179,21 @@ def botorch(target, calls, seed):
         ]
         used += len(phi)
         hits = target.contains(CASE.chain.simulate(phi, seeds).m).reshape(-1, each).sum(axis=1)
-        p = frequency(hits, each)
-        return [torch.tensor(a)[:, None] for a in (p.value, p.standard_error**2)]
+        return torch.tensor(hits / each)[:, None]
 
     def model():
-        gp = SingleTaskGP(x, y, variance, outcome_transform=Standardize(1))
+        gp = SingleTaskGP(x, y, outcome_transform=Standardize(1))
         fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
         return gp
 
     engine = torch.quasirandom.SobolEngine(2, scramble=True, seed=seed)
-    x = engine.draw(FIRST[calls], dtype=torch.float64)
-    y, variance = observe(x)
+    x = engine.draw(FIRST, dtype=torch.float64)
+    y = observe(x)
     while used < calls:
         acquisition = qLogNoisyExpectedImprovement(model(), x, prune_baseline=True)
-        size = min(BATCH[calls], (calls - used) // each)
+        size = min(BATCH, (calls - used) // each)
         new, _ = optimize_acqf(acquisition, unit_box, q=size, num_restarts=4, raw_samples=128)
-        values = observe(new)
-        x = torch.cat([x, new])
-        y, variance = (torch.cat(pair) for pair in zip((y, variance), values, strict=True))
+        x, y = torch.cat([x, new]), torch.cat([y, observe(new)])
     gp = model()
     best, _ = optimize_acqf(PosteriorMean(gp), unit_box, q=1, num_restarts=8, raw_samples=256)
     posterior = gp.posterior(best)
@@ -201,8 +202,8 @@ def botorch(target, calls, seed):
     return answer(phi, posterior.mean.item(), error, used, time.process_time() - start)
 
 
-def answers(work, seed, skip):
-    """Every method's answer to every target, for one seed."""
+def answers(work, seed, methods):
+    """Every method's answer to every target, for one data set."""
     rows = []
     a = triads(work, 2500, seed)
     b = joined(a, triads(work, 500, 1000 + seed))
@@ -212,60 +213,87 @@ def answers(work, seed, skip):
         runs = {
             "one-shot 2,500": lambda t=target: one_shot(small, t, 2500, seed),
             "one-shot 3,000": lambda t=target: one_shot(large, t, 3000, seed),
-            "one-shot 3,000, refined": lambda t=target: refined(large, b, t, 3000, seed),
-            "one-shot and verify": lambda t=target, f=found: verified(
-                f["one-shot 2,500"], t, seed
-            ),
+            METHODS[2]: lambda t=target, f=found: verified(f[METHODS[0]], t, seed),
+            METHODS[3]: lambda f=found: combined(f[METHODS[0]], f[METHODS[2]]),
             "closed loop": lambda t=target: closed(small, a, t, 2500, seed),
             "closed loop, all calls": lambda t=target: closed(small, a, t, 2500, seed, 0.001),
-            "BoTorch 500": lambda t=target: botorch(t, 500, seed),
             "BoTorch 3,000": lambda t=target: botorch(t, 3000, seed),
         }
-        for method in METHODS:
-            if any(method.startswith(word) for word in skip):
-                continue
-            path = work / f"{method.replace(' ', '_').replace(',', '')}_{name}_{seed}.json"
-            found[method] = remembered(path, runs[method])
+        for method in methods:
+            number = METHODS.index(method)
+            found[method] = remembered(work / f"answer_{number}_{name}_{seed}.json", runs[method])
             at = found[method]["phi"]
-            key = f"truth_{name}_" + "_".join(f"{value:.4f}" for value in at)
-            hits = remembered(work / f"{key}.json", lambda t=target, at=at: true_hits(t, at))
-            truth = frequency(hits, TRUTH)
+            setting = f"{name}_" + "_".join(f"{value:.4f}" for value in at)
+            path = work / f"truth_{setting}_{seed}.json"
+            hits = remembered(path, lambda t=target, at=at: true_hits(t, at, seed))
             training = {"one-shot 3": large_seconds, "BoTorch": 0.0}
             seconds = next((v for k, v in training.items() if method[: len(k)] == k), None)
             row = {"seed": seed, "target": name, "method": method} | found[method]
             row["training_cpu_seconds"] = small_seconds if seconds is None else seconds
-            row |= {"truth": float(truth.value), "truth_se": float(truth.standard_error)}
-            rows.append(row | {"error": abs(row["P"] - row["truth"])})
+            rows.append(row | {"setting": setting, "hits": hits})
             print(
-                f"{seed} {name} {method:24s} φ* {at[0]:5.2f} {at[1]:5.2f}  P {row['P']:.3f}  "
-                f"truth {row['truth']:.3f}  error {rows[-1]['error']:.3f}  calls {row['calls']}  "
+                f"{seed} {name} {method:24s} φ* {at[0]:5.2f} {at[1]:5.2f}  P {row['P']:.3f} ± "
+                f"{row['standard_error']:.3f}  truth {hits / TRUTH:.3f}  calls {row['calls']}  "
                 f"CPU s {row['cpu_seconds']:.1f}",
                 flush=True,
             )
     return rows
 
 
-def true_hits(target, phi):
-    m = verify(CASE.chain, target, phi, samples=TRUTH, seed=90_001).m
+def true_hits(target, phi, seed):
+    m = verify(CASE.chain, target, phi, samples=TRUTH, seed=90_000 + seed).m
     return int(target.contains(m).sum())
 
 
+def with_truth(rows):
+    """Adds the truth, from all simulations at the same setting, and what follows from it."""
+    pools = {(row["setting"], row["seed"]): row["hits"] for row in rows}
+    for row in rows:
+        pool = [hits for (setting, _), hits in pools.items() if setting == row["setting"]]
+        truth = frequency(sum(pool), TRUTH * len(pool))
+        row |= {"truth": float(truth.value), "truth_se": float(truth.standard_error)}
+        row |= {"error": abs(row["P"] - row["truth"])}
+        row["in_errors"] = row["error"] / np.hypot(row["standard_error"], row["truth_se"])
+    return rows
+
+
+def over_data_sets(rows, value):
+    """The mean of a value, and its standard error over data sets."""
+    seeds = sorted({row["seed"] for row in rows})
+    means = [np.mean([value(row) for row in rows if row["seed"] == seed]) for seed in seeds]
+    error = np.std(means, ddof=1) / len(means) ** 0.5 if len(means) > 1 else np.nan
+    return float(np.mean(means)), float(error)
+
+
+def logit(p):
+    return np.log(p) - np.log1p(-p)
+
+
+def rms(values):
+    return np.mean(np.square(values)) ** 0.5
+
+
 def summary(rows):
-    """Means over seeds and targets; the root mean square is also rid of the noise of the truth."""
+    """Means over data sets and targets; the root mean square is also rid of the noise of the
+    truth."""
     table = []
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
         errors = np.array([row["error"] for row in mine])
-        signed = np.array([row["P"] - row["truth"] for row in mine])
         noise = np.mean([row["truth_se"] ** 2 for row in mine])
+        mean, error = over_data_sets(mine, lambda row: row["error"])
         line = {
             "method": method,
             "answers": len(mine),
-            "mean_absolute_error": errors.mean(),
-            "its_standard_error": errors.std(ddof=1) / len(errors) ** 0.5,
+            "mean_absolute_error": mean,
+            "its_standard_error": error,
             "rms_error_without_noise": max(0.0, (errors**2).mean() - noise) ** 0.5,
             "largest_error": errors.max(),
-            "mean_signed_error": signed.mean(),
+            "rms_error_of_logit": rms([logit(row["P"]) - logit(row["truth"]) for row in mine]),
+            "mean_signed_error": np.mean([row["P"] - row["truth"] for row in mine]),
+            "mean_stated_error": np.mean([row["standard_error"] for row in mine]),
+            "within_one_error": np.mean([row["in_errors"] <= 1 for row in mine]),
+            "within_two_errors": np.mean([row["in_errors"] <= 2 for row in mine]),
             "mean_calls": np.mean([row["calls"] for row in mine]),
             "mean_cpu_seconds": np.mean([row["cpu_seconds"] for row in mine]),
             "mean_training_cpu_seconds": np.mean([row["training_cpu_seconds"] for row in mine]),
@@ -277,32 +305,70 @@ def summary(rows):
     return table
 
 
+def differences(rows):
+    """Pair by pair, one method less another: the error, and the truth at φ*."""
+    found = {(row["method"], row["seed"], row["target"]): row for row in rows}
+    lines = []
+    for one, other in PAIRS:
+        pairs = [
+            (row, found[other, row["seed"], row["target"]])
+            for row in rows
+            if row["method"] == one and (other, row["seed"], row["target"]) in found
+        ]
+        if not pairs:
+            continue
+        line = {"method": one, "less": other, "pairs": len(pairs)}
+        for name in ("error", "truth"):
+            apart = [{"seed": a["seed"], "apart": a[name] - b[name]} for a, b in pairs]
+            mean, error = over_data_sets(apart, lambda row: row["apart"])
+            line |= {f"{name}_difference": mean, f"{name}_difference_se": error}
+        line["error_differences"] = {
+            seed: float(np.mean([a["error"] - b["error"] for a, b in pairs if a["seed"] == seed]))
+            for seed in sorted({a["seed"] for a, _ in pairs})
+        }
+        line["smaller_errors"] = sum(a["error"] < b["error"] for a, b in pairs)
+        lines.append(line)
+    return lines
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--skip", nargs="*", default=[], help="methods to leave out")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5, 6, 7, 8])
+    parser.add_argument("--rival", type=int, nargs="*", help="the seeds BoTorch is asked for; all")
     parser.add_argument("--out", type=Path, default=Path("results/closed_loop.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     options.work.mkdir(exist_ok=True)
-    rows = [row for seed in options.seeds for row in answers(options.work, seed, options.skip)]
-    table = summary(rows)
+    rows, rival = [], options.seeds if options.rival is None else options.rival
+    for seed in options.seeds:
+        rows += answers(options.work, seed, METHODS if seed in rival else METHODS[:-1])
+    rows = with_truth(rows)
+    table, pairs = summary(rows), differences(rows)
     for line in table:
         truths = "  ".join(f"{line[f'truth_{name}']:.3f}" for name in CASE.targets)
         print(
             f"{line['method']:24s} |P − truth| {line['mean_absolute_error']:.3f} ± "
             f"{line['its_standard_error']:.3f}, RMS {line['rms_error_without_noise']:.3f}, "
-            f"largest {line['largest_error']:.3f}; truth at φ* "
+            f"largest {line['largest_error']:.3f}, stated {line['mean_stated_error']:.3f}, within "
+            f"1 and 2 {line['within_one_error']:.2f} {line['within_two_errors']:.2f}; truth at φ* "
             f"(L, M, R) {truths}; {line['mean_calls']:.0f} calls; "
             f"{line['mean_training_cpu_seconds'] + line['mean_cpu_seconds']:.0f} CPU s"
+        )
+    for line in pairs:
+        print(
+            f"{line['method']} less {line['less']}: error {line['error_difference']:+.4f} ± "
+            f"{line['error_difference_se']:.4f}, smaller in {line['smaller_errors']} of "
+            f"{line['pairs']}; truth {line['truth_difference']:+.4f} ± "
+            f"{line['truth_difference_se']:.4f}"
         )
     content = {
         "environment": environment(),
         "rivals": versions(["botorch", "gpytorch"]),
-        "settings": {"epochs": EPOCHS, "more": MORE, "truth": TRUTH, "seeds": options.seeds},
+        "settings": {"more": MORE, "truth": TRUTH, "seeds": options.seeds, "rival": rival},
         "summary": table,
+        "differences": pairs,
         "rows": rows,
     }
     options.out.write_text(json.dumps(content, indent=1) + "\n")
