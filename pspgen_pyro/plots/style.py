@@ -1,0 +1,47 @@
+"""What all pictures share: the colours of the data, panels, and labels with units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["PALETTE", "panel", "parameter_labels", "property_labels"]
+
+PALETTE = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "vermilion": "#D55E00",
+    "sky": "#56B4E9",
+    "pink": "#CC79A7",
+    "grey": "#8A8F98",
+}
+"""The colours of the data (Okabe and Ito, 2008)."""
+
+
+def parameter_labels(process: Any) -> list[str]:
+    """The axis label of each process parameter, with its unit.
+
+    Example:
+        >>> from pspgen_pyro import case
+        >>> parameter_labels(case("case1").process)[0]
+        'phi1 (dimensionless)'
+    """
+    return [
+        f"{name} ({'dimensionless' if unit == '1' else unit})"
+        for name, unit in zip(process.names, process.units, strict=True)
+    ]
+
+
+def property_labels(names: Sequence[str]) -> list[str]:
+    """The axis label of each property m = ln k; k is an area, in unit cells."""
+    return [f"m {name} = ln(k / cell area)" for name in names]
+
+
+def panel(width: float = 4.6, height: float = 3.8) -> tuple[Figure, Axes]:
+    """A figure with one panel, in inches."""
+    return plt.subplots(figsize=(width, height), layout="constrained")

@@ -1,0 +1,109 @@
+"""Pictures of P(m in target) over the process space: maps and slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from .style import PALETTE, panel
+
+__all__ = ["probability_difference", "probability_slices", "probability_surface"]
+
+_FOUND = {"marker": "*", "color": "white", "markeredgecolor": "black", "markersize": 16}
+
+
+def probability_surface(
+    surface: xr.DataArray,
+    *,
+    phi: ArrayLike | None = None,
+    ax: Axes | None = None,
+    vmax: float = 1.0,
+) -> Axes:
+    """P(m in target) over a process space of two parameters, from 0 to `vmax`.
+
+    Arguments:
+        surface: Probabilities over two dimensions whose coordinates are the parameters' values;
+            the coordinates' attribute `units` goes to the labels.
+
+    Other arguments:
+        phi: A setting to mark with a star, such as φ*.
+        ax: The axes; new ones if None.
+        vmax: The top of the colour scale.
+    """
+    return _map(surface, phi, ax, {"cmap": "viridis", "vmin": 0, "vmax": vmax})
+
+
+def probability_difference(
+    difference: xr.DataArray, *, phi: ArrayLike | None = None, ax: Axes | None = None
+) -> Axes:
+    """Model minus simulation: blue where the model promises too little, red where too much."""
+    top = max(0.1, float(np.abs(difference).max()))
+    return _map(difference, phi, ax, {"cmap": "RdBu_r", "vmin": -top, "vmax": top})
+
+
+def _map(
+    surface: xr.DataArray, phi: ArrayLike | None, ax: Axes | None, style: Mapping[str, Any]
+) -> Axes:
+    if surface.ndim != 2:
+        raise InputError(f"'surface' has {surface.ndim} dimension(s); give one of two.")
+    ax = ax or panel()[1]
+    first, second = (surface[dim] for dim in surface.dims)
+    image = ax.pcolormesh(
+        first, second, surface.values.T, shading="nearest", rasterized=True, **style
+    )
+    ax.figure.colorbar(
+        image, ax=ax, label=str(surface.attrs.get("long_name", "P(m in target)")), shrink=0.9
+    )
+    if phi is not None:
+        ax.plot(*np.asarray(phi, dtype=float), clip_on=False, zorder=5, **_FOUND)
+    ax.set(xlabel=_label(first), ylabel=_label(second))
+    return ax
+
+
+def _label(coordinate: xr.DataArray) -> str:
+    unit = str(coordinate.attrs.get("units", "1"))
+    return f"{coordinate.name} ({'dimensionless' if unit == '1' else unit})"
+
+
+def probability_slices(
+    slices: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]],
+    phi: Mapping[str, float],
+    *,
+    columns: int = 5,
+) -> Figure:
+    """P(m in target) along each parameter through φ*, the others held there, ± 2 standard errors.
+
+    Arguments:
+        slices: Values of the parameter, probabilities and standard errors, by the parameter's
+            label.
+        phi: φ* by the same labels.
+
+    Other arguments:
+        columns: Panels a row.
+    """
+    rows = -(-len(slices) // columns)
+    width = min(columns, len(slices))
+    size = (2.1 * width + 0.5, 1.9 * rows + 0.3)
+    figure, grid = plt.subplots(
+        rows, width, figsize=size, sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, (label, (values, p, error)) in zip(grid.flat, slices.items(), strict=False):
+        ax.plot(values, p, color=PALETTE["blue"])
+        ax.fill_between(
+            values, p - 2 * error, p + 2 * error, color=PALETTE["blue"], alpha=0.25, lw=0
+        )
+        ax.axvline(phi[label], color=PALETTE["vermilion"], ls="--", lw=1.2)
+        ax.set(xlabel=label, ylim=(0, None))
+    for ax in grid.flat[len(slices) :]:
+        ax.remove()
+    for row in grid:
+        row[0].set_ylabel("P(m in target)")
+    return figure
