@@ -14,12 +14,12 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 COLUMNS = {
     "reference": "simulated",
-    "paper": "published model",
+    "paper": "published\nmodel",
     "mixture decoder": "mixture for m",
-    "mixture decoder, prior given phi": "mixture for m,\nGaussian prior given φ",
-    "mixture decoder, reads 4": "mixture for m,\nreads 4 entries of z0",
-    "pspgen": "property code:\nthe default",
-    "mdn": "mixture network\non φ, without x",
+    "mixture decoder, prior given phi": "mixture for m,\nGaussian prior\ngiven φ",
+    "mixture decoder, reads 4": "mixture for m,\nreads 4 entries\nof z0",
+    "pspgen": "default:\nproperty code",
+    "mdn": "mixture\nnetwork on φ,\nwithout x",
 }
 
 
@@ -31,7 +31,7 @@ def draw(found, path):
     figure, axes = plt.subplots(
         len(targets),
         len(models),
-        figsize=(1.75 * len(models) + 0.8, 1.85 * len(targets) + 0.4),
+        figsize=(1.2 * len(models) + 0.9, 1.4 * len(targets) + 0.8),
         sharex=True,
         sharey=True,
         layout="constrained",
@@ -44,11 +44,11 @@ def draw(found, path):
             error = f"RMSE {surface['rmse']:.3f}" if "rmse" in surface else ""
             heading = f"{COLUMNS[model]}\n\n" if target == targets[0] else ""
             ax.set_title(heading + error, fontsize=9)
-        row[0].set_ylabel(f"target {target}\nphi2 (dimensionless)")
+        row[0].set_ylabel(f"target {target}\nphi2")
     for ax in axes[-1]:
-        ax.set_xlabel("phi1\n(dimensionless)")
-    figure.colorbar(image, ax=axes, label="P(m in target | φ)", shrink=0.7, pad=0.01)
-    figure.savefig(path, dpi=130)
+        ax.set_xlabel("phi1")
+    figure.colorbar(image, ax=axes, label="P(m in target | φ)", shrink=0.8, pad=0.01)
+    figure.savefig(path, dpi=160)
 
 
 if __name__ == "__main__":
