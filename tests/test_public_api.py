@@ -21,8 +21,8 @@ PUBLIC = {
     "cli": "main",
     "data": "Report Store generate open_triads verify",
     "design": (
-        "Adam Box Boxes ClosedForm ClosedLoop Convergence Design DesignPosterior Discrepancy Draws "
-        "EnsembleProbability Estimate Estimator Flow FullRank GridPosterior Guide "
+        "Adam Box Boxes ClosedForm ClosedLoop Convergence Design DesignPosterior Discrepancy "
+        "Draws EnsembleProbability Estimate Estimator Flow FullRank GridPosterior Guide "
         "KullbackLeibler LBFGS MeanField "
         "Objective Optimiser Probability RecordedNUTS Refinement RiskAverse Round SGD "
         "ScoreFunction Simulator SquaredDistance Support Target UniformInTarget Verification "
