@@ -66,7 +66,7 @@ def coded(prior=None, decoder=None, encoder=None):
     return lambda process, image: PSPGen(
         process,
         image,
-        prior=prior or MixturePrior(),
+        prior=prior or MixturePrior(members=1),
         property_decoder=decoder or CodedProperty(),
         encoder=encoder or ConnectivityEncoder(),
     )
@@ -84,10 +84,13 @@ MODELS = {
     "mixture decoder": uncoded(StandardNormalPrior(), MixtureProperty(reads=None)),
     "mixture decoder, reads 4": uncoded(StandardNormalPrior(), MixtureProperty(reads=4)),
     "mixture decoder, prior given phi": uncoded(GaussianPrior(), MixtureProperty(reads=None)),
+    "property code": coded(),
     "code, Gaussian prior": coded(prior=GaussianPrior(entries=2)),
     "code, flow prior": coded(prior=FlowPrior()),
     "code, percolation": coded(encoder=ConnectivityEncoder(percolation=True)),
-    "code of two": coded(MixturePrior(entries=4), CodedProperty(2), ConnectivityEncoder(code=2)),
+    "code of two": coded(
+        MixturePrior(entries=4, members=1), CodedProperty(2), ConnectivityEncoder(code=2)
+    ),
     "code, deeper encoder": coded(encoder=ConnectivityEncoder(channels=16, layers=1)),
 }
 LADDER = [name for name in MODELS if name != "pspgen"]

@@ -29,7 +29,12 @@ from pyro.distributions import (
 )
 from torch import Tensor
 
-__all__ = ["NormalMixture", "log_interval_probability", "mixture_quantile"]
+__all__ = [
+    "NormalMixture",
+    "log_interval_probability",
+    "mixture_quantile",
+    "truncated_normal",
+]
 
 
 def log_interval_probability(lower: Tensor, upper: Tensor) -> Tensor:
@@ -53,6 +58,37 @@ def log_interval_probability(lower: Tensor, upper: Tensor) -> Tensor:
     log_a, log_b = _log_ndtr(a), _log_ndtr(b)
     gap = (log_a - log_b).clamp(max=-torch.finfo(a.dtype).tiny)
     return log_b + torch.log(-torch.expm1(gap))
+
+
+def truncated_normal(
+    loc: Tensor, scale: Tensor, lower: Tensor, upper: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Draws of normals given that they lie between two ends, by inversion in double precision.
+
+    Arguments:
+        loc: The means, with shape `(*)`.
+        scale: The standard deviations, with shape `(*)`.
+        lower: The lower ends, with shape `(*)`; may be infinite.
+        upper: The upper ends, likewise.
+        generator: The source of random numbers.
+
+    Example:
+        >>> far = torch.full((3,), 30.0)
+        >>> drawn = truncated_normal(0 * far, 0 * far + 1, far, far + 1, torch.Generator())
+        >>> bool(((drawn >= far) & (drawn < far + 0.5)).all())
+        True
+    """
+    a, b = ((end.double() - loc) / scale for end in (lower, upper))
+    # in the left half the distribution function keeps its digits
+    mirror = a + b > 0
+    a, b = torch.where(mirror, -b, a), torch.where(mirror, -a, b)
+    below, above = torch.special.ndtr(a), torch.special.ndtr(b)
+    uniform = torch.rand(loc.shape, generator=generator, dtype=torch.float64).to(loc.device)
+    z = torch.special.ndtri(below + (above - below) * uniform)
+    # beyond 37 standard deviations nothing is left to invert
+    z = torch.minimum(torch.maximum(z, a), b)
+    drawn = loc + scale * torch.where(mirror, -z, z)
+    return torch.minimum(torch.maximum(drawn.to(loc), lower), upper)
 
 
 def _log_ndtr(x: Tensor) -> Tensor:
@@ -156,6 +192,20 @@ class NormalMixture(MixtureSameFamily):
             self.log_weights.expand(*batch_shape, c),
             self.loc.expand(*batch_shape, c, k),
             self.scale.expand(*batch_shape, c, k),
+        )
+
+    def unsqueezed(self) -> NormalMixture:
+        """The same mixtures with a last batch axis of length one."""
+        return NormalMixture(
+            self.log_weights.unsqueeze(-2), self.loc.unsqueeze(-3), self.scale.unsqueeze(-3)
+        )
+
+    def separated(self) -> NormalMixture:
+        """The components, each a mixture of one, along a last batch axis."""
+        return NormalMixture(
+            torch.zeros_like(self.log_weights).unsqueeze(-1),
+            self.loc.unsqueeze(-2),
+            self.scale.unsqueeze(-2),
         )
 
     def draw(self, generator: torch.Generator | None = None) -> Tensor:

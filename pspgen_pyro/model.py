@@ -40,6 +40,7 @@ from .family import (
     MixturePrior,
     MixtureProperty,
     Part,
+    PropertyItself,
     StandardNormalPrior,
     StationaryPrior,
     ThreeBranchEncoder,
@@ -58,9 +59,10 @@ class PSPGen(PyroModule):
     r"""The generative model of the chain, and its guide.
 
     If m has two entries, one along each direction of a square image, :math:`z_0 = (u, w)` by
-    default: a property code u, read by a `CodedProperty`, encoded by a `ConnectivityEncoder` and
-    with a `MixturePrior`, beside the image's w. Otherwise, and beside an encoder or property
-    decoder without a code, the parts are App. A's, with a mixture for m.
+    default: the properties u themselves (`PropertyItself`), read off the image by a
+    `ConnectivityEncoder` where they are not known and with a `MixturePrior`, beside the image's w.
+    Otherwise, and beside an encoder or property decoder without a code, the parts are App. A's,
+    with a mixture for m.
 
     The sites are `z1` (deterministic), `z0`, `x` and `m`, all inside the plate `sample`. In
     training mode the site `z0` is scaled by :math:`\beta`; in evaluation mode (`model.eval()`) the
@@ -169,7 +171,7 @@ class PSPGen(PyroModule):
     def convolutional(
         cls, process: ProcessSpace, image: tuple[int, int], *, planes: int = 2, **sizes: Any
     ) -> PSPGen:
-        """The default's property code and prior beside a periodic convolutional image: slower to
+        """The default's properties and prior beside a periodic convolutional image: slower to
         train, and its generated microstructures are worth looking at.
 
         Arguments:
@@ -187,8 +189,8 @@ class PSPGen(PyroModule):
             latent=properties + planes * (image[0] // 4) * (image[1] // 4),
             prior=MixturePrior(entries=properties, rest=StationaryPrior()),
             image_decoder=ConvolutionalImage(),
-            encoder=ConvolutionalEncoder(),
-            property_decoder=CodedProperty(),
+            encoder=ConvolutionalEncoder(reading=CodedProperty()),
+            property_decoder=PropertyItself(),
             **{"beta": 1.0, **sizes},
         )
 
@@ -278,12 +280,24 @@ class PSPGen(PyroModule):
 
     def property_given(self, z0: Tensor, z1: Tensor) -> NormalMixture:
         """The distribution p(m | z0, z1) in the units of the data."""
-        mixture = self.decoder_m(z0, z1)
-        return NormalMixture(
-            mixture.log_weights,
-            self.m_loc + self.m_scale * mixture.loc,
-            self.m_scale * mixture.scale,
-        )
+        return self._in_units(self.decoder_m(z0, z1))
+
+    def property_given_process(self, phi: Tensor) -> NormalMixture | None:
+        r"""The distribution :math:`p(m \mid \varphi) = \int p(m \mid z_0)\, p(z_0 \mid \varphi)\,
+        dz_0` in the units of the data, where it has a closed form; None where it has none.
+
+        Arguments:
+            phi: Process parameters, with shape `(*, P)`.
+        """
+        marginal = getattr(self.decoder_m, "marginal", None)
+        if marginal is None or getattr(self.prior, "entries", None) != self.decoder_m.reads:
+            return None
+        law = marginal(self.prior.law(self.standardise(phi)))
+        return None if law is None else self._in_units(law)
+
+    def _in_units(self, standard: NormalMixture) -> NormalMixture:
+        loc = self.m_loc + self.m_scale * standard.loc
+        return NormalMixture(standard.log_weights, loc, self.m_scale * standard.scale)
 
     def latent_given(
         self, x: Tensor, m: Tensor, phi: Tensor, code: tuple[Tensor, Tensor] | None = None

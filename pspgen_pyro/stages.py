@@ -4,12 +4,13 @@ Where labels are dearer than pairs, m is best learned through x. A model whose g
 code u (`ConnectivityEncoder`) is therefore trained in three steps, each the ascent of one part of
 the objective with the others held fixed:
 
-1. :math:`\max\ \mathbb{E}_{q(u \mid x)}[\log p(m \mid u)] - \beta_u\,\mathrm{KL}(q(u \mid x)
-   \,\|\, \mathcal{N}(0, I))` over the *labelled* triads: what x says about m;
-2. :math:`\max\ \mathbb{E}_{q(u \mid x)}[\log p(u \mid \varphi)]` over *all* pairs (φ, x): how
-   often the process makes such x. This is the only part of the objective in which the prior
-   appears, and its optimum is the aggregate of the guide,
-   :math:`p(u \mid \varphi) = \int q(u \mid x)\, p(x \mid \varphi)\, dx`;
+1. :math:`\max\ \mathbb{E}_{q(c \mid x)}[\log p(m \mid c)] - \beta_c\,\mathrm{KL}(q(c \mid x)
+   \,\|\, \mathcal{N}(0, I))` over the *labelled* triads: what the code c of x says about m;
+2. :math:`\max\ \mathbb{E}_q[\log p(u \mid \varphi)]` over *all* pairs (φ, x): how often the
+   process makes such x. This is the only part of the objective in which the prior appears, and its
+   optimum is the aggregate of the guide. Where u is the code, :math:`q = q(c \mid x)`; where u is
+   the property itself, u = m in a triad and :math:`q(u \mid x) = \int p(m = u \mid c)\, q(c \mid
+   x)\, dc` in a bare pair;
 3. the whole objective over the image's part of the model, by `fit`.
 
 The probability of a target then rests on steps 1 and 2 alone.
@@ -36,6 +37,7 @@ __all__ = [
     "fit_prior",
     "has_code",
     "learn_code",
+    "reader_of",
     "refit_decoder",
 ]
 
@@ -52,7 +54,7 @@ class PropertyStage:
         refit: Further steps of the decoder alone, with the encoder held fixed: they cost little,
             and take out of it the noise that the last steps of the encoder left.
         learning_rate: AdamW's rate at the start of a cosine.
-        beta: The weight :math:`\beta_u` of the divergence from the standard normal: it keeps the
+        beta: The weight :math:`\beta_c` of the divergence from the standard normal: it keeps the
             code on the scale of 1 and costs next to nothing a nat.
         weight_decay: AdamW's decay of the weights.
         clip: The largest norm of the gradient.
@@ -81,8 +83,8 @@ class PriorStage:
         clip: The largest norm of the gradient.
     """
 
-    steps: int = 2500
-    passes: int = 50
+    steps: int = 2000
+    passes: int = 70
     batch_size: int = 250
     learning_rate: float = 4e-3
     weight_decay: float = 0.1
@@ -104,7 +106,7 @@ def learn_code(
     symmetries: Sequence[Symmetry] = (),
     seed: int = 0,
 ) -> list[float]:
-    """Trains q(u | x) and p(m | u) in place on the labelled rows (step 1).
+    """Trains q(c | x) and p(m | c) in place on the labelled rows (step 1).
 
     Returns:
         The loss of every step, in nats a triad (of standardised properties).
@@ -116,13 +118,15 @@ def learn_code(
     """
     if not has_code(model):
         raise InputError(
-            "'model' has no property code; build it with a ConnectivityEncoder and a property "
-            "decoder that reads the code, such as CodedProperty."
+            "'model' has no property code; build it with a ConnectivityEncoder and a "
+            "CodedProperty that reads it: in the encoder, beside a PropertyItself, or as the "
+            "property decoder."
         )
     known = triads.only_labelled()
     if not len(known):
         raise InputError("'triads' has no row with properties; label some of them.")
-    parameters = [*model.encoder.code.parameters(), *model.decoder_m.parameters()]
+    reader = reader_of(model)
+    parameters = [*model.encoder.code.parameters(), *reader.parameters()]
     size = min(stage.batch_size, len(known))
 
     def batches() -> Iterator[tuple[Tensor, ...]]:
@@ -132,9 +136,9 @@ def learn_code(
                     yield augment(symmetries, model.process, *batch)
 
     def loss(phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
-        code = model.encoder.code_given(x)
+        code = model.encoder.hidden_given(x)
         loc, scale = code.mean, code.stddev
-        law = model.decoder_m(code.rsample(), model.latent_of_process(phi).detach())
+        law = reader(code.rsample(), model.latent_of_process(phi).detach())
         divergence = (0.5 * (loc.square() + scale.square() - 1) - scale.log()).sum(-1)
         standard = (m - model.m_loc) / model.m_scale
         return (stage.beta * divergence - law.log_prob(standard)).mean()
@@ -145,19 +149,25 @@ def learn_code(
         return losses + refit_decoder(model, known, stage, symmetries)
 
 
+def reader_of(model: PSPGen) -> nn.Module:
+    """The network p(m | c): the encoder's own if it reads the properties, else the decoder."""
+    own = model.encoder.reading
+    return model.decoder_m if own is None else own
+
+
 def refit_decoder(
     model: PSPGen, triads: TriadTensors, stage: PropertyStage, symmetries: Sequence[Symmetry] = ()
 ) -> list[float]:
-    """Trains p(m | u) alone in place, on the codes of all labelled rows.
+    """Trains p(m | c) alone in place, on the codes of all labelled rows.
 
     Returns:
         The loss of every step, in nats a triad (of standardised properties).
     """
-    known, rows = triads.only_labelled(), []
+    known, rows, reader = triads.only_labelled(), [], reader_of(model)
     with torch.no_grad():
         for batch in known.ordered(_BATCH):
             for phi, x, m in orbit(symmetries, model.process, *batch[:3]):
-                q = model.encoder.code_given(x)
+                q = model.encoder.hidden_given(x)
                 standard = (m - model.m_loc) / model.m_scale
                 rows.append((q.mean, q.stddev, model.latent_of_process(phi), standard))
     loc, scale, z1, standard = (torch.cat(columns) for columns in zip(*rows, strict=True))
@@ -169,9 +179,11 @@ def refit_decoder(
 
     def loss(loc: Tensor, scale: Tensor, z1: Tensor, standard: Tensor) -> Tensor:
         drawn = loc + scale * torch.randn_like(loc)
-        return -model.decoder_m(drawn, z1).log_prob(standard).mean()
+        return -reader(drawn, z1).log_prob(standard).mean()
 
-    parameters = list(model.decoder_m.parameters())
+    parameters = list(reader.parameters())
+    if not parameters:
+        return []
     return _descend(parameters, batches(), loss, stage.refit, stage, "property decoder")
 
 
@@ -198,7 +210,7 @@ def fit_prior(
         seed: Seeds the order and the noise.
 
     Returns:
-        The loss of every step, in nats a pair.
+        The loss of every step, in nats a pair, summed over the networks of the prior.
 
     Raises:
         InputError: If the prior has no parameters.
@@ -217,9 +229,17 @@ def fit_prior(
             for index in torch.randperm(len(rows[0])).split(stage.batch_size):
                 yield tuple(column[index] for column in rows)
 
-    def loss(phi: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+    read = _reads(model)
+
+    def loss(phi: Tensor, loc: Tensor, scale: Tensor, m: Tensor) -> Tensor:
         drawn = loc + scale * torch.randn_like(loc)
-        return -model.prior.law(phi).log_prob(drawn).mean()
+        if read:
+            with torch.no_grad():
+                drawn = torch.where(
+                    m.isfinite().all(-1, keepdim=True), m, model.encoder.read(drawn)
+                )
+        laws = model.prior.laws(phi)
+        return -torch.stack([law.log_prob(drawn) for law in laws]).mean(1).sum()
 
     steps = min(stage.steps, stage.passes * math.ceil(len(rows[0]) / stage.batch_size))
     with torch.random.fork_rng():
@@ -229,8 +249,12 @@ def fit_prior(
 
 @torch.no_grad()
 def code_of(model: PSPGen, triads: TriadTensors) -> tuple[Tensor, Tensor]:
-    """The mean and standard deviation of the property code of every row, with shapes `(N, U)`."""
-    laws = [model.encoder.code_given(batch[1]) for batch in triads.ordered(_BATCH)]
+    """The mean and standard deviation of q(u | x) in every row, or of q(u | x, m) in labelled rows
+    if u is m, with shapes `(N, U)`."""
+    laws = [
+        model.encoder.code_given(batch[1], (batch[2] - model.m_loc) / model.m_scale)
+        for batch in triads.ordered(_BATCH)
+    ]
     return torch.cat([law.mean for law in laws]), torch.cat([law.stddev for law in laws])
 
 
@@ -238,15 +262,22 @@ def code_of(model: PSPGen, triads: TriadTensors) -> tuple[Tensor, Tensor]:
 def _aggregate(
     model: PSPGen, triads: TriadTensors, symmetries: Sequence[Symmetry], entries: int
 ) -> tuple[Tensor, ...]:
-    """Standardised φ, and q's mean and standard deviation of the first entries, of every row and
-    its images under the symmetries."""
+    """Of every row and its images under the symmetries: standardised φ, the mean and standard
+    deviation of the first entries in q or of the code that they are read off, standardised m."""
     only_code = entries <= getattr(model.encoder, "code_size", 0)
-    parts, first = [], slice(0, entries)
+    parts, first = [], slice(None) if _reads(model) else slice(0, entries)
     for batch in triads.ordered(_BATCH):
         for phi, x, m in orbit(symmetries, model.process, *batch[:3]):
-            q = model.encoder.code_given(x) if only_code else model.latent_given(x, m, phi)
-            parts.append((model.standardise(phi), q.mean[:, first], q.stddev[:, first]))
+            q = model.encoder.hidden_given(x) if only_code else model.latent_given(x, m, phi)
+            standard = (m - model.m_loc) / model.m_scale
+            parts.append((model.standardise(phi), q.mean[:, first], q.stddev[:, first], standard))
     return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
+
+
+def _reads(model: PSPGen) -> bool:
+    """Whether the prior's entries are properties that the encoder reads off its code."""
+    own = getattr(model.encoder, "reading", None) is not None
+    return own and model.prior.entries == model.encoder.code_size
 
 
 def _descend(

@@ -33,7 +33,15 @@ from .errors import InputError, TrainingError
 from .kinds import described
 from .model import PSPGen
 from .objective import ELBO, Objective, objective_to_json
-from .stages import PriorStage, PropertyStage, code_of, fit_prior, has_code, learn_code
+from .stages import (
+    PriorStage,
+    PropertyStage,
+    code_of,
+    fit_prior,
+    has_code,
+    learn_code,
+    reader_of,
+)
 from .symmetries import Symmetry, augment, symmetry_to_json
 from .updates import Alternating, Cosine, Joint, Plateau
 
@@ -184,7 +192,7 @@ def _held(model: PSPGen) -> list[nn.Parameter]:
     """What the stages train and the epochs leave alone."""
     if not has_code(model):
         return []
-    held = [*model.encoder.code.parameters(), *model.decoder_m.parameters()]
+    held = [*model.encoder.code.parameters(), *reader_of(model).parameters()]
     if getattr(model.prior, "entries", model.dims.latent) <= model.encoder.code_size:
         held += model.prior.own_parameters()
     return held

@@ -228,14 +228,14 @@ def test_a_prior_beside_a_stationary_one_is_the_product_of_both():
     assert torch.equal(moved[:, :2], prior.carry(noise[:, :2], phi))
     assert torch.equal(moved[:, 2:], prior.rest.carry(noise[:, 2:], phi))
     own = {id(p) for p in prior.own_parameters()}
-    assert own == {id(p) for p in prior.network.parameters()}
+    assert own == {id(p) for p in prior.networks.parameters()}
 
 
 def test_the_divergence_by_one_draw_is_unbiased():
     """A mixture of one component is a Gaussian, whose divergence is known; four standard
     errors."""
     n = 40_000
-    prior = built(MixturePrior(1, 2, (8,)))
+    prior = built(MixturePrior(1, 2, (8,), members=1))
     law = prior.law(settings_of())
     gaussian = Normal(law.loc[0, 0], law.scale[0, 0]).to_event(1)
     loc, scale = torch.randn(18), torch.rand(18) + 0.2

@@ -42,7 +42,7 @@ PUBLIC = {
         "sensitivity_table show_generated simulate_at simulate_trials simultaneous_band "
         "study_targets table_notes tarp to_datatree uniformity"
     ),
-    "distributions": "NormalMixture log_interval_probability mixture_quantile",
+    "distributions": "NormalMixture log_interval_probability mixture_quantile truncated_normal",
     "ensemble": "Ensemble EnsembleEstimate fit_ensemble",
     "errors": (
         "DataError InputError MissingDependencyError SimulationError StorageError "
@@ -51,7 +51,8 @@ PUBLIC = {
     "family": (
         "BernoulliImage CategoricalImage CodedProperty ConnectivityEncoder ConvolutionalEncoder "
         "ConvolutionalImage Dimensions FlowPrior "
-        "GaussianPrior MixturePrior MixtureProperty Part ResidualMap StandardNormalPrior "
+        "GaussianPrior MixturePrior MixtureProperty Part PropertyItself ResidualMap "
+        "StandardNormalPrior "
         "StationaryPrior "
         "ThreeBranchEncoder TwoBranchEncoder part_from_json part_to_json"
     ),
@@ -88,7 +89,9 @@ PUBLIC = {
         "cahn_hilliard five_mode_spectrum free_energy gaussian_random_field phase_names threshold "
         "threshold_phases two_mode_spectrum two_point_correlation void_fraction"
     ),
-    "stages": "PriorStage PropertyStage code_of fit_prior has_code learn_code refit_decoder",
+    "stages": (
+        "PriorStage PropertyStage code_of fit_prior has_code learn_code reader_of refit_decoder"
+    ),
     "study": "CASES Case Region Split case",
     "symmetries": (
         "Mirror PeriodicShift Reflection Symmetry Transposition augment orbit "

@@ -181,15 +181,15 @@ def test_a_fitted_prior_has_the_moments_of_the_codes(prior):
     class Told(nn.Module):
         code_size = 2
 
-        def code_given(self, x):
+        def hidden_given(self, x):
             index = x[:, 0, 0].long()
             return Normal(codes[index], torch.full((len(x), 2), 0.1)).to_event(1)
 
     model.encoder = Told()
     x = torch.arange(n).double()[:, None, None].expand(n, SIZE, SIZE)
     rows = TriadTensors(phi, x, torch.full((n, 2), torch.nan))
-    losses = fit_prior(model, rows, PriorStage(steps=400))
-    assert len(losses) == 400
+    losses = fit_prior(model, rows, PriorStage(steps=1000, passes=125))
+    assert len(losses) == 1000
     with torch.no_grad():
         drawn = model.prior(model.standardise(phi)).rsample()[:, :2]
     assert torch.allclose(drawn.mean(0), codes.mean(0), atol=0.1)
@@ -265,7 +265,7 @@ def test_the_stages_leave_the_callers_random_numbers_alone():
 
 @pytest.mark.parametrize(
     ("layer", "stage"),
-    [("encoder.code.head.0.bias", "property code"), ("prior.network.0.affine.bias", "prior")],
+    [("encoder.code.head.0.bias", "property code"), ("prior.networks.0.0.affine.bias", "prior")],
 )
 def test_a_gradient_that_is_not_finite_stops_its_stage_by_name(layer, stage):
     model, data = code_model(), bar_data()

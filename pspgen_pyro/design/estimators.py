@@ -104,7 +104,8 @@ class Estimator(ABC):
 
 @dataclass(frozen=True)
 class ClosedForm(Estimator):
-    """The integral over m in closed form; only z0 is drawn.
+    """The integral over m in closed form; only z0 is drawn, and not even that where p(m | φ) has a
+    closed form too.
 
     Arguments:
         draws: Draws of z0.
@@ -122,6 +123,8 @@ class ClosedForm(Estimator):
         noise: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
+        if (exact := model.property_given_process(phi)) is not None:
+            return target.log_probability(exact).exp().unsqueeze(-1).expand(-1, len(noise))
         return target.log_probability(property_law(model, phi, noise)).exp()
 
 

@@ -125,7 +125,7 @@ def sample_nuts(
     posterior: DesignPosterior,
     *,
     chains: int = 4,
-    draws: int = 300,
+    draws: int = 500,
     warmup: int = 200,
     target_accept: float = 0.8,
     max_tree_depth: int = 10,

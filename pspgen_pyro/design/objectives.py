@@ -34,7 +34,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal
 
 from ..errors import InputError
 from ..model import PSPGen
-from .probability import log_probability, property_law, sobol_normal
+from .probability import log_probability, sobol_normal, weighted_law
 from .target import Target
 
 __all__ = [
@@ -131,11 +131,12 @@ class SquaredDistance(Objective):
 
     def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
         """Minus the mean squared distance."""
-        law = property_law(model, phi, noise)
+        law, log_weights = weighted_law(model, phi, noise)
         point = law.loc.new_tensor(self.point)
         weights = law.loc.new_tensor(self.weights or (1.0,) * len(self.point))
         square = ((law.loc - point).square() + law.scale.square()) @ weights
-        return -(law.log_weights.exp() * square).sum(dim=-1).mean(dim=-1)
+        mean = (law.log_weights.exp() * square).sum(dim=-1)
+        return -(log_weights.exp() * mean).sum(dim=-1)
 
     def __str__(self) -> str:
         return f"E‖m − ({', '.join(f'{t:g}' for t in self.point)})‖²"
@@ -185,11 +186,11 @@ class KullbackLeibler(Objective):
 
     def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
         """Minus the divergence."""
-        law = property_law(model, phi, noise)
+        law, log_weights = weighted_law(model, phi, noise)
         m: Tensor = self._m.to(law.loc)  # type: ignore[attr-defined]
         # (L, N, S): every point under every mixture
         log_density = law.log_prob(m[:, None, None, :])
-        mixed = torch.logsumexp(log_density, dim=-1) - math.log(noise.shape[-2])
+        mixed = torch.logsumexp(log_density + log_weights, dim=-1)
         return mixed.mean(dim=0) - self._negative_entropy  # type: ignore[attr-defined]
 
     def __str__(self) -> str:

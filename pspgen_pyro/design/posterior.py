@@ -7,8 +7,9 @@ r"""The design posterior: every process setting and material that is consistent 
 Properties depend on few entries of z0 (those that the property decoder reads), and given
 :math:`\varphi` the others are drawn from their prior exactly. A mixture prior says that those few
 come from component c with probability :math:`p_c(\varphi)`; which one is summed over here, and
-drawn exactly afterwards. What is left to sample are the coordinates :math:`(u, \epsilon)` in which
-the prior is standard normal whatever the process space and whatever :math:`p(z_0 \mid \varphi)`,
+drawn exactly afterwards. Where :math:`p(m \mid \varphi)` has a closed form, all of z0 is. What is
+left to sample are the coordinates :math:`(u, \epsilon)` in which the prior is standard normal
+whatever the process space and whatever :math:`p(z_0 \mid \varphi)`,
 
 .. math::
     \varphi = a + (b - a) \odot \Phi(u), \qquad z_0 = t_c(\epsilon, \varphi), \qquad
@@ -127,6 +128,7 @@ class DesignPosterior:
     support: Support | None = None
     _low: Tensor = field(init=False, repr=False)
     _span: Tensor = field(init=False, repr=False)
+    _exact: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.target.check_against(self.model.dims.properties)
@@ -138,11 +140,15 @@ class DesignPosterior:
         self.model.eval()
         object.__setattr__(self, "_low", torch.tensor(low).to(self.model.m_loc))
         object.__setattr__(self, "_span", torch.tensor(high - low).to(self.model.m_loc))
+        exact = self.model.property_given_process(self._low) is not None
+        object.__setattr__(self, "_exact", exact)
 
     @property
     def entries(self) -> int:
         """How many entries of z0, counted from the first, are sampled: those that the properties
         depend on, with those that their prior ties to them."""
+        if self._exact:
+            return 0
         latent = self.model.dims.latent
         return self.model.prior.tied(getattr(self.model.decoder_m, "reads", latent))
 
@@ -200,6 +206,9 @@ class DesignPosterior:
 
     def _branches(self, position: Tensor) -> _Branches:
         phi = self.process_of(position)
+        if (exact := self.model.property_given_process(phi)) is not None:
+            none = phi.new_zeros(*phi.shape[:-1], 1)
+            return _Branches(phi, none[..., :0, None], none, exact.unsqueezed())
         noise = position[..., self.model.dims.process :]
         z0, log_weights = self.model.prior.branches(noise, self.model.standardise(phi))
         z1 = self.model.latent_of_process(phi).unsqueeze(-2)
@@ -254,15 +263,33 @@ class DesignPosterior:
 
     def _complete(self, position: Tensor, generator: torch.Generator) -> Tensor:
         """All of z0 at coordinates with shape `(N, D)`."""
+        first = (self._from_target if self._exact else self._from_branch)(position, generator)
+        free = self.model.dims.latent - first.shape[-1]
+        noise = torch.randn(len(position), free, generator=generator, dtype=position.dtype)
+        phi = self.model.standardise(self.process_of(position))
+        return self.model.prior.completed(first, noise.to(position.device), phi)
+
+    def _from_target(self, position: Tensor, generator: torch.Generator) -> Tensor:
+        """The entries that properties depend on, where these have a closed form given φ: first the
+        component, then m in the target, then the entries given m."""
+        law: Any = self.model.property_given_process(self.process_of(position))
+        odds = self.target.log_probability(law.separated()) + law.log_weights
+        chosen = _picked(odds, generator).to(position.device)
+        loc, scale = (
+            t.take_along_dim(chosen[..., None], dim=-2).squeeze(-2) for t in (law.loc, law.scale)
+        )
+        m = self.target.draw_inside(loc, scale, generator)
+        low, unit = self.model.m_loc, self.model.m_scale
+        mean, sd = self.model.decoder_m.given_m((m - low) / unit, (loc - low) / unit, scale / unit)
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+        return mean + sd * noise.to(mean.device)
+
+    def _from_branch(self, position: Tensor, generator: torch.Generator) -> Tensor:
+        """The entries that properties depend on, of a component drawn by its share."""
         branches = self._branches(position)
         odds = self.target.log_probability(branches.law) + branches.log_weights
-        odds = odds.double().softmax(dim=-1).cpu()
-        chosen = torch.multinomial(odds, 1, generator=generator).to(position.device)
-        first = branches.z0.take_along_dim(chosen[..., None], dim=-2).squeeze(-2)
-        free = self.model.dims.latent - self.entries
-        noise = torch.randn(len(position), free, generator=generator, dtype=position.dtype)
-        phi = self.model.standardise(branches.phi)
-        return self.model.prior.completed(first, noise.to(position.device), phi)
+        chosen = _picked(odds, generator).to(position.device)
+        return branches.z0.take_along_dim(chosen[..., None], dim=-2).squeeze(-2)
 
 
 class _Branches(NamedTuple):
@@ -273,6 +300,11 @@ class _Branches(NamedTuple):
     z0: Tensor
     log_weights: Tensor
     law: NormalMixture
+
+
+def _picked(log_odds: Tensor, generator: torch.Generator) -> Tensor:
+    """One index a row in proportion to its odds, with shape `(N, 1)`."""
+    return torch.multinomial(log_odds.double().softmax(dim=-1).cpu(), 1, generator=generator)
 
 
 def _bent(log_weight: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ __all__ = [
     "property_law",
     "scrambled",
     "sobol_normal",
+    "weighted_law",
 ]
 
 # the widest layer of so many rows fits the second-level cache
@@ -90,13 +91,17 @@ def property_law(model: PSPGen, phi: Tensor, noise: Tensor) -> NormalMixture:
     return model.property_given(z0, z1)
 
 
-def _weighted_law(model: PSPGen, phi: Tensor, noise: Tensor) -> tuple[NormalMixture, Tensor]:
+def weighted_law(model: PSPGen, phi: Tensor, noise: Tensor) -> tuple[NormalMixture, Tensor]:
     r"""Distributions of m on a sample of z0, and the logarithms of their weights, with shape `(N,
     S)`.
 
-    A mixture prior is sampled component by component, each weighted by its probability: smooth in
-    φ, of less variance than draws of the mixture, and without the root-finding of its transport.
+    Where p(m | φ) has a closed form it is that, S is one and the noise is not looked at. A mixture
+    prior is sampled component by component, each weighted by its probability: smooth in φ, of less
+    variance than draws of the mixture, and without the root-finding of its transport.
     """
+    if (exact := model.property_given_process(phi)) is not None:
+        law = exact.unsqueezed()
+        return law, law.log_weights.new_zeros(law.batch_shape)
     strata = getattr(model.prior, "strata", None)
     if strata is None or noise.shape[-2] < model.prior.components:
         law = property_law(model, phi, noise)
@@ -118,7 +123,7 @@ def log_probability(model: PSPGen, target: Target, phi: Tensor, noise: Tensor) -
     Returns:
         The log-probability, with shape `(N)`; differentiable in `phi`.
     """
-    law, log_weights = _weighted_law(model, phi, noise)
+    law, log_weights = weighted_law(model, phi, noise)
     return torch.logsumexp(target.log_probability(law) + log_weights, dim=-1)
 
 

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..distributions import NormalMixture
+from ..distributions import NormalMixture, truncated_normal
 from ..errors import InputError
 
 __all__ = ["Box", "Boxes", "Target", "target_from_json"]
@@ -64,6 +64,22 @@ class Target(ABC):
         in closed form."""
         parts = [m.log_box_probability(*box.ends(m.loc)) for box in self.boxes]
         return parts[0] if len(parts) == 1 else torch.logsumexp(torch.stack(parts), dim=0)
+
+    def draw_inside(self, loc: Tensor, scale: Tensor, generator: torch.Generator) -> Tensor:
+        """Draws of m from diagonal Gaussians, given that it lies in the region.
+
+        Arguments:
+            loc: The means, with shape `(N, K)`.
+            scale: The standard deviations, with shape `(N, K)`.
+            generator: The source of random numbers.
+        """
+        law = NormalMixture(torch.zeros_like(loc[:, :1]), loc[:, None], scale[:, None])
+        odds = torch.stack([box.log_probability(law) for box in self.boxes], dim=-1)
+        odds = odds.double().softmax(dim=-1).cpu()
+        which = torch.multinomial(odds, 1, generator=generator).squeeze(-1).to(loc.device)
+        ends = zip(*[box.ends(loc) for box in self.boxes], strict=True)
+        lower, upper = (torch.stack(end)[which] for end in ends)
+        return truncated_normal(loc, scale, lower, upper, generator)
 
 
 @dataclass(frozen=True)

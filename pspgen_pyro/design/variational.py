@@ -110,7 +110,7 @@ class _FlowGuide(nn.Module):
         # two passes make coupling transforms, which are as fast to draw from as to evaluate
         self.flow = zuko.flows.NSF(
             size,
-            passes=2,
+            passes=min(2, size),
             transforms=guide.transforms,
             bins=guide.bins,
             hidden_features=guide.hidden,

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..design import Box, DesignPosterior, Target
 from ..design.hmc import Leapfrog, warm_up
-from ..distributions import NormalMixture
+from ..distributions import NormalMixture, truncated_normal
 from ..errors import InputError
 from ..model import PSPGen
 
@@ -277,6 +277,10 @@ class _OwnCell(Target):
         apart = (len(self.lower), *[1] * (m.loc.ndim - 2), m.loc.shape[-1])
         lower, upper = (torch.tensor(e).to(m.loc).reshape(apart) for e in (self.lower, self.upper))
         return m.log_box_probability(lower, upper)
+
+    def draw_inside(self, loc: Tensor, scale: Tensor, generator: torch.Generator) -> Tensor:
+        lower, upper = (torch.tensor(e).to(loc) for e in (self.lower, self.upper))
+        return truncated_normal(loc, scale, lower, upper, generator)
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from .encoders import ThreeBranchEncoder, TwoBranchEncoder
 from .images import BernoulliImage, CategoricalImage
 from .maps import ResidualMap
 from .priors import FlowPrior, GaussianPrior, MixturePrior, StandardNormalPrior
-from .properties import CodedProperty, MixtureProperty
+from .properties import CodedProperty, MixtureProperty, PropertyItself
 from .stationary import ConvolutionalEncoder, ConvolutionalImage, StationaryPrior
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "MixturePrior",
     "MixtureProperty",
     "Part",
+    "PropertyItself",
     "ResidualMap",
     "StationaryPrior",
     "StandardNormalPrior",

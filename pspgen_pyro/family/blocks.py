@@ -15,6 +15,7 @@ from pyro.distributions import Independent, Normal, TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
+from ..distributions import NormalMixture
 from ..errors import InputError
 from .base import Dimensions, Part
 
@@ -41,6 +42,10 @@ class Conditional(nn.Module):
     def law(self, phi: Tensor) -> Any:
         """The distribution of the first entries."""
         raise AttributeError("law")
+
+    def laws(self, phi: Tensor) -> list[Any]:
+        """The laws that are fitted apart, of which `law` is the even mixture."""
+        return [self.law(phi)]
 
     def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
         """The transport of the first entries."""
@@ -124,6 +129,11 @@ class DiagonalLaw:
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self.normal.log_prob(value)
+
+    def as_mixture(self) -> NormalMixture:
+        """The same law as a mixture of one."""
+        loc, scale = self.normal.mean.unsqueeze(-2), self.normal.stddev.unsqueeze(-2)
+        return NormalMixture(torch.zeros_like(loc[..., 0]), loc, scale)
 
     def entry_divergence(self, loc: Tensor, scale: Tensor) -> Tensor:
         q = Normal(loc, scale, validate_args=False)

@@ -1,10 +1,12 @@
 r"""The parts of a model that its user does not choose.
 
-If m has two entries, one along each direction of a square image, :math:`z_0 = (u, w)`: a property
-code u beside the image's w. Otherwise the parts are App. A's, with a mixture for m.
+If m has two entries, one along each direction of a square image, :math:`z_0 = (u, w)`: the
+properties u beside the image's w. Otherwise the parts are App. A's, with a mixture for m.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from .base import Dimensions, Part
 from .convolution import ConnectivityEncoder
@@ -12,20 +14,22 @@ from .encoders import ThreeBranchEncoder
 from .images import BernoulliImage, CategoricalImage
 from .maps import ResidualMap
 from .priors import MixturePrior, StandardNormalPrior
-from .properties import CodedProperty, MixtureProperty
+from .properties import CodedProperty, MixtureProperty, PropertyItself
 
 __all__ = ["default_parts"]
 
 
-def default_parts(dims: Dimensions, *chosen: Part | None) -> dict[str, Part]:
+def default_parts(dims: Dimensions, encoder: Any, property_decoder: Any) -> dict[str, Part]:
     """The default of every part, by the name of its module.
 
     Arguments:
         dims: The sizes of the model.
-        chosen: The encoder and the property decoder, or None where the default is taken; a code
-            serves only those that both know of it.
+        encoder: The encoder that was chosen, or None.
+        property_decoder: The property decoder that was chosen, or None. The other of the two has
+            a code only if this one has, and they agree on who reads it.
     """
-    knows = all(hasattr(part, "code") for part in chosen if part is not None)
+    chosen = [part for part in (encoder, property_decoder) if part is not None]
+    knows = all(hasattr(part, "code") for part in chosen)
     uncoded = {
         "process_map": ResidualMap(),
         "prior": StandardNormalPrior(),
@@ -35,10 +39,16 @@ def default_parts(dims: Dimensions, *chosen: Part | None) -> dict[str, Part]:
     }
     if not knows or not _has_directions(dims):
         return uncoded
+    # whether the property decoder reads the code; else the encoder does
+    outside = isinstance(property_decoder, CodedProperty)
+    code = property_decoder.code if outside else 1
+    if encoder is not None:
+        outside, code = encoder.reading is None, encoder.code
+    entries = dims.properties * (code if outside else 1)
     return uncoded | {
-        "prior": MixturePrior(entries=dims.properties),
-        "decoder_m": CodedProperty(),
-        "encoder": ConnectivityEncoder(),
+        "prior": MixturePrior(entries=min(max(1, entries), dims.latent)),
+        "decoder_m": CodedProperty(code) if outside else PropertyItself(),
+        "encoder": ConnectivityEncoder(code, reading=None if outside else CodedProperty(code)),
     }
 
 

@@ -96,6 +96,8 @@ class MixturePrior(Part):
         hidden: The widths of the hidden layers.
         floor: The smallest standard deviation.
         rest: The prior of the other entries, stationary or Gaussian; standard normal if None.
+        members: How many networks of equal weight, each fitted as if it were alone, make the
+            mixture: their mean errs less than one of them.
     """
 
     components: int = 16
@@ -103,6 +105,7 @@ class MixturePrior(Part):
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.02
     rest: Part | None = None
+    members: int = 2
 
     def build(self, dims: Dimensions) -> nn.Module:
         return _MixturePrior(dims, _entries(self.entries, dims), self)
@@ -171,21 +174,39 @@ class _GaussianPrior(Conditional):
 class _MixturePrior(Conditional):
     def __init__(self, dims: Dimensions, entries: int, part: MixturePrior) -> None:
         super().__init__(dims, entries, part.rest)
-        self.components, self.floor = part.components, part.floor
+        if part.members < 1:
+            raise InputError(f"'members' is {part.members}; a prior needs at least one network.")
+        self.each, self.floor = part.components, part.floor
+        self.components = part.components * part.members
         outputs = part.components * (1 + 2 * entries)
-        self.network = ResidualMLP(dims.process, outputs, part.hidden, "silu")
+        self.networks = nn.ModuleList(
+            ResidualMLP(dims.process, outputs, part.hidden, "silu") for _ in range(part.members)
+        )
         with torch.no_grad():
             # components start apart, else they stay equal
-            bias: Tensor = self.network[-1].bias  # type: ignore[assignment]
             loc = slice(part.components, part.components * (1 + entries))
-            bias[loc].normal_(std=1.0)
-            bias[loc.stop :].fill_(_UNIT)
+            for network in self.networks:
+                bias: Tensor = network[-1].bias  # type: ignore[assignment,index]
+                bias[loc].normal_(std=1.0)
+                bias[loc.stop :].fill_(_UNIT)
+
+    def laws(self, phi: Tensor) -> list[NormalMixture]:
+        """What each network says."""
+        c, k = self.each, self.entries
+        found = []
+        for network in self.networks:
+            logits, loc, scale = network(phi).split([c, c * k, c * k], dim=-1)
+            loc, scale = loc.unflatten(-1, (c, k)), softplus(scale).unflatten(-1, (c, k))
+            found.append(NormalMixture(logits, loc, self.floor + scale))
+        return found
 
     def law(self, phi: Tensor) -> NormalMixture:
-        c, k = self.components, self.entries
-        logits, loc, scale = self.network(phi).split([c, c * k, c * k], dim=-1)
-        loc, scale = loc.unflatten(-1, (c, k)), softplus(scale).unflatten(-1, (c, k))
-        return NormalMixture(logits, loc, self.floor + scale)
+        laws = self.laws(phi)
+        return NormalMixture(
+            torch.cat([law.log_weights for law in laws], dim=-1),
+            torch.cat([law.loc for law in laws], dim=-2),
+            torch.cat([law.scale for law in laws], dim=-2),
+        )
 
     def carried(self, noise: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
         mixture = self.law(phi)

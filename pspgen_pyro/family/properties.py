@@ -1,4 +1,5 @@
-r"""Property decoders :math:`p(m \mid z_0, z_1)`: Eq. 9, its mixture, and one on a property code.
+r"""Property decoders :math:`p(m \mid z_0, z_1)`: Eq. 9, its mixture, one on a property code, and
+none at all: the properties as entries of z0.
 
 Physics computes m from the microstructure, and the settings matter through it alone. A decoder
 that reads :math:`z_1` may learn m from the settings instead, which is easier and is all that a
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,7 @@ from ..errors import InputError
 from ..nn import ResidualMLP
 from .base import Dimensions, Part
 
-__all__ = ["CodedProperty", "MixtureProperty"]
+__all__ = ["CodedProperty", "MixtureProperty", "PropertyItself"]
 
 
 @dataclass(frozen=True)
@@ -138,3 +140,56 @@ class _CodedProperty(nn.Module):
             for t in parts
         ]
         return NormalMixture(chosen[0].sum(-1), chosen[1], chosen[2])
+
+
+@dataclass(frozen=True)
+class PropertyItself(Part):
+    r"""The first K entries u of z0 are the standardised properties, up to a trace of noise.
+
+    .. math:: p(m \mid z_0) = \prod_j \mathcal{N}(m_j \mid u_j, \sigma^2)
+
+    Nothing is left to learn, and with a Gaussian or mixture prior :math:`p(m \mid \varphi) = \int
+    p(m \mid u)\, p(u \mid \varphi)\, du` has a closed form. An encoder that reads the properties
+    off x (`ConnectivityEncoder(reading=CodedProperty())`) supplies u where m is not known.
+
+    Arguments:
+        noise: The standard deviation :math:`\sigma`, in units of the standardised property.
+    """
+
+    code: ClassVar[int] = 1
+
+    noise: float = 0.02
+
+    def build(self, dims: Dimensions) -> nn.Module:
+        if dims.properties > dims.latent:
+            raise InputError(
+                f"'latent' is {dims.latent} but z0 begins with {dims.properties} properties; make "
+                "it larger."
+            )
+        return _PropertyItself(dims.properties, self.noise)
+
+
+class _PropertyItself(nn.Module):
+    shared = True
+
+    def __init__(self, properties: int, noise: float) -> None:
+        super().__init__()
+        self.reads, self.noise = properties, noise
+
+    def forward(self, z0: Tensor, z1: Tensor) -> NormalMixture:
+        u = z0[..., : self.reads].unsqueeze(-2)
+        return NormalMixture(u[..., 0] * 0, u, torch.full_like(u, self.noise))
+
+    def marginal(self, law: Any) -> NormalMixture | None:
+        """The law of m if u has this one; None if it has no closed form."""
+        law = law.as_mixture() if hasattr(law, "as_mixture") else law
+        if not isinstance(law, NormalMixture):
+            return None
+        scale = (law.scale.square() + self.noise**2).sqrt()
+        return NormalMixture(law.log_weights, law.loc, scale)
+
+    def given_m(self, m: Tensor, loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and standard deviation of a Gaussian u given m, where loc and scale are those
+        of m before."""
+        share = 1 - (self.noise / scale).square()
+        return loc + share * (m - loc), share.sqrt() * self.noise

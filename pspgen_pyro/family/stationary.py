@@ -27,7 +27,7 @@ from ..errors import InputError
 from ..nn import ResidualMLP
 from .base import Dimensions, Part
 from .blocks import Conditional
-from .convolution import DirectionalCode, code_law
+from .convolution import CodedEncoder, DirectionalCode
 
 __all__ = ["ConvolutionalEncoder", "ConvolutionalImage", "StationaryPrior"]
 
@@ -121,6 +121,7 @@ class ConvolutionalEncoder(Part):
         head: The hidden width between the pooled fields and the code.
         channels: The channels of w's network on the coarsest grid.
         percolation: Whether the code also sees if x percolates.
+        reading: As for `ConnectivityEncoder`.
     """
 
     code: int = 1
@@ -128,27 +129,22 @@ class ConvolutionalEncoder(Part):
     head: int = 64
     channels: int = 32
     percolation: bool = False
+    reading: Part | None = None
 
     def build(self, dims: Dimensions) -> nn.Module:
         return _ConvolutionalEncoder(dims, self)
 
 
-class _ConvolutionalEncoder(nn.Module):
-    reads_m = False
-
+class _ConvolutionalEncoder(CodedEncoder):
     def __init__(self, dims: Dimensions, part: ConvolutionalEncoder) -> None:
-        super().__init__()
         if dims.phases != 2 or dims.properties != 2 or dims.image[0] != dims.image[1]:
             raise InputError(
                 "'encoder' is a ConvolutionalEncoder, made for two phases and two properties "
                 "along the directions of a square image; take a ThreeBranchEncoder."
             )
-        self.code_size = part.code * dims.properties
+        code = DirectionalCode(1, part.code, part.code_channels, 0, part.head, part.percolation)
+        super().__init__(dims, code, part.code, part.percolation, part.reading)
         planes = _planes(dims.latent - self.code_size, dims.image, "encoder")
-        self.percolation = part.percolation
-        self.code = DirectionalCode(
-            1, part.code, part.code_channels, 0, part.head, part.percolation
-        )
         c = part.channels
         self.first = _conv(1, c // 2, 5, 2)
         self.second = _conv(c // 2, c, 3, 2)
@@ -156,15 +152,11 @@ class _ConvolutionalEncoder(nn.Module):
         self.third = _conv(c, c)
         self.last = _conv(c, 2 * planes)
 
-    def code_given(self, x: Tensor) -> Independent:
-        """The distribution q(u | x), with event shape `(K × code)`; property by property."""
-        return code_law(self.code, (2 * x - 1).unsqueeze(-3), x, self.percolation)
-
     def forward(
         self, x: Tensor, m: Tensor, phi: Tensor, code: Independent | None = None
     ) -> Independent:
-        code = self.code_given(x) if code is None else code
-        h = silu(self.second(silu(self.first((2 * x - 1).unsqueeze(-3)))))
+        code = self.code_given(x, m) if code is None else code
+        h = silu(self.second(silu(self.first(self.planes(x)))))
         h = h + _told(self.third(h), self.of_phi(phi)[..., None, None])
         loc, scale = self.last(h).chunk(2, dim=1)
         return Normal(

@@ -14,7 +14,6 @@ a `Rival` in its own way. Comparisons are written against this interface alone.
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -27,6 +26,7 @@ from torch import Tensor
 from ..batches import Batches, TriadTensors
 from ..design import Target, property_law, sobol_normal
 from ..design import probability as model_probability
+from ..design.probability import weighted_law
 from ..errors import InputError
 from ..model import PSPGen
 from ..process import ProcessSpace
@@ -152,11 +152,11 @@ class PSPGenPredictor(Predictor):
         inputs, values = self._pairs(phi, m)
         noise = sobol_normal(self.draws, model.dims.latent, self.seed, model.m_loc.dtype)
         noise, size = noise.to(inputs.device), max(1, _CHUNK // self.draws)
-        parts = [
-            property_law(model, a, noise).log_prob(b.unsqueeze(-2)).logsumexp(dim=-1)
-            for a, b in zip(inputs.split(size), values.split(size), strict=True)
-        ]
-        return to_numpy(torch.cat(parts)) - math.log(self.draws)
+        parts = []
+        for a, b in zip(inputs.split(size), values.split(size), strict=True):
+            law, log_weights = weighted_law(model, a, noise)
+            parts.append((law.log_prob(b.unsqueeze(-2)) + log_weights).logsumexp(dim=-1))
+        return to_numpy(torch.cat(parts))
 
     @torch.no_grad()
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
@@ -165,8 +165,12 @@ class PSPGenPredictor(Predictor):
         parts = []
         for part in inputs.split(max(1, _CHUNK // draws)):
             shape = (len(part), draws, model.dims.latent)
-            noise = torch.randn(shape, generator=generator, dtype=dtype).to(part.device)
-            parts.append(property_law(model, part, noise).draw(generator))
+            if (law := model.property_given_process(part)) is not None:
+                law = law.unsqueezed().expand(shape[:-1])
+            else:
+                noise = torch.randn(shape, generator=generator, dtype=dtype).to(part.device)
+                law = property_law(model, part, noise)
+            parts.append(law.draw(generator))
         return to_numpy(torch.cat(parts))
 
     @property
