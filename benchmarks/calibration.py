@@ -53,6 +53,7 @@ from pspgen_pyro.provenance import environment
 from pspgen_pyro.report import materials_at, surface_error
 from pspgen_pyro.rivals import RIVALS, PseudoLabels, PSPGenPredictor
 from pspgen_pyro.runs import Run, describe
+from pspgen_pyro.stages import PropertyStage
 from pspgen_pyro.structure import two_point_correlation
 from pspgen_pyro.symmetries import Mirror
 
@@ -196,6 +197,9 @@ def labels(work, model, seed, count):
     model, alone, _ = model.partition(", labels alone")
     if alone or model in RIVALS_ON_PHI:
         data = data.only_labelled()
+    if alone:
+        # where every row is labelled, nothing is read off x and P rests on the prior alone
+        return judged(work, model, data, seed, property_stage=PropertyStage(steps=1, refit=1))
     return judged(work, model, data, seed)
 
 
