@@ -8,8 +8,8 @@ over the weights of the property decoder alone. This is the likelihood that
 :math:`P(m \in \mathcal{M}_d \mid \varphi)` is made of: its z0 come from the prior and not from the
 guide. The other parts stay, so the model draws the same microstructures as before.
 
-A model with a property code learns from the new microstructures as well: the prior of the code is
-fitted on to the aggregate of the guide over all triads, and the decoder to the codes of all.
+A model that reads properties off a code of x learns by its last stages instead: the reading is
+fitted on to the codes of all triads, and the prior to the aggregate of the guide over them.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ __all__ = ["Refinement"]
 
 @dataclass(frozen=True)
 class Refinement:
-    """How the property decoder is refined, each time from the weights that it came with.
+    """How what P depends on is refined, each time from the weights that it came with.
 
     Arguments:
         steps: Steps of Adam; the rate falls along a half cosine.
         learning_rate: Its first rate.
         batch_size: Triads a step.
         draws: The number S of z0 a triad. A few suffice where the decoder leans little on z0, as
-            that of the default model; one that leans on all of it needs hundreds, since the
-            logarithm of a mean of few draws is too low on average and narrows p(m | φ).
+            `MixtureProperty(reads=4)`; one that leans on all of it needs hundreds, since the
+            logarithm of a mean of few draws is too low on average and narrows p(m | φ). Models
+            with stages draw none.
         weight: How often a new triad is drawn for every time an old one is.
 
     Raises:
@@ -57,7 +58,7 @@ class Refinement:
                 raise InputError(f"'{name}' of the refinement is {value}; it must be positive.")
 
     def __call__(self, model: PSPGen, old: TriadTensors, new: TriadTensors, seed: int) -> PSPGen:
-        """A copy of the model, its property decoder refined on both sets of triads."""
+        """A copy of the model, refined on both sets of triads."""
         # a copy first draws weights, which must not cost the caller random numbers
         with torch.random.fork_rng(devices=[]):
             model = copy.deepcopy(model).eval()
