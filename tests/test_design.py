@@ -255,7 +255,7 @@ def test_verification_refuses_settings_that_are_not_one_admissible_point(phi, sa
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(0.018, "0.837 ± 0.018"), (2.3e-5, "0.837 ± 2e-05"), (0.0, "0.837 ± 0.000")],
+    [(0.018, "0.837 ± 0.018"), (2.3e-5, "0.837 ± 2e-05"), (0.0, "0.837 ± 0")],
 )
 def test_a_small_standard_error_is_not_printed_as_none(error, words):
     assert str(Estimate(np.array(0.837), np.array(error))) == words

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PosteriorCommand"]
 
 _CHAINS = {"hmc": 64, "nuts": 4, "svi": 4}
-_DRAWS = {"hmc": 400, "nuts": 300, "svi": 500}
+_DRAWS = {"hmc": 400, "nuts": 500, "svi": 500}
 _WARMUP = {"hmc": 150, "nuts": 200, "svi": 1000}
 
 
@@ -40,7 +40,7 @@ class PosteriorCommand:
     chains: int | None = None
     """How many chains; 64 for hmc, 4 for the others if left out."""
     draws: int | None = None
-    """Draws a chain; 400 for hmc, 300 for nuts, 500 for svi if left out."""
+    """Draws a chain; 400 for hmc, 500 for nuts, 500 for svi if left out."""
     warmup: int | None = None
     """Transitions (svi: steps of the fit) before them; 150, 200 and 1000 if left out."""
     guide: Literal["mean-field", "full-rank", "flow"] = "full-rank"

@@ -54,6 +54,8 @@ class Estimate:
 
     def __str__(self) -> str:
         value, error = float(self.value), float(self.standard_error)
+        if error < 1e-12:
+            return f"{value:.3f} ± 0" if abs(value) >= 0.01 else f"{value:.1e} ± 0"
         form = ".3f" if abs(value) >= 0.01 else ".1e"
         # an error that three decimals would print as 0
         fine = ".0e" if form == ".3f" and 0 < error < 5e-4 else form
