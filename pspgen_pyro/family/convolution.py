@@ -169,6 +169,10 @@ class CodedEncoder(nn.Module):
         """A draw of u given the code."""
         return hidden if self.reading is None else self._read(hidden).draw()
 
+    def agreement(self, x: Tensor, u: Tensor) -> Tensor:
+        """The log-density, with shape `(N,)`, of the properties u at the mean code of x."""
+        return self._read(self.hidden_given(x).mean).log_prob(u)
+
     def _read(self, hidden: Tensor) -> NormalMixture:
         reading: Any = self.reading
         return reading(hidden, hidden)

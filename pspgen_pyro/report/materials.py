@@ -70,18 +70,45 @@ def chain_of(run: Run) -> Chain | None:
 
 @torch.no_grad()
 def generate_images(
-    model: PSPGen, phi: NDArray[np.float64], count: int, seed: int
+    model: PSPGen, phi: NDArray[np.float64], count: int, seed: int, candidates: int = 1
 ) -> NDArray[np.uint8]:
-    """The most probable image of each of `count` draws of z0, with shape `(count, H, W)`."""
+    r"""The most probable image of each of `count` draws of z0, with shape `(count, H, W)`.
+
+    The image's decoder knows the properties u that an image should have, but may miss them. Where
+    the encoder reads properties off x, one of several `candidates` with the same u and different w
+    is drawn in proportion to :math:`p(m = u \mid c(x))`, c being the mean code: sampling from the
+    decoder's law times what the guide says of its image, by importance resampling.
+    """
     model.eval()
-    noise = torch.randn(count, model.dims.latent, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    read = getattr(model.encoder, "reading", None) is not None
+    noise = torch.randn(count, model.dims.latent, generator=generator).to(model.m_loc)
     inputs = torch.tensor(np.tile(phi, (count, 1))).to(model.m_loc)
-    z0 = model.prior.transport(noise.to(model.m_loc), model.standardise(inputs))
-    return model.decoder_x(z0, model.latent_of_process(inputs)).mode.cpu().numpy().astype(np.uint8)
+    z1, inner = model.latent_of_process(inputs), model.standardise(inputs)
+    first = model.prior.transport(noise, inner)
+    x = model.decoder_x(first, z1).mode
+    if candidates == 1 or not read:
+        return x.cpu().numpy().astype(np.uint8)
+    u, images = first[:, : model.encoder.code_size], [x]
+    for _ in range(candidates - 1):
+        noise = torch.randn(noise.shape, generator=generator).to(noise)
+        w = model.prior.transport(noise, inner)[:, u.shape[1] :]
+        images.append(model.decoder_x(torch.cat([u, w], dim=-1), z1).mode)
+    odds = [model.encoder.agreement(x, u) for x in images]
+    weights = torch.stack(odds, dim=1).double().softmax(dim=1).cpu()
+    chosen = torch.multinomial(weights, 1, generator=generator).squeeze(1)
+    found = torch.stack(images, dim=1)[torch.arange(count), chosen.to(x.device)]
+    return found.cpu().numpy().astype(np.uint8)
 
 
 def materials_at(
-    run: Run, phi: NDArray[np.float64], triads: xr.Dataset, *, count: int = 100, seed: int = 0
+    run: Run,
+    phi: NDArray[np.float64],
+    triads: xr.Dataset,
+    *,
+    count: int = 100,
+    seed: int = 0,
+    candidates: int = 1,
 ) -> tuple[Materials, Materials]:
     r"""Real and generated materials at one :math:`\varphi`.
 
@@ -94,11 +121,14 @@ def materials_at(
     Other arguments:
         count: How many of each.
         seed: Seeds both.
+        candidates: Images among which each generated one is chosen by what the guide reads off
+            them, if it reads properties.
 
     Returns:
         The real ones and the generated ones.
     """
-    x, phases = generate_images(run.model, phi, count, seed), run.model.dims.phases
+    x = generate_images(run.model, phi, count, seed, candidates)
+    phases = run.model.dims.phases
     chain = chain_of(run)
     if chain is None:
         real = _nearest(triads, run, phi, count)
