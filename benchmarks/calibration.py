@@ -304,7 +304,7 @@ def compared(run, triads, seed, candidates):
     return found
 
 
-SETTINGS, CANDIDATES = 2026, (1, 32)
+SETTINGS, CANDIDATES = 2026, (1, 64)
 PICTURES = {
     "pspgen": PSPGen,
     "convolutional": PSPGen.convolutional,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import kstest, truncnorm
 
-from pspgen_pyro import Box, ProcessSpace, PSPGen
+from pspgen_pyro import Box, InputError, ProcessSpace, PSPGen
 from pspgen_pyro.batches import TriadTensors
 from pspgen_pyro.design import (
     Boxes,
@@ -32,6 +32,7 @@ from pspgen_pyro.family import (
     PropertyItself,
     ThreeBranchEncoder,
 )
+from pspgen_pyro.report.materials import generate_images
 from pspgen_pyro.stages import PriorStage, code_of, fit_prior
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (-1.0, -1.0), (1.0, 1.0))
@@ -208,6 +209,20 @@ def test_the_prior_is_fitted_to_the_measured_properties_whatever_x_is():
     assert fit_prior(model, TriadTensors(phi, x[0], bare), PriorStage(steps=20)) != fit_prior(
         other, TriadTensors(phi, x[1], bare), PriorStage(steps=20)
     )
+
+
+def test_an_image_chosen_among_many_has_the_properties_asked_for_more_nearly():
+    model, phi, count = model_with(), np.array([0.2, -0.4]), 100
+    noise = torch.randn(count, LATENT, generator=torch.Generator().manual_seed(0)).double()
+    inner = model.standardise(torch.tensor(np.tile(phi, (count, 1))))
+    u = model.prior.transport(noise, inner)[:, :2]
+    fits = []
+    for candidates in (1, 8, 64):
+        x = torch.tensor(generate_images(model, phi, count, 0, candidates)).double()
+        fits.append(model.encoder.agreement(x, u).mean().item())
+    assert fits[0] < fits[1] < fits[2]
+    with pytest.raises(InputError, match="'candidates' is 0"):
+        generate_images(model, phi, count, 0, 0)
 
 
 def test_the_default_parts_agree_on_who_reads_the_code():

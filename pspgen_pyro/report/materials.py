@@ -70,7 +70,7 @@ def chain_of(run: Run) -> Chain | None:
 
 @torch.no_grad()
 def generate_images(
-    model: PSPGen, phi: NDArray[np.float64], count: int, seed: int, candidates: int = 1
+    model: PSPGen, phi: NDArray[np.float64], count: int, seed: int, candidates: int = 64
 ) -> NDArray[np.uint8]:
     r"""The most probable image of each of `count` draws of z0, with shape `(count, H, W)`.
 
@@ -78,7 +78,12 @@ def generate_images(
     the encoder reads properties off x, one of several `candidates` with the same u and different w
     is drawn in proportion to :math:`p(m = u \mid c(x))`, c being the mean code: sampling from the
     decoder's law times what the guide says of its image, by importance resampling.
+
+    Raises:
+        InputError: If there are no candidates.
     """
+    if candidates < 1:
+        raise InputError(f"'candidates' is {candidates}; it must be at least 1.")
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     read = getattr(model.encoder, "reading", None) is not None
@@ -108,7 +113,7 @@ def materials_at(
     *,
     count: int = 100,
     seed: int = 0,
-    candidates: int = 1,
+    candidates: int = 64,
 ) -> tuple[Materials, Materials]:
     r"""Real and generated materials at one :math:`\varphi`.
 
