@@ -32,7 +32,7 @@ from pspgen_pyro.family import (
     PropertyItself,
     ThreeBranchEncoder,
 )
-from pspgen_pyro.report.materials import generate_images
+from pspgen_pyro.report import generate_images
 from pspgen_pyro.stages import PriorStage, code_of, fit_prior
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (-1.0, -1.0), (1.0, 1.0))

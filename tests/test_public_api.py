@@ -73,8 +73,8 @@ PUBLIC = {
     "provenance": "environment versions",
     "publish": "publish_file publishing refuse_existing sync_tree",
     "report": (
-        "Answer Materials SurfaceError Verdict judge materials_at model_surface read_answer "
-        "reference_surface summarise surface_error write_page"
+        "Answer Materials SurfaceError Verdict generate_images judge materials_at "
+        "model_surface read_answer reference_surface summarise surface_error write_page"
     ),
     "rivals": (
         "EnsemblePredictor HeteroscedasticGaussian LogisticIndicator MixtureDensityNetwork "

@@ -6,7 +6,7 @@ the process space, `materials` puts simulated and generated microstructures side
 """
 
 from .answers import Answer, Verdict, judge, read_answer, summarise
-from .materials import Materials, materials_at
+from .materials import Materials, generate_images, materials_at
 from .page import write_page
 from .surfaces import SurfaceError, model_surface, reference_surface, surface_error
 
@@ -16,6 +16,7 @@ __all__ = [
     "SurfaceError",
     "Verdict",
     "judge",
+    "generate_images",
     "materials_at",
     "model_surface",
     "read_answer",
