@@ -138,7 +138,7 @@ def test_a_region_that_hardly_any_material_reaches_is_unsupported_whatever_p_its
 def test_a_model_with_weights_that_are_not_numbers_has_no_answer(toy_run):
     model = load_run(toy_run).model
     with torch.no_grad():
-        model.decoder_m.network[-1].bias[:] = torch.nan
+        model.prior.networks[0][-1].bias[:] = torch.nan
     design = maximise(model, SquaredDistance((-7.0, -7.0)))
     assert design.status.startswith("not converged")
 

@@ -10,7 +10,8 @@ and smoothed by a Pareto tail whose shape :math:`k` says whether to trust them (
 a uniform prior to a power changes nothing, so the other priors are Beta distributions on
 :math:`U_\varphi`: towards the centre, towards the edges, and a slope up and down along each
 parameter. The second form raises the *likelihood* to a power: the target counts :math:`\alpha`
-times.
+times. Where :math:`p(m \mid \varphi)` has a closed form it is :math:`P(m \in \mathcal{M}_d \mid
+\varphi)`, for z0 then is not sampled and tells m almost exactly.
 
 References:
     Detecting and diagnosing prior and likelihood sensitivity with power-scaling (Kallioinen,
@@ -112,7 +113,9 @@ def _log_likelihood(
 ) -> NDArray[np.float64]:
     model = posterior.model
     inputs, latent = (torch.tensor(values).to(model.m_loc) for values in (phi, z0))
-    law = model.property_given(latent, model.latent_of_process(inputs))
+    law = model.property_given_process(inputs)
+    if law is None:
+        law = model.property_given(latent, model.latent_of_process(inputs))
     return posterior.target.log_probability(law).double().cpu().numpy()
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import InputError
 from ..properties import percolation
@@ -91,19 +92,24 @@ def generate_images(
     inputs = torch.tensor(np.tile(phi, (count, 1))).to(model.m_loc)
     z1, inner = model.latent_of_process(inputs), model.standardise(inputs)
     first = model.prior.transport(noise, inner)
-    x = model.decoder_x(first, z1).mode
+    x = _likeliest(model, first, z1)
     if candidates == 1 or not read:
         return x.cpu().numpy().astype(np.uint8)
     u, images = first[:, : model.encoder.code_size], [x]
     for _ in range(candidates - 1):
         noise = torch.randn(noise.shape, generator=generator).to(noise)
         w = model.prior.transport(noise, inner)[:, u.shape[1] :]
-        images.append(model.decoder_x(torch.cat([u, w], dim=-1), z1).mode)
+        images.append(_likeliest(model, torch.cat([u, w], dim=-1), z1))
     odds = [model.encoder.agreement(x, u) for x in images]
     weights = torch.stack(odds, dim=1).double().softmax(dim=1).cpu()
     chosen = torch.multinomial(weights, 1, generator=generator).squeeze(1)
     found = torch.stack(images, dim=1)[torch.arange(count), chosen.to(x.device)]
     return found.cpu().numpy().astype(np.uint8)
+
+
+def _likeliest(model: PSPGen, z0: Tensor, z1: Tensor) -> Tensor:
+    # torch gives NaN where both phases are as likely
+    return model.decoder_x(z0, z1).mode.nan_to_num(nan=0.0)
 
 
 def materials_at(
