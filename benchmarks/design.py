@@ -67,7 +67,11 @@ def measure(path, boxes, seed):
     return {
         "case": run.data["case"],
         "data": run.data,
-        "training": run.training.get("settings", {}),
+        "training": {
+            name: value
+            for name, value in run.training.get("settings", {}).items()
+            if name not in ("triads", "out")
+        },
         "parameters": len(run.model.process),
         "seed": seed,
         "boxes": boxes,
