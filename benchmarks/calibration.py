@@ -101,6 +101,7 @@ DRAWN = (
     "mixture decoder",
     "mixture decoder, prior given phi",
     "mixture decoder, reads 4",
+    "property code",
     "pspgen",
     "mdn",
 )

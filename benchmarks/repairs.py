@@ -18,7 +18,8 @@ COLUMNS = {
     "mixture decoder": "mixture for m",
     "mixture decoder, prior given phi": "mixture for m,\nGaussian prior\ngiven φ",
     "mixture decoder, reads 4": "mixture for m,\nreads 4 entries\nof z0",
-    "pspgen": "default:\nproperty code",
+    "property code": "a property\ncode of x",
+    "pspgen": "default: the\nproperties\nin z0",
     "mdn": "mixture\nnetwork on φ,\nwithout x",
 }
 
