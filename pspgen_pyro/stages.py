@@ -92,8 +92,8 @@ class PriorStage:
 
 
 def has_code(model: PSPGen) -> bool:
-    """Whether the model's guide has a property code that its property decoder reads, and it
-    alone."""
+    """Whether the stages are for this model: the first entries of z0 are a property code, or
+    properties that the encoder reads off one, and the property decoder reads them alone."""
     size = getattr(model.encoder, "code_size", None)
     return size is not None and getattr(model.decoder_m, "reads", None) == size
 
