@@ -117,7 +117,8 @@ def _caption(real: Materials, generated: Materials) -> str:
         return f"{words} The simulator is none of the study's, so generated images are not solved."
     return (
         f"{words} Below each image: its m (horizontal, vertical) by the property solver, bold if "
-        "inside the target. Every answer has the same draws of z0."
+        "inside the target. Every answer has the same draws of z0; where the guide reads "
+        "properties off an image, each is one of 64, chosen by them."
     )
 
 
