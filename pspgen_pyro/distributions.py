@@ -82,7 +82,8 @@ def truncated_normal(
     # in the left half the distribution function keeps its digits
     mirror = a + b > 0
     a, b = torch.where(mirror, -b, a), torch.where(mirror, -a, b)
-    below, above = torch.special.ndtr(a), torch.special.ndtr(b)
+    # torch's ndtr is zero below -9
+    below, above = (0.5 * torch.erfc(-end / math.sqrt(2)) for end in (a, b))
     uniform = torch.rand(loc.shape, generator=generator, dtype=torch.float64).to(loc.device)
     z = torch.special.ndtri(below + (above - below) * uniform)
     # beyond 37 standard deviations nothing is left to invert

@@ -248,7 +248,9 @@ def test_probability_reads_a_log_probability_of_its_own_whatever_the_noise():
     assert len(values) == 1
 
 
-@pytest.mark.parametrize("ends", [(-1.0, 0.5), (2.0, np.inf), (-np.inf, -3.0), (6.0, 6.1)])
+@pytest.mark.parametrize(
+    "ends", [(-1.0, 0.5), (2.0, np.inf), (-np.inf, -3.0), (6.0, 6.1), (30.0, 31.0), (-40.0, -36.0)]
+)
 def test_truncated_normals_have_the_law_of_scipy(ends):
     n = 4000
     loc, scale = torch.full((n,), 0.3), torch.full((n,), 1.2)
