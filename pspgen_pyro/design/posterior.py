@@ -45,18 +45,13 @@ import torch
 from numpy.typing import NDArray
 from pyro.distributions import Normal
 from torch import Tensor
-from torch.distributions import (
-    AffineTransform,
-    Distribution,
-    Independent,
-    TransformedDistribution,
-    constraints,
-)
+from torch.distributions import Distribution
 
 from ..distributions import NormalMixture
 from ..errors import InputError
 from ..model import PSPGen
 from .probability import Estimate
+from .process_prior import ends_inside
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
 
@@ -136,7 +131,7 @@ class DesignPosterior:
         process = self.model.process
         low, high = np.array(process.lower), np.array(process.upper)
         if self.prior is not None:
-            low, high = _inside(self.prior, low, high, process.names)
+            low, high = ends_inside(self.prior, low, high, process.names)
         self.model.eval()
         object.__setattr__(self, "_low", torch.tensor(low).to(self.model.m_loc))
         object.__setattr__(self, "_span", torch.tensor(high - low).to(self.model.m_loc))
@@ -331,54 +326,3 @@ def _check_trained(model: PSPGen) -> None:
             "'model' was never trained: its properties still have location 0 and scale 1 exactly; "
             "fit it to triads first, or call its `standardise_by` if you set its weights yourself."
         )
-
-
-def _inside(
-    prior: Distribution,
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    names: tuple[str, ...],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The ends of the prior's support, or why it cannot be used."""
-    if tuple(prior.event_shape) != low.shape or tuple(prior.batch_shape):
-        raise InputError(
-            f"'prior' has batch shape {tuple(prior.batch_shape)} and event shape "
-            f"{tuple(prior.event_shape)}; it must be one distribution over the {len(names)} "
-            "process parameters: make it with `.to_event(1)`."
-        )
-    ends = _support(prior)
-    if ends is None:
-        raise InputError(
-            f"'prior' is a {type(prior).__name__} whose support is not known to be bounded; take "
-            "one inside the process space, such as Uniform or an affinely transformed Beta."
-        )
-    a, b = (np.broadcast_to(end.detach().double().cpu().numpy(), low.shape) for end in ends)
-    slack = 1e-6 * (high - low)
-    outside = (a < low - slack) | (b > high + slack)
-    if outside.any():
-        j = int(np.argmax(outside))
-        raise InputError(
-            f"'prior' gives {names[j]} values in [{a[j]:g}, {b[j]:g}], which leaves the process "
-            f"space [{low[j]:g}, {high[j]:g}]; choose a prior inside it."
-        )
-    return np.maximum(a, low), np.minimum(b, high)
-
-
-def _support(law: Any) -> tuple[Tensor, Tensor] | None:
-    """The ends of the support of an elementwise distribution; None where it is unbounded."""
-    if isinstance(law, Independent):
-        return _support(law.base_dist)
-    if isinstance(law, TransformedDistribution):
-        ends = _support(law.base_dist)
-        if ends is None or not all(isinstance(t, AffineTransform) for t in law.transforms):
-            return None
-        a, b = ends
-        for transform in law.transforms:
-            a, b = torch.as_tensor(transform(a)), torch.as_tensor(transform(b))
-        return torch.minimum(a, b), torch.maximum(a, b)
-    support = law.support
-    if isinstance(support, constraints.independent):
-        support = support.base_constraint
-    if not isinstance(support, constraints.interval):
-        return None
-    return torch.as_tensor(support.lower_bound), torch.as_tensor(support.upper_bound)
