@@ -123,7 +123,8 @@ def verified(found, target, seed):
 def combined(found, checked):
     """The model's φ*, and what the model and the frequency together say of P there."""
     phi, hits = checked["phi"], checked["P"] * MORE
-    p = Discrepancy().posterior(CASE.process, [phi], [found["P"]], [hits], [MORE], phi, found["P"])
+    correction = Discrepancy().given(CASE.process, [phi], [found["P"]], [hits], [MORE])
+    p = correction.probability(phi, found["P"])
     return answer(phi, p.value, p.standard_error, checked["calls"], checked["cpu_seconds"])
 
 

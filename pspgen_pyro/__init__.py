@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .batches import Batches
     from .chain import Chain
     from .data import generate, open_triads
-    from .design import Box, Design, maximise, probability, verify
+    from .design import Box, Design, design_in_loop, maximise, probability, verify
     from .errors import InputError
     from .model import PSPGen
     from .process import ProcessSpace
@@ -48,6 +48,7 @@ _HOME = {
     "Plateau": "updates",
     "ProcessSpace": "process",
     "case": "study",
+    "design_in_loop": "design",
     "fit": "training",
     "generate": "data",
     "load_run": "runs",
@@ -74,6 +75,7 @@ __all__ = [
     "Plateau",
     "ProcessSpace",
     "case",
+    "design_in_loop",
     "fit",
     "generate",
     "load_run",

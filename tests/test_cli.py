@@ -221,3 +221,45 @@ def test_a_reader_that_leaves_early_sees_no_traceback(toy_path):
     seen = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert seen.stderr == ""
     assert "sample 240" in seen.stdout
+
+
+def test_the_loop_spends_its_budget_and_keeps_what_it_simulated(
+    toy_run, toy_path, tmp_path, capsys
+):
+    out, refined = tmp_path / "loop.json", tmp_path / "refined"
+    target = "--target=-10:-9,-7:-5"
+    options = ["--budget", 20, "--precision", 0.001, "--out", out, "--refined", refined]
+    assert run("loop", toy_run, "--triads", toy_path, target, *options) == 0
+    words = capsys.readouterr().out
+    assert "m ∈ [-10, -9] × [-7, -5]" in words
+    assert "by the model and the simulations together" in words
+    answer = json.loads(out.read_text())
+    assert answer["calls"] == 20
+    assert answer["rounds"][-1]["phi"] == list(answer["phi"].values())
+    assert np.shape(answer["simulations"]["phi"]) == (20 - answer["failed"], 2)
+    assert 0 < answer["probability"]["standard_error"] < 0.5
+    assert answer["status"].startswith("budget spent")
+    assert run("design", refined, target, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["phi"].keys() == answer["phi"].keys()
+
+
+def test_the_loop_refuses_triads_that_the_run_was_not_trained_on(toy_run, tmp_path, capsys):
+    other = tmp_path / "other.zarr"
+    assert run("simulate", "case1", "--samples", 20, "--seed", 9, "--out", other) == 0
+    capsys.readouterr()
+    line = refused(capsys, "loop", toy_run, "--triads", other, "--target=-10:-9,-7:-5")
+    assert "differs in seed and samples" in line
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--budget=0", "'budget' is 0"),
+        ("--precision=0", "'precision' is 0"),
+        ("--pairs=other.zarr", "trained without any; leave the option away"),
+        ("--refined=.", "'refined' is '.', which exists"),
+    ],
+)
+def test_the_loop_refuses_what_it_cannot_do(toy_run, toy_path, capsys, option, words):
+    asked = ["loop", toy_run, "--triads", toy_path, "--target=-10:-9,-7:-5"]
+    assert words in refused(capsys, *asked, option)

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from pyro.distributions import Normal
 from torch import nn
 
-from pspgen_pyro import InputError
+from pspgen_pyro import InputError, PSPGen
 from pspgen_pyro.diagnostics import (
     Materials,
     guide_check,
@@ -19,6 +19,7 @@ from pspgen_pyro.diagnostics import (
     process_latent,
 )
 from pspgen_pyro.diagnostics.guides import process_cells
+from pspgen_pyro.diagnostics.predictive import draw_properties
 
 
 def built(**sizes):
@@ -100,6 +101,22 @@ def test_a_map_of_two_latents_is_those_latents(model):
     found = process_latent(model, count=50)
     np.testing.assert_array_equal(found["map"], found["z1"])
     assert float(found["share"].sum()) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def closed_in_phi():
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return PSPGen(PROCESS, (16, 16), latent=6, process_latent=3).eval()
+
+
+@pytest.mark.parametrize("which", ["model", "closed_in_phi"])
+def test_the_mean_property_over_the_map_is_that_of_draws_given_phi(which, request):
+    model = request.getfixturevalue(which)
+    found = process_latent(model, count=5)
+    drawn = draw_properties(model, found["phi"].values, 20_000, 1)
+    gap = found["mean_m"].values - drawn.mean(axis=0)
+    assert (np.abs(gap) < 0.03 * drawn.std(axis=0)).all()
 
 
 def test_a_map_of_many_latents_keeps_distances_where_two_components_hold_everything():

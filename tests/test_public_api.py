@@ -12,8 +12,8 @@ import pspgen_pyro
 PUBLIC = {
     "pspgen_pyro": (
         "Alternating Batches Box Chain Cosine Design InputError Joint PSPGen Plateau "
-        "ProcessSpace case fit generate load_run maximise open_triads percolation permeability "
-        "probability save_run verify"
+        "ProcessSpace case design_in_loop fit generate load_run maximise open_triads percolation "
+        "permeability probability save_run verify"
     ),
     "batches": "Batches TriadTensors",
     "chain": "Chain ChainSample EffectiveConductivity Permeability Property Structure",
@@ -21,9 +21,9 @@ PUBLIC = {
     "cli": "main",
     "data": "Report Store generate open_triads verify",
     "design": (
-        "Adam Box Boxes ClosedForm ClosedLoop Convergence Design DesignPosterior Discrepancy "
-        "Draws EnsembleProbability Estimate Estimator Flow FullRank GridPosterior Guide "
-        "KullbackLeibler LBFGS MeanField "
+        "Adam Box Boxes ClosedForm ClosedLoop Convergence Correction Design DesignPosterior "
+        "Discrepancy Draws EnsembleProbability Estimate Estimator Flow FullRank GridPosterior "
+        "Guide KullbackLeibler LBFGS MeanField "
         "Objective Optimiser Probability RecordedNUTS Refinement RiskAverse Round SGD "
         "ScoreFunction Simulator SquaredDistance Support Target UniformInTarget Verification "
         "antithetic design_in_loop fit_svi frequency log_probability maximise on_grid "

@@ -29,6 +29,7 @@ from .data import DataInfo, DataVerify
 from .demo import Demo
 from .design import DesignCommand
 from .fit import Fit
+from .loop import Loop
 from .posterior import PosteriorCommand
 from .report import Report
 from .simulate import Simulate
@@ -56,6 +57,7 @@ Command = (
     | Annotated[Data, subcommand("data")]
     | Annotated[Fit, subcommand("fit")]
     | Annotated[DesignCommand, subcommand("design")]
+    | Annotated[Loop, subcommand("loop")]
     | Annotated[PosteriorCommand, subcommand("posterior")]
     | Annotated[Check, subcommand("check")]
     | Annotated[Compare, subcommand("compare")]

@@ -13,10 +13,11 @@ from tyro.conf import Positional, arg
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    from ..chain import Chain
     from ..design import Design, Estimate, Optimiser, Target, Verification
     from ..runs import EnsembleRun, Run
 
-__all__ = ["DesignCommand"]
+__all__ = ["DesignCommand", "simulator_of"]
 
 
 @dataclass(frozen=True)
@@ -116,13 +117,20 @@ def _verify(
     from tqdm.auto import tqdm
 
     from ..design import verify
+
+    simulator = simulator_of(run)
+    with tqdm(total=samples, desc="simulating", unit="sample", disable=None) as bar:
+        return verify(
+            simulator, target, design.phi, samples=samples, seed=seed, progress=bar.update
+        )
+
+
+def simulator_of(run: Run | EnsembleRun) -> Chain:
+    """The chain that made the triads of a run."""
     from ..study import case
 
-    chain = case(
-        run.data["case"], preset=run.data["preset"], formulation=run.data["formulation"]
-    ).chain
-    with tqdm(total=samples, desc="simulating", unit="sample", disable=None) as bar:
-        return verify(chain, target, design.phi, samples=samples, seed=seed, progress=bar.update)
+    data = run.data
+    return case(data["case"], preset=data["preset"], formulation=data["formulation"]).chain
 
 
 def _answer(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..model import PSPGen
     from ..objective import Objective
 
-__all__ = ["Fit"]
+__all__ = ["Fit", "training_data"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,6 @@ class Fit:
         triads = open_triads(self.triads)
         import torch
 
-        from ..batches import Batches
         from ..design import Support
         from ..model import PSPGen
         from ..objective import ELBO, ImportanceWeighted, objective_to_json
@@ -109,7 +108,7 @@ class Fit:
         from ..runs import EnsembleRun, Run, describe, process_of, save_ensemble, save_run
 
         torch.set_num_threads(self.threads)
-        data = self._data(Batches.from_dataset(triads), triads)
+        data = training_data(triads, self.labels, self.pairs, self.seed)
         torch.manual_seed(self.seed)
         make = {"paper": PSPGen.paper, "convolutional": PSPGen.convolutional}.get(
             self.model, PSPGen
@@ -157,24 +156,6 @@ class Fit:
                 "ask for more members with --members."
             )
 
-    def _data(self, data: Batches, triads: xr.Dataset) -> Batches:
-        """The triads, with the bare pairs that were asked for."""
-        if self.labels is not None:
-            data = data.hide_properties(self.labels, self.seed)
-        if self.pairs is None:
-            return data
-        from ..batches import Batches
-        from ..data import open_triads
-
-        others = open_triads(self.pairs)
-        for key in ("case", "preset", "n", "names", "bounds"):
-            if others.attrs.get(key) != triads.attrs.get(key):
-                raise InputError(
-                    f"'pairs' was made with {key} {others.attrs.get(key)!r} but 'triads' with "
-                    f"{triads.attrs.get(key)!r}; give pairs of the same process."
-                )
-        return data.with_pairs(Batches.from_dataset(others))
-
     def _train(
         self, model: PSPGen, data: Batches, objective: Objective, unfinished: Path
     ) -> list[tuple[PSPGen, History]]:
@@ -205,6 +186,28 @@ class Fit:
         several = {"members": self.members, "bootstrap": self.bootstrap, "workers": self.workers}
         ensemble, histories = fit_ensemble(model, data, **several, **settings)
         return list(zip(ensemble, histories, strict=True))
+
+
+def training_data(
+    triads: xr.Dataset, labels: int | None, pairs: Path | None, seed: int
+) -> Batches:
+    """The triads as `pspgen fit` trains on them, with the bare pairs that were asked for."""
+    from ..batches import Batches
+    from ..data import open_triads
+
+    data = Batches.from_dataset(triads)
+    if labels is not None:
+        data = data.hide_properties(labels, seed)
+    if pairs is None:
+        return data
+    others = open_triads(pairs)
+    for key in ("case", "preset", "n", "names", "bounds"):
+        if others.attrs.get(key) != triads.attrs.get(key):
+            raise InputError(
+                f"'pairs' was made with {key} {others.attrs.get(key)!r} but 'triads' with "
+                f"{triads.attrs.get(key)!r}; give pairs of the same process."
+            )
+    return data.with_pairs(Batches.from_dataset(others))
 
 
 def _words(history: History) -> str:

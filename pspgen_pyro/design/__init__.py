@@ -14,7 +14,7 @@ draw from it, `draws` says how well, and `grid` checks them.
 from .ascent import Design, maximise
 from .bench import Simulator
 from .closed_loop import ClosedLoop, Round, design_in_loop
-from .discrepancy import Discrepancy
+from .discrepancy import Correction, Discrepancy
 from .draws import Convergence, Draws
 from .estimators import (
     ClosedForm,
@@ -72,6 +72,7 @@ __all__ = [
     "Round",
     "Simulator",
     "design_in_loop",
+    "Correction",
     "Design",
     "EnsembleProbability",
     "Estimate",

@@ -1,8 +1,4 @@
-"""The simulator as a closed loop uses it: with a budget, and two piles of results.
-
-What is *spread* is for the model to learn from. What is *checked* is for judging it, so no model
-sees it before the answer is out.
-"""
+"""The simulator as a closed loop uses it: with a budget."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from .target import Target
 
 __all__ = ["Bench", "Simulator", "joined"]
 
-_CHECK, _SPREAD = 0.05, 0.15
+_BLOCK = 0.05
 
 
 class Simulator(Protocol):
@@ -33,44 +29,27 @@ class Simulator(Protocol):
 
 
 class Bench:
-    """The simulator with its budget: counts every call and keeps every triad, those to learn from
-    and those to judge by apart."""
+    """The simulator with its budget: counts every call, keeps every triad, and how often the
+    target was met at each setting."""
 
-    def __init__(self, simulator: Simulator, like: TriadTensors, budget: int, seed: int) -> None:
-        self.simulator, self.budget, self.seed = simulator, budget, seed
+    def __init__(
+        self, simulator: Simulator, target: Target, like: TriadTensors, budget: int, seed: int
+    ) -> None:
+        self.simulator, self.target, self.budget, self.seed = simulator, target, budget, seed
         self.calls = self.failed = 0
         # a spawn key that neither a data set nor a verification uses
         self.rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xC105,)))
-        self.spreads = TriadTensors(like.phi[:0], like.x[:0], like.m[:0])
-        self.checks = self.spreads
-        self.counts: list[tuple[NDArray[np.float64], int, int]] = []
-        self.block, self.portion = math.ceil(_CHECK * budget), math.ceil(_SPREAD * budget)
+        self.triads = TriadTensors(like.phi[:0], like.x[:0], like.m[:0])
+        self.block = math.ceil(_BLOCK * budget)
 
     @property
     def left(self) -> int:
         """The calls not yet spent."""
         return self.budget - self.calls
 
-    @property
-    def can_spread(self) -> bool:
-        """Whether enough is left to spread some and to check afterwards what they taught."""
-        return self.left >= self.portion + self.block
-
-    def spread(self, phi: NDArray[np.float64]) -> None:
-        """Simulates triads for the model to learn."""
-        self.spreads = joined(self.spreads, self._simulate(phi)[0])
-
-    def check(self, phi: NDArray[np.float64], target: Target) -> tuple[int, int]:
-        """Simulates a block of triads that the model is not to see before the answer; returns how
-        many did not fail, and how many of them met the target."""
-        size = min(self.block, self.left)
-        triads, m = self._simulate(np.tile(phi, (size, 1)))
-        self.checks, hits = joined(self.checks, triads), int(target.contains(m).sum())
-        self.counts.append((phi, hits, len(m)))
-        return len(m), hits
-
-    def _simulate(self, phi: NDArray[np.float64]) -> tuple[TriadTensors, NDArray[np.float64]]:
-        """The triads, and the properties of all samples that did not fail."""
+    def simulate(self, phi: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Simulates a material at each setting; returns which did not fail, and which met the
+        target."""
         numbers = range(self.calls, self.calls + len(phi))
         self.calls += len(phi)
         seeds = [np.random.SeedSequence(self.seed, spawn_key=(0xC105, i)) for i in numbers]
@@ -80,9 +59,10 @@ class Bench:
         # k = 0 counts as a miss, but its m = −∞ has no density to learn
         finite = np.isfinite(sample.m).all(axis=-1)
         parts = [torch.as_tensor(a[finite]) for a in (sample.phi, sample.x, sample.m)]
-        olds = (self.spreads.phi, self.spreads.x, self.spreads.m)
-        setting, x, m = (part.to(old) for part, old in zip(parts, olds, strict=True))
-        return TriadTensors(setting, x, m), sample.m[known]
+        olds = (self.triads.phi, self.triads.x, self.triads.m)
+        new = TriadTensors(*(part.to(old) for part, old in zip(parts, olds, strict=True)))
+        self.triads = joined(self.triads, new)
+        return known, known & self.target.contains(sample.m)
 
 
 def joined(old: TriadTensors, new: TriadTensors) -> TriadTensors:

@@ -1,17 +1,27 @@
 r"""Design in a closed loop: the simulator corrects the model where the answer is sought.
 
-Each round asks the model for :math:`\varphi^*`, simulates fresh materials there (the *check*) and
-compares the frequency with the model's P. Where the model has to learn, it simulates on around
-it, over the near-optimal set,
+What the model's P lacks is learned from every simulation at once, as the posterior of a smooth
+correction (`discrepancy`). The loop
 
-.. math::
-    \{\varphi : P(m \in \mathcal{M}_d \mid \varphi) \ge \kappa\, P(m \in \mathcal{M}_d \mid
-        \varphi^*)\},
+1. *looks around*: simulates at settings of the near-optimal set,
 
-since any of its members could turn out to be the best, and refits the model on these triads and
-the old ones (`refinement`). The checks are kept from every model until the answer is out: they
-judge it, have no part in the choice of :math:`\varphi^*`, and together with the model's P they say
-what P is there (`discrepancy`). The error of that answer knows of both.
+   .. math::
+       \{\varphi : P(m \in \mathcal{M}_d \mid \varphi) \ge \kappa\, P(m \in \mathcal{M}_d \mid
+           \varphi^*)\},
+
+   since any of its members could turn out to be the best; each at the maximum of a draw of the
+   corrected P (Thompson sampling), so as often as it is the best for all that is known, and
+   refits the correction after every block,
+2. *settles* on the :math:`\varphi^*` with the largest mean of the corrected P,
+3. *checks*: simulates there until the frequency is precise, and compares the two.
+
+If the check plainly contradicts, the model is off by more than such a correction mends: it is
+refitted on all simulations so far (`refinement`), and the next round starts from it with a new
+correction. So no simulation counts twice, as what a model has learned and as what corrects it.
+The loop ends when prediction and check agree, or when the budget is spent.
+
+References:
+    On the likelihood that one unknown probability exceeds another (Thompson, 1933)
 """
 
 from __future__ import annotations
@@ -29,15 +39,16 @@ from ..errors import InputError, SimulationError
 from ..model import PSPGen
 from .ascent import Design, maximise
 from .bench import Bench, Simulator, joined
-from .discrepancy import Discrepancy
+from .discrepancy import Correction, Discrepancy
 from .probability import Estimate, log_probability, probability, sobol_normal
 from .refinement import Refinement
+from .support import Support
 from .target import Target
 from .verification import frequency
 
 __all__ = ["ClosedLoop", "Round", "design_in_loop"]
 
-_SCOUTS, _SCOUT_DRAWS = 512, 64
+_SCOUTS, _SCOUT_DRAWS, _CANDIDATES = 1024, 64, 400
 
 
 @dataclass(frozen=True)
@@ -46,13 +57,12 @@ class Round:
 
     Arguments:
         phi: The round's :math:`\varphi^*`, with shape `(P)`.
-        predicted: The model's P there.
-        simulated: The frequency of the target in the check, which no model has seen.
+        predicted: P there by the model and what was simulated around.
+        simulated: The frequency of the target in the check.
         checks: The simulator calls of the check.
-        spread: The simulator calls spread over the near-optimal set.
+        spread: The simulator calls spread over the near-optimal set before it.
         calls: All simulator calls up to the end of this round.
-        agrees: Whether the two differ by at most twice the standard error of their difference,
-            the model taken at its word.
+        agrees: Whether the two differ by at most twice the standard error of their difference.
         seconds: CPU time of the round.
     """
 
@@ -69,8 +79,8 @@ class Round:
         phi = ", ".join(f"{value:.3f}" for value in self.phi)
         verdict = "agree" if self.agrees else "disagree"
         return (
-            f"φ* = ({phi}): model {self.predicted}, {self.checks} simulations {self.simulated}, "
-            f"{verdict}; {self.spread} spread; {self.calls} calls so far"
+            f"{self.spread} around, φ* = ({phi}): predicted {self.predicted}, {self.checks} "
+            f"simulations {self.simulated}, {verdict}; {self.calls} calls so far"
         )
 
 
@@ -81,16 +91,17 @@ class ClosedLoop:
     Arguments:
         target: What was asked.
         phi: The last round's :math:`\varphi^*`, with shape `(P)`.
-        probability: P there by the model and the checks together. Its error, a standard deviation,
-            is all that is unknown about P, not only that of the integral over z0.
-        predicted: P there by the model alone, which has learned what was spread and no check.
+        probability: P there by the last round's model and all that was simulated in that round.
+            Its error, a standard deviation, is all that is unknown about P, not only that of the
+            integral over z0.
+        predicted: P there by that model alone.
         rounds: Every round, in order.
-        model: The model refined on all simulations, the checks included; the one passed in is as
-            it was.
+        model: The model refined on all simulations; the one passed in is as it was.
         data: The data passed in, the simulated triads added to the training fold.
-        calls: The simulator calls, checks and failed ones included; never more than the budget.
+        calls: The simulator calls, failed ones included; never more than the budget.
         failed: How many of them failed.
-        status: "agreed", or why the loop ended without.
+        status: "agreed", or why the loop ended without; "unsupported: …" where hardly any of the
+            data lie in the target.
         seconds: CPU time.
     """
 
@@ -121,8 +132,8 @@ def design_in_loop(
     simulator: Simulator,
     budget: int = 500,
     precision: float = 0.03,
-    explorations: int = 1,
-    near: float = 0.8,
+    explore: float = 0.4,
+    near: float = 0.75,
     refine: Refinement = Refinement(),  # noqa: B008
     discrepancy: Discrepancy = Discrepancy(),  # noqa: B008
     starts: int = 8,
@@ -131,10 +142,9 @@ def design_in_loop(
 ) -> ClosedLoop:
     r"""Maximises :math:`P(m \in \mathcal{M}_d \mid \varphi)` with a simulator at hand.
 
-    The first rounds explore: 5 % of the budget checks and 15 % is spread. Then a check is carried
-    on until its standard error is `precision` or it plainly disagrees. If it agrees the loop ends,
-    else the round explores as well and the next one checks again. Once too little is left for
-    that, all of it goes into the check.
+    Simulations come in blocks of 5 % of the budget. A round looks around with the share `explore`
+    of what is left. Its check goes on until the standard error is `precision`, it plainly
+    contradicts what was predicted (three standard errors), or the budget is spent.
 
     Arguments:
         model: The trained model; it is left alone.
@@ -145,12 +155,13 @@ def design_in_loop(
         simulator: The chain, or anything with its `process` and `simulate`.
         budget: The largest number of simulator calls.
         precision: The standard error of the frequency that ends the loop.
-        explorations: How many rounds explore whether or not their check agrees.
-        near: The fraction κ of P that the near-optimal set starts from.
+        explore: The share of what is left that a round looks around with; with 0 the loop only
+            checks the model's own φ*.
+        near: The fraction κ of the model's largest P that the near-optimal set starts from.
         refine: How the model learns the new triads.
-        discrepancy: How far the model may be off; what the checks are combined with it by.
-        starts: Starts of each ascent.
-        draws: Sobol points of each ascent.
+        discrepancy: How far the model may be off.
+        starts: Starts of the ascent.
+        draws: Sobol points of the ascent.
         seed: Seeds everything; no data set shares its random numbers.
 
     Returns:
@@ -162,106 +173,128 @@ def design_in_loop(
         SimulationError: If every simulation of a check failed.
     """
     _check_fit(model, data, target, simulator)
-    _check_numbers(budget, precision, explorations, near)
+    _check_numbers(budget, precision, explore, near)
     begin = time.process_time()
-    bench = Bench(simulator, data.train, budget, seed)
+    bench = Bench(simulator, target, data.train, budget, seed)
+    support = Support(data.train.only_labelled().m.double().numpy(force=True))
     current, rounds, done = model, [], False
     while not done and bench.left:
         start, turn = time.process_time(), len(rounds)
-        design = maximise(current, target, starts=starts, draws=draws, seed=seed + turn)
-        goal = precision if turn >= explorations else math.inf
-        checked, simulated = _check(bench, target, design, goal)
-        agrees = not _differ(design.probability, simulated)
-        done = agrees and float(simulated.standard_error) <= precision and turn >= explorations
-        count = 0 if done or not bench.can_spread else bench.portion
-        if count:
-            bench.spread(_near_optimal(current, target, design, near, count, bench.rng))
-            current = refine(model, data.train, bench.spreads, seed + turn)
-        spent = time.process_time() - start
-        rounds.append(
-            Round(
-                design.phi,
-                design.probability,
-                simulated,
-                checked,
-                count,
-                bench.calls,
-                agrees,
-                spent,
-            )
+        if turn:
+            current = refine(model, data.train, bench.triads, seed + turn)
+        design = maximise(
+            current, target, starts=starts, draws=draws, support=support, seed=seed + turn
         )
-    last = rounds[-1]
-    both, alone = _combined(current, target, bench.counts, discrepancy, seed)
-    new = joined(bench.spreads, bench.checks)
+        field = _Field(current, target, design, near if explore else 1.0, bench, discrepancy)
+        spread = max(0, min(int(explore * bench.left), bench.left - bench.block))
+        field.look_around(spread)
+        best, predicted = field.best()
+        checks, simulated = _check(bench, field, best, predicted, precision)
+        agrees = not _differ(predicted, simulated)
+        done = agrees and float(simulated.standard_error) <= precision
+        spent = time.process_time() - start
+        phi = field.phi[best]
+        rounds.append(Round(phi, predicted, simulated, checks, spread, bench.calls, agrees, spent))
+    both, alone = field.at(best)
     return ClosedLoop(
         target=target,
-        phi=last.phi,
+        phi=rounds[-1].phi,
         probability=both,
         predicted=alone,
         rounds=tuple(rounds),
-        model=refine(model, data.train, new, seed + len(rounds)),
-        data=Batches(joined(data.train, new), data.validation),
+        model=refine(model, data.train, bench.triads, seed + len(rounds)),
+        data=Batches(joined(data.train, bench.triads), data.validation),
         calls=bench.calls,
         failed=bench.failed,
-        status=_status(done, last, precision),
+        status=_status(design, done, rounds[-1], precision),
         seconds=time.process_time() - begin,
     )
 
 
-def _check(bench: Bench, target: Target, design: Design, precision: float) -> tuple[int, Estimate]:
-    """Simulates at the design until the frequency is precise, plainly off with enough left to
+class _Field:
+    """The candidates for φ*, with the model's P and what was simulated at each."""
+
+    def __init__(
+        self,
+        model: PSPGen,
+        target: Target,
+        design: Design,
+        near: float,
+        bench: Bench,
+        discrepancy: Discrepancy,
+    ) -> None:
+        self.process, self.bench, self.discrepancy = model.process, bench, discrepancy
+        self.phi = _near_optimal(model, target, design, near, bench.rng)
+        self.model = probability(model, target, self.phi, seed=bench.seed)
+        self.samples, self.hits = (np.zeros(len(self.phi)) for _ in range(2))
+
+    def simulate(self, which: NDArray[np.int64]) -> tuple[int, int]:
+        """Simulates at candidates; returns how many did not fail, and how many met the target."""
+        known, met = self.bench.simulate(self.phi[which])
+        np.add.at(self.samples, which, known)
+        np.add.at(self.hits, which, met)
+        return int(known.sum()), int(met.sum())
+
+    def look_around(self, count: int) -> None:
+        """Simulates each time where a draw of the corrected P is largest."""
+        while count:
+            size = min(self.bench.block, count)
+            draws = self.correction().draw(self.phi, self.model.value, size, self.bench.rng)
+            self.simulate(draws.argmax(axis=1))
+            count -= size
+
+    def correction(self) -> Correction:
+        seen = self.samples > 0
+        p = np.asarray(self.model.value)[seen]
+        return self.discrepancy.given(
+            self.process, self.phi[seen], p, self.hits[seen], self.samples[seen]
+        )
+
+    def best(self) -> tuple[int, Estimate]:
+        """The candidate with the largest mean of the corrected P, and that P."""
+        found = self.correction().probability(self.phi, self.model.value)
+        i = int(np.argmax(found.value))
+        return i, Estimate(found.value[i], found.standard_error[i])
+
+    def at(self, i: int) -> tuple[Estimate, Estimate]:
+        """P at a candidate, corrected and by the model alone."""
+        alone = Estimate(self.model.value[i], self.model.standard_error[i])
+        return self.correction().probability(self.phi[i], alone.value), alone
+
+
+def _check(
+    bench: Bench, field: _Field, best: int, predicted: Estimate, precision: float
+) -> tuple[int, Estimate]:
+    """Simulates at a candidate until the frequency is precise, plainly off with enough left to
     learn from that, or paid in full."""
     start, known, hits = bench.calls, 0, 0
     while True:
-        more_known, more_hits = bench.check(design.phi, target)
+        size = min(bench.block, bench.left)
+        more_known, more_hits = field.simulate(np.full(size, best))
         known, hits = known + more_known, hits + more_hits
         if not known:
             raise SimulationError(
-                f"all {bench.calls - start} simulations at φ = {design.phi.tolist()} failed; "
+                f"all {bench.calls - start} simulations at φ = {field.phi[best].tolist()} failed; "
                 "simulate it by itself to see why."
             )
         simulated = frequency(hits, known)
         enough = float(simulated.standard_error) <= precision
-        plain = bench.can_spread and _differ(design.probability, simulated, 3.0)
+        plain = bench.left >= 2 * bench.block and _differ(predicted, simulated, 3.0)
         if enough or plain or not bench.left:
             return bench.calls - start, simulated
 
 
-def _combined(
-    model: PSPGen,
-    target: Target,
-    counts: list[tuple[NDArray[np.float64], int, int]],
-    discrepancy: Discrepancy,
-    seed: int,
-) -> tuple[Estimate, Estimate]:
-    """P at the last setting that was checked: by the model and all the checks, which it has not
-    seen, and by the model alone."""
-    settings, hits, samples = (np.array(column) for column in zip(*counts, strict=True))
-    there, which = np.unique(settings, axis=0, return_inverse=True)
-    alone = probability(model, target, there, seed=seed)
-    h, n = (np.bincount(which.ravel(), column) for column in (hits, samples))
-    last = which.ravel()[-1]
-    both = discrepancy.posterior(
-        model.process, there, alone.value, h, n, there[last], alone.value[last]
-    )
-    return both, Estimate(alone.value[last], alone.standard_error[last])
-
-
 def _near_optimal(
-    model: PSPGen,
-    target: Target,
-    design: Design,
-    near: float,
-    count: int,
-    rng: np.random.Generator,
+    model: PSPGen, target: Target, design: Design, near: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Settings from the near-optimal set, with shape `(count, P)`: half of the scouts look
-    everywhere and half around the ends of the ascents; the best ones fill up a set too small."""
+    """The model's φ* and others of the near-optimal set, with shape `(Q, P)`: ends of ascents,
+    and of the scouts half look everywhere and half around those ends, near and far."""
     low, high = np.array(model.process.lower), np.array(model.process.upper)
-    scouts, size = max(_SCOUTS, count), len(low)
-    around = design.starts[rng.integers(len(design.starts), size=scouts)]
-    around = around + 0.1 * (high - low) * rng.standard_normal((scouts, size))
-    phi = np.concatenate([rng.uniform(low, high, (scouts, size)), np.clip(around, low, high)])
+    around = design.starts[rng.integers(len(design.starts), size=_SCOUTS)]
+    reach = 10 ** rng.uniform(-2.5, -0.5, (_SCOUTS, 1))
+    around = around + reach * (high - low) * rng.standard_normal((_SCOUTS, len(low)))
+    scouts = [rng.uniform(low, high, (_SCOUTS, len(low))), np.clip(around, low, high)]
+    phi = np.concatenate([design.phi[None], design.starts, *scouts])
     noise = sobol_normal(_SCOUT_DRAWS, model.dims.latent, int(rng.integers(1 << 31)))
     inputs = torch.tensor(phi).to(model.m_loc).split(64)
     with torch.no_grad():
@@ -269,9 +302,9 @@ def _near_optimal(
             [log_probability(model, target, part, noise.to(model.m_loc)) for part in inputs]
         )
     values = log_p.double().cpu().numpy()
-    inside = int((values >= values.max() + math.log(near)).sum())
-    best = np.argsort(-values)[: max(count, inside)]
-    return phi[rng.choice(best, count, replace=False)]
+    good = np.flatnonzero(values[1:] >= values[0] + math.log(near)) + 1
+    chosen = rng.permutation(good)[:_CANDIDATES]
+    return np.unique(phi[np.r_[0, chosen]], axis=0)
 
 
 def _differ(predicted: Estimate, simulated: Estimate, errors: float = 2.0) -> bool:
@@ -279,18 +312,23 @@ def _differ(predicted: Estimate, simulated: Estimate, errors: float = 2.0) -> bo
     return abs(float(predicted.value) - float(simulated.value)) > errors * error
 
 
-def _status(done: bool, last: Round, precision: float) -> str:
+def _status(design: Design, done: bool, last: Round, precision: float) -> str:
+    words = _ending(done, last, precision)
+    unsupported = design.status.startswith("unsupported")
+    return f"{design.status}; the loop itself: {words}" if unsupported else words
+
+
+def _ending(done: bool, last: Round, precision: float) -> str:
     if done:
         return "agreed"
     if not last.agrees:
         return (
-            "budget spent: model and simulations still differ; raise the budget, or train on the "
-            "returned data"
+            "budget spent: prediction and simulations still differ; raise the budget, or train on "
+            "the returned data"
         )
     return (
-        "budget spent: the last check agrees, but its standard error "
-        f"{float(last.simulated.standard_error):.3f} or the rounds explored do not suffice for "
-        f"'precision' {precision:g}; raise the budget or the precision"
+        f"budget spent: the last check agrees, but its standard error is above {precision:g}; "
+        "raise the budget or 'precision'"
     )
 
 
@@ -306,12 +344,14 @@ def _check_fit(model: PSPGen, data: Batches, target: Target, simulator: Simulato
         )
 
 
-def _check_numbers(budget: int, precision: float, explorations: int, near: float) -> None:
+def _check_numbers(budget: int, precision: float, explore: float, near: float) -> None:
     if budget < 1:
         raise InputError(f"'budget' is {budget}; give the number of simulator calls, at least 1.")
     if not precision > 0:
         raise InputError(f"'precision' is {precision}; give a standard error above 0.")
-    if explorations < 0:
-        raise InputError(f"'explorations' is {explorations}; give 0 or more rounds.")
+    if not 0 <= explore < 1:
+        raise InputError(
+            f"'explore' is {explore}; give a share of the budget, 0 or more and less than 1."
+        )
     if not 0 < near <= 1:
         raise InputError(f"'near' is {near}; give a fraction of the best P, above 0, at most 1.")

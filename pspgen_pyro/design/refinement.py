@@ -8,7 +8,8 @@ over the weights of the property decoder alone. This is the likelihood that
 :math:`P(m \in \mathcal{M}_d \mid \varphi)` is made of: its z0 come from the prior and not from the
 guide. The other parts stay, so the model draws the same microstructures as before.
 
-A model that reads properties off a code of x learns by its last stages instead: the reading is
+Bare pairs say nothing about m and are left out. A model that reads properties off a code of x
+learns by its last stages instead, where pairs do count: the reading is
 fitted on to the codes of all triads, and the prior to the aggregate of the guide over them.
 """
 
@@ -64,6 +65,7 @@ class Refinement:
             model = copy.deepcopy(model).eval()
         if has_code(model):
             return self._through_code(model, old, new, seed)
+        old, new = old.only_labelled(), new.only_labelled()
         generator = torch.Generator().manual_seed(seed)
         phi, m = (
             torch.cat([getattr(old, n), getattr(new, n)]).to(model.m_loc) for n in ("phi", "m")

@@ -1,0 +1,159 @@
+"""`pspgen loop`: find the process settings for a target with the simulator at hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from ..batches import Batches
+    from ..design import ClosedLoop, Estimate
+    from ..runs import Run
+
+__all__ = ["Loop"]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Design in a closed loop: ask the model for phi*, simulate around it and there, correct the
+    model's P by what came, until prediction and simulations agree or the budget is spent.
+
+    Example: pspgen loop run --triads triads.zarr --target=-10:-9,-7:-5 --budget 500
+    """
+
+    run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
+    """The run folder made by `pspgen fit`, of one model."""
+    target: str
+    """The design question, as for `pspgen design`."""
+    triads: Path
+    """The triads that the run was trained on; a refit learns the new ones together with them."""
+    pairs: Path | None = None
+    """The bare pairs that it was trained on too, if there were any."""
+    budget: int = 500
+    """The largest number of simulations."""
+    precision: float = 0.03
+    """The standard error of the frequency at phi* that ends the loop once the two agree."""
+    starts: int = 8
+    """How many ascents run together in each round."""
+    draws: int = 256
+    """Sobol points of each ascent, for a model that has to sample."""
+    seed: int = 0
+    """Seeds everything."""
+    json: bool = False
+    """Print one JSON object instead of sentences."""
+    out: Path | None = None
+    """Also write that JSON object to this file, with phi and m of every simulation."""
+    refined: Path | None = None
+    """Also write the model refined on all of them to this run folder."""
+
+    def run(self) -> int | None:
+        from ..publish import publish_file, refuse_existing
+
+        for name in ("out", "refined"):
+            if (path := getattr(self, name)) is not None:
+                refuse_existing(path, name)
+        from ..design import design_in_loop, parse_target
+        from ..runs import load_run, save_run
+        from .design import simulator_of
+
+        run = load_run(self.run_folder)
+        target = parse_target(self.target, run.model.property_names)
+        data = _training_data(run, self.triads, self.pairs)
+        names = ("budget", "precision", "starts", "draws", "seed")
+        settings = {name: getattr(self, name) for name in names}
+        loop = design_in_loop(run.model, data, target, simulator=simulator_of(run), **settings)
+        settings |= {"target": self.target, "triads": str(self.triads)}
+        answer = _answer(run, loop) | {"settings": settings}
+        if self.refined is not None:
+            told = run.training | {"closed_loop": answer["settings"]}
+            save_run(dataclasses.replace(run, model=loop.model, training=told), self.refined)
+        if self.out is not None:
+            publish_file(self.out, json.dumps(answer | _simulated(loop, data), indent=1) + "\n")
+        print(json.dumps(answer) if self.json else _sentences(run, loop))
+        return None
+
+
+def _training_data(run: Run, triads_path: Path, pairs: Path | None) -> Batches:
+    """What the run was trained on, with as many labels as it had then."""
+    from ..data import open_triads
+    from ..errors import InputError
+    from ..runs import describe
+    from .fit import training_data
+
+    triads = open_triads(triads_path)
+    run.check_against(triads)
+    if (came := describe(triads)) != run.data:
+        differing = [name for name, value in came.items() if run.data.get(name) != value]
+        raise InputError(
+            f"'triads' is {str(triads_path)!r}, which differs in {' and '.join(differing)} from "
+            "the triads that the run was trained on; give those."
+        )
+    told = run.training.get("settings", {})
+    if (told.get("pairs") is None) != (pairs is None):
+        raise InputError(
+            f"'pairs' is {pairs and str(pairs)!r} but the run was trained "
+            + (
+                "without any; leave the option away."
+                if told.get("pairs") is None
+                else f"on those of {told['pairs']!r} too; give them."
+            )
+        )
+    return training_data(triads, told.get("labels"), pairs, told.get("seed", 0))
+
+
+def _answer(run: Run, loop: ClosedLoop) -> dict[str, Any]:
+    return {
+        "target": loop.target.to_json(),
+        "properties": list(run.model.property_names),
+        "phi": dict(zip(run.model.process.names, map(float, loop.phi), strict=True)),
+        "probability": _estimate(loop.probability),
+        "model": _estimate(loop.predicted),
+        "rounds": [
+            {
+                "phi": turn.phi.tolist(),
+                "model": _estimate(turn.predicted),
+                "simulated": _estimate(turn.simulated),
+                "agrees": turn.agrees,
+                "checks": turn.checks,
+                "spread": turn.spread,
+            }
+            for turn in loop.rounds
+        ],
+        "calls": loop.calls,
+        "failed": loop.failed,
+        "status": loop.status,
+        "cpu_seconds": round(loop.seconds, 2),
+        "data": run.data,
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, float]:
+    return {
+        "probability": float(estimate.value),
+        "standard_error": float(estimate.standard_error),
+    }
+
+
+def _simulated(loop: ClosedLoop, before: Batches) -> dict[str, Any]:
+    new = slice(len(before.train), None)
+    rows = {"phi": loop.data.train.phi[new], "m": loop.data.train.m[new]}
+    return {"simulations": {name: tensor.tolist() for name, tensor in rows.items()}}
+
+
+def _sentences(run: Run, loop: ClosedLoop) -> str:
+    phi = zip(run.model.process.names, loop.phi, strict=True)
+    calls = f"{loop.calls} simulations" + (f", {loop.failed} failed" if loop.failed else "")
+    return "\n".join(
+        [
+            f"target     m ∈ {loop.target}",
+            *(f"round {i:<4d} {turn}" for i, turn in enumerate(loop.rounds, 1)),
+            "φ*         " + ", ".join(f"{name} = {value:.4g}" for name, value in phi),
+            f"answer     P = {loop.probability}, by the model and the simulations together",
+            f"loop       {loop.status}; {calls}; {loop.seconds:.1f} s CPU",
+        ]
+    )
