@@ -31,7 +31,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..batches import Batches
@@ -39,16 +38,15 @@ from ..errors import InputError, SimulationError
 from ..model import PSPGen
 from .ascent import Design, maximise
 from .bench import Bench, Simulator, joined
-from .discrepancy import Correction, Discrepancy
-from .probability import Estimate, log_probability, probability, sobol_normal
+from .candidates import Candidates
+from .discrepancy import Discrepancy
+from .probability import Estimate
 from .refinement import Refinement
 from .support import Support
 from .target import Target
 from .verification import frequency
 
 __all__ = ["ClosedLoop", "Round", "design_in_loop"]
-
-_SCOUTS, _SCOUT_DRAWS, _CANDIDATES = 1024, 64, 400
 
 
 @dataclass(frozen=True)
@@ -185,17 +183,19 @@ def design_in_loop(
         design = maximise(
             current, target, starts=starts, draws=draws, support=support, seed=seed + turn
         )
-        field = _Field(current, target, design, near if explore else 1.0, bench, discrepancy)
+        candidates = Candidates(
+            current, target, design, near if explore else 1.0, bench, discrepancy
+        )
         spread = max(0, min(int(explore * bench.left), bench.left - bench.block))
-        field.look_around(spread)
-        best, predicted = field.best()
-        checks, simulated = _check(bench, field, best, predicted, precision)
+        candidates.look_around(spread)
+        best, predicted = candidates.best()
+        checks, simulated = _check(bench, candidates, best, predicted, precision)
         agrees = not _differ(predicted, simulated)
         done = agrees and float(simulated.standard_error) <= precision
         spent = time.process_time() - start
-        phi = field.phi[best]
+        phi = candidates.phi[best]
         rounds.append(Round(phi, predicted, simulated, checks, spread, bench.calls, agrees, spent))
-    both, alone = field.at(best)
+    both, alone = candidates.at(best)
     return ClosedLoop(
         target=target,
         phi=rounds[-1].phi,
@@ -211,100 +211,27 @@ def design_in_loop(
     )
 
 
-class _Field:
-    """The candidates for φ*, with the model's P and what was simulated at each."""
-
-    def __init__(
-        self,
-        model: PSPGen,
-        target: Target,
-        design: Design,
-        near: float,
-        bench: Bench,
-        discrepancy: Discrepancy,
-    ) -> None:
-        self.process, self.bench, self.discrepancy = model.process, bench, discrepancy
-        self.phi = _near_optimal(model, target, design, near, bench.rng)
-        self.model = probability(model, target, self.phi, seed=bench.seed)
-        self.samples, self.hits = (np.zeros(len(self.phi)) for _ in range(2))
-
-    def simulate(self, which: NDArray[np.int64]) -> tuple[int, int]:
-        """Simulates at candidates; returns how many did not fail, and how many met the target."""
-        known, met = self.bench.simulate(self.phi[which])
-        np.add.at(self.samples, which, known)
-        np.add.at(self.hits, which, met)
-        return int(known.sum()), int(met.sum())
-
-    def look_around(self, count: int) -> None:
-        """Simulates each time where a draw of the corrected P is largest."""
-        while count:
-            size = min(self.bench.block, count)
-            draws = self.correction().draw(self.phi, self.model.value, size, self.bench.rng)
-            self.simulate(draws.argmax(axis=1))
-            count -= size
-
-    def correction(self) -> Correction:
-        seen = self.samples > 0
-        p = np.asarray(self.model.value)[seen]
-        return self.discrepancy.given(
-            self.process, self.phi[seen], p, self.hits[seen], self.samples[seen]
-        )
-
-    def best(self) -> tuple[int, Estimate]:
-        """The candidate with the largest mean of the corrected P, and that P."""
-        found = self.correction().probability(self.phi, self.model.value)
-        i = int(np.argmax(found.value))
-        return i, Estimate(found.value[i], found.standard_error[i])
-
-    def at(self, i: int) -> tuple[Estimate, Estimate]:
-        """P at a candidate, corrected and by the model alone."""
-        alone = Estimate(self.model.value[i], self.model.standard_error[i])
-        return self.correction().probability(self.phi[i], alone.value), alone
-
-
 def _check(
-    bench: Bench, field: _Field, best: int, predicted: Estimate, precision: float
+    bench: Bench, candidates: Candidates, best: int, predicted: Estimate, precision: float
 ) -> tuple[int, Estimate]:
     """Simulates at a candidate until the frequency is precise, plainly off with enough left to
     learn from that, or paid in full."""
     start, known, hits = bench.calls, 0, 0
     while True:
         size = min(bench.block, bench.left)
-        more_known, more_hits = field.simulate(np.full(size, best))
+        more_known, more_hits = candidates.simulate(np.full(size, best))
         known, hits = known + more_known, hits + more_hits
         if not known:
+            phi = candidates.phi[best].tolist()
             raise SimulationError(
-                f"all {bench.calls - start} simulations at φ = {field.phi[best].tolist()} failed; "
-                "simulate it by itself to see why."
+                f"all {bench.calls - start} simulations at φ = {phi} failed; simulate it alone to "
+                "see why."
             )
         simulated = frequency(hits, known)
         enough = float(simulated.standard_error) <= precision
         plain = bench.left >= 2 * bench.block and _differ(predicted, simulated, 3.0)
         if enough or plain or not bench.left:
             return bench.calls - start, simulated
-
-
-def _near_optimal(
-    model: PSPGen, target: Target, design: Design, near: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """The model's φ* and others of the near-optimal set, with shape `(Q, P)`: ends of ascents,
-    and of the scouts half look everywhere and half around those ends, near and far."""
-    low, high = np.array(model.process.lower), np.array(model.process.upper)
-    around = design.starts[rng.integers(len(design.starts), size=_SCOUTS)]
-    reach = 10 ** rng.uniform(-2.5, -0.5, (_SCOUTS, 1))
-    around = around + reach * (high - low) * rng.standard_normal((_SCOUTS, len(low)))
-    scouts = [rng.uniform(low, high, (_SCOUTS, len(low))), np.clip(around, low, high)]
-    phi = np.concatenate([design.phi[None], design.starts, *scouts])
-    noise = sobol_normal(_SCOUT_DRAWS, model.dims.latent, int(rng.integers(1 << 31)))
-    inputs = torch.tensor(phi).to(model.m_loc).split(64)
-    with torch.no_grad():
-        log_p = torch.cat(
-            [log_probability(model, target, part, noise.to(model.m_loc)) for part in inputs]
-        )
-    values = log_p.double().cpu().numpy()
-    good = np.flatnonzero(values[1:] >= values[0] + math.log(near)) + 1
-    chosen = rng.permutation(good)[:_CANDIDATES]
-    return np.unique(phi[np.r_[0, chosen]], axis=0)
 
 
 def _differ(predicted: Estimate, simulated: Estimate, errors: float = 2.0) -> bool:
