@@ -164,22 +164,29 @@ class Recorder:
         return model
 
 
-def test_no_simulation_both_teaches_a_model_and_corrects_it():
+def test_every_simulation_counts_once_and_the_model_learns_them_last():
     recorder = Recorder()
     loop = run(biased_model(), ExactChain(), budget=400, precision=1e-3, refine=recorder)
-    ends = [turn.calls for turn in loop.rounds]
-    assert len(ends) > 1
-    assert [len(phi) for phi in recorder.given] == ends
-    # the recorder teaches nothing, so what corrects is what the last round simulated
-    *_, before, end = [0, *ends]
+    assert [len(phi) for phi in recorder.given] == [400]
     phi, m = (getattr(loop.data.train, name)[200:].numpy() for name in ("phi", "m"))
-    last, hit = phi[before:end], BOX.contains(m[before:end])
-    there, which = np.unique(last, axis=0, return_inverse=True)
-    h, n = np.bincount(which.ravel(), hit), np.bincount(which.ravel())
-    p = probability(biased_model(), BOX, there, seed=0).value
+    there, which = np.unique(phi, axis=0, return_inverse=True)
+    h, n = np.bincount(which.ravel(), BOX.contains(m)), np.bincount(which.ravel())
+    p = probability(biased_model(), BOX, there, draws=64, seed=0).value
     at = int(np.abs(there - loop.phi).sum(axis=1).argmin())
     found = Discrepancy().given(PROCESS, there, p, h, n).probability(there[at], p[at])
-    assert found.value == pytest.approx(loop.probability.value, abs=1e-3)
+    assert found.value == pytest.approx(loop.probability.value, abs=1e-4)
+    assert found.standard_error == pytest.approx(loop.probability.standard_error, abs=1e-4)
+
+
+def test_the_stated_errors_of_a_model_that_is_far_off_hold():
+    errors = []
+    for seed in range(8):
+        chain = ExactChain()
+        loop = run(biased_model(), chain, budget=200, seed=seed, refine=Recorder())
+        gap = loop.probability.value - chain.probability(loop.phi)
+        errors.append(abs(gap) / loop.probability.standard_error)
+    assert np.mean(np.array(errors) < 2) >= 0.75
+    assert max(errors) < 4
 
 
 def test_the_answer_is_nearer_to_the_truth_than_the_model_or_the_checks_alone():
@@ -224,12 +231,13 @@ def test_a_simulator_that_always_fails_ends_the_loop_with_one_sentence():
 
 def test_the_spread_stays_near_the_optimum_of_the_model():
     chain, model = ExactChain(), exact_model()
-    loop = run(model, chain, budget=200, near=0.9)
+    loop = run(model, chain, budget=200)
     assert loop.rounds[0].spread == 80
     new = loop.data.train.phi[200:280].numpy()
     best = max(chain.probability(phi) for phi in PROCESS.sample(2000, np.random.default_rng(0)))
     p = np.array([chain.probability(phi) for phi in new])
-    assert p.min() > 0.8 * best
+    assert p.min() > 0.6 * best
+    assert np.mean(p > 0.8 * best) > 0.9
     assert len(np.unique(new, axis=0)) > 20
 
 
@@ -301,7 +309,7 @@ def test_draws_of_the_corrected_p_have_its_mean_its_spread_and_its_correlation()
     np.testing.assert_allclose(drawn.std(axis=0), found.standard_error, rtol=0.05)
     near, far = np.corrcoef(drawn.T)[0, 1:]
     assert near > 0.99
-    assert far < 0.7
+    assert far < 0.9
 
 
 def test_simulations_elsewhere_count_the_less_the_farther_they_are():
@@ -314,7 +322,8 @@ def test_simulations_elsewhere_count_the_less_the_farther_they_are():
     assert changes == sorted(changes, reverse=True)
     assert errors == sorted(errors)
     assert changes[0] > 0.05
-    assert changes[-1] < 0.01
+    # half of what is wrong is wrong everywhere
+    assert 0.4 < changes[-1] / changes[0] < 0.6
 
 
 def test_two_halves_of_the_simulations_say_what_the_whole_says():
@@ -345,8 +354,6 @@ def test_a_discrepancy_without_size_is_refused(name):
         ({"precision": 0.0}, "'precision' is 0"),
         ({"explore": -0.1}, "'explore' is -0.1"),
         ({"explore": 1.0}, "'explore' is 1.0"),
-        ({"near": 0.0}, "'near' is 0"),
-        ({"near": 1.5}, "'near' is 1.5"),
     ],
 )
 def test_numbers_out_of_range_are_refused_before_anything_is_simulated(option, words):

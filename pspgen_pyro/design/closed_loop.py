@@ -3,22 +3,14 @@ r"""Design in a closed loop: the simulator corrects the model where the answer i
 What the model's P lacks is learned from every simulation at once, as the posterior of a smooth
 correction (`discrepancy`). The loop
 
-1. *looks around*: simulates at settings of the near-optimal set,
-
-   .. math::
-       \{\varphi : P(m \in \mathcal{M}_d \mid \varphi) \ge \kappa\, P(m \in \mathcal{M}_d \mid
-           \varphi^*)\},
-
-   since any of its members could turn out to be the best; each at the maximum of a draw of the
-   corrected P (Thompson sampling), so as often as it is the best for all that is known, and
-   refits the correction after every block,
+1. *looks around*: simulates at the maxima of draws of the corrected P (Thompson sampling), so at
+   a setting as often as it is the best for all that is known, and refits the correction after
+   every block,
 2. *settles* on the :math:`\varphi^*` with the largest mean of the corrected P,
 3. *checks*: simulates there until the frequency is precise, and compares the two.
 
-If the check plainly contradicts, the model is off by more than such a correction mends: it is
-refitted on all simulations so far (`refinement`), and the next round starts from it with a new
-correction. So no simulation counts twice, as what a model has learned and as what corrects it.
-The loop ends when prediction and check agree, or when the budget is spent.
+If they disagree another round follows that knows of it, until the budget is spent. The model
+itself learns all simulations last, so that none counts twice.
 
 References:
     On the likelihood that one unknown probability exceeds another (Thompson, 1933)
@@ -55,10 +47,10 @@ class Round:
 
     Arguments:
         phi: The round's :math:`\varphi^*`, with shape `(P)`.
-        predicted: P there by the model and what was simulated around.
+        predicted: P there by the model and all simulations before the check.
         simulated: The frequency of the target in the check.
         checks: The simulator calls of the check.
-        spread: The simulator calls spread over the near-optimal set before it.
+        spread: The simulator calls spread around before it.
         calls: All simulator calls up to the end of this round.
         agrees: Whether the two differ by at most twice the standard error of their difference.
         seconds: CPU time of the round.
@@ -89,10 +81,9 @@ class ClosedLoop:
     Arguments:
         target: What was asked.
         phi: The last round's :math:`\varphi^*`, with shape `(P)`.
-        probability: P there by the last round's model and all that was simulated in that round.
-            Its error, a standard deviation, is all that is unknown about P, not only that of the
-            integral over z0.
-        predicted: P there by that model alone.
+        probability: P there by the model and all simulations together. Its error, a standard
+            deviation, is all that is unknown about P, not only that of the integral over z0.
+        predicted: P there by the model alone.
         rounds: Every round, in order.
         model: The model refined on all simulations; the one passed in is as it was.
         data: The data passed in, the simulated triads added to the training fold.
@@ -131,7 +122,6 @@ def design_in_loop(
     budget: int = 500,
     precision: float = 0.03,
     explore: float = 0.4,
-    near: float = 0.75,
     refine: Refinement = Refinement(),  # noqa: B008
     discrepancy: Discrepancy = Discrepancy(),  # noqa: B008
     starts: int = 8,
@@ -153,10 +143,9 @@ def design_in_loop(
         simulator: The chain, or anything with its `process` and `simulate`.
         budget: The largest number of simulator calls.
         precision: The standard error of the frequency that ends the loop.
-        explore: The share of what is left that a round looks around with; with 0 the loop only
-            checks the model's own φ*.
-        near: The fraction κ of the model's largest P that the near-optimal set starts from.
-        refine: How the model learns the new triads.
+        explore: The share of what is left that a round looks around with; with 0 the loop checks
+            the model's own φ* at once.
+        refine: How the model learns the new triads once the answer is out.
         discrepancy: How far the model may be off.
         starts: Starts of the ascent.
         draws: Sobol points of the ascent.
@@ -171,21 +160,16 @@ def design_in_loop(
         SimulationError: If every simulation of a check failed.
     """
     _check_fit(model, data, target, simulator)
-    _check_numbers(budget, precision, explore, near)
+    _check_numbers(budget, precision, explore)
     begin = time.process_time()
     bench = Bench(simulator, target, data.train, budget, seed)
     support = Support(data.train.only_labelled().m.double().numpy(force=True))
-    current, rounds, done = model, [], False
+    design = maximise(model, target, starts=starts, draws=draws, support=support, seed=seed)
+    candidates = Candidates(model, design, target, bench, discrepancy)
+    rounds: list[Round] = []
+    done, best = False, 0
     while not done and bench.left:
-        start, turn = time.process_time(), len(rounds)
-        if turn:
-            current = refine(model, data.train, bench.triads, seed + turn)
-        design = maximise(
-            current, target, starts=starts, draws=draws, support=support, seed=seed + turn
-        )
-        candidates = Candidates(
-            current, target, design, near if explore else 1.0, bench, discrepancy
-        )
+        start = time.process_time()
         spread = max(0, min(int(explore * bench.left), bench.left - bench.block))
         candidates.look_around(spread)
         best, predicted = candidates.best()
@@ -202,7 +186,7 @@ def design_in_loop(
         probability=both,
         predicted=alone,
         rounds=tuple(rounds),
-        model=refine(model, data.train, bench.triads, seed + len(rounds)),
+        model=refine(model, data.train, bench.triads, seed),
         data=Batches(joined(data.train, bench.triads), data.validation),
         calls=bench.calls,
         failed=bench.failed,
@@ -271,7 +255,7 @@ def _check_fit(model: PSPGen, data: Batches, target: Target, simulator: Simulato
         )
 
 
-def _check_numbers(budget: int, precision: float, explore: float, near: float) -> None:
+def _check_numbers(budget: int, precision: float, explore: float) -> None:
     if budget < 1:
         raise InputError(f"'budget' is {budget}; give the number of simulator calls, at least 1.")
     if not precision > 0:
@@ -280,5 +264,3 @@ def _check_numbers(budget: int, precision: float, explore: float, near: float) -
         raise InputError(
             f"'explore' is {explore}; give a share of the budget, 0 or more and less than 1."
         )
-    if not 0 < near <= 1:
-        raise InputError(f"'near' is {near}; give a fraction of the best P, above 0, at most 1.")

@@ -4,18 +4,19 @@ The model's P may be off. Let :math:`d(\varphi)` be what its logit lacks, smooth
 anything is simulated,
 
 .. math::
-    d \mid \tau &\sim \mathcal{GP}\left(0,\ \tau^2 \exp\left(-\tfrac{1}{2} \sum_j \left(
-        \frac{\varphi_j - \varphi'_j}{\ell\,(b_j - a_j)} \right)^2 \right)\right), \qquad
-    \tau^2 \sim \operatorname{InvGamma}(2, \tau_0^2), \\
+    d \mid \tau &\sim \mathcal{GP}\left(0,\ \tfrac{\tau^2}{2} + \tfrac{\tau^2}{2} \exp\left(
+        -\tfrac{1}{2} \sum_j \left( \frac{\varphi_j - \varphi'_j}{\ell\,(b_j - a_j)} \right)^2
+        \right)\right), \qquad \tau^2 \sim \operatorname{InvGamma}(2, \tau_0^2), \\
     h_r &\sim \operatorname{Bin}\left(n_r,\ \sigma(\operatorname{logit} P(\varphi_r) +
         d(\varphi_r))\right),
 
-with :math:`h_r` of :math:`n_r` simulations in the target at :math:`\varphi_r`. At one setting d is
-Student's t with 4 degrees of freedom and the root mean square :math:`\tau_0`: a model may be much
-worse than most, and simulations that say so are believed. Laplace's approximation for each of a
-few :math:`\tau`, weighted by its evidence, gives d at any setting, and P with an error that knows
-both sources: the model's where there are few simulations, the binomial one where there are many.
-The simulations must be new to the model.
+with :math:`h_r` of :math:`n_r` simulations in the target at :math:`\varphi_r`. Half of the
+variance of d is common to all settings: where a model is sought for large P it is too hopeful
+everywhere. At one setting d is Student's t with 4 degrees of freedom and the root mean square
+:math:`\tau_0`; a model may be much worse than most, and simulations that say so are believed.
+Laplace's approximation for each of a few :math:`\tau`, weighted by its evidence, gives d at any
+setting, and P with an error that knows both sources: the model's where there are few simulations,
+the binomial one where there are many. The simulations must be new to the model.
 
 References:
     Bayesian calibration of computer models (Kennedy & O'Hagan, 2001)
@@ -52,7 +53,8 @@ class Discrepancy:
     Arguments:
         doubt: The root mean square :math:`\tau_0` of the logit; 0.17 are 0.04 at P = 0.5 and 0.03
             at P = 0.8.
-        reach: The length :math:`\ell` over which it changes, in widths of the process space.
+        reach: The length :math:`\ell` over which the other half changes, in widths of the process
+            space.
 
     Raises:
         InputError: If a number is not positive.
@@ -65,7 +67,7 @@ class Discrepancy:
     """
 
     doubt: float = 0.17
-    reach: float = 0.25
+    reach: float = 0.3
 
     def __post_init__(self) -> None:
         for name in ("doubt", "reach"):
@@ -215,7 +217,7 @@ class _Mode:
 
 
 def _correlation(a: _Array, b: _Array) -> _Array:
-    return np.exp(-0.5 * ((a[:, None] - b) ** 2).sum(-1))
+    return 0.5 + 0.5 * np.exp(-0.5 * ((a[:, None] - b) ** 2).sum(-1))
 
 
 def _log_likelihood(value: _Array, h: _Array, n: _Array) -> float:
