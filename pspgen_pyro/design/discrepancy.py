@@ -61,9 +61,9 @@ class Discrepancy:
 
     Example:
         >>> process = ProcessSpace(("phi1",), (0.0,), (1.0,))
-        >>> correction = Discrepancy().given(process, [[0.3]], [0.6], [160], [200])
+        >>> correction = Discrepancy().given(process, [[0.3]], [0.6], [136], [200])
         >>> print(correction.probability([0.3], 0.6))
-        0.719 ± 0.030
+        0.641 ± 0.028
     """
 
     doubt: float = 0.17
