@@ -1,4 +1,4 @@
-"""Is a closed loop worth its simulations? Case 3, targets L, M and R, several data sets.
+"""Is a closed loop worth its simulations? Case 3, or another, its targets, several data sets.
 
 Every method may call the simulator 3,000 times at most:
 
@@ -37,7 +37,6 @@ from pspgen_pyro.provenance import environment, versions
 
 MORE, TRUTH = 500, 2000
 REPLICATES, FIRST, BATCH = 25, 24, 8
-CASE = case("case3")
 METHODS = (
     "one-shot 2,500",
     "one-shot 3,000",
@@ -61,10 +60,10 @@ def remembered(path, function):
     return json.loads(path.read_text())
 
 
-def triads(work, samples, seed):
-    path = work / f"case3_{samples}_{seed}.zarr"
+def triads(work, study, samples, seed):
+    path = work / f"{study.name}_{samples}_{seed}.zarr"
     if not path.exists():
-        generate("case3", path, samples=samples, seed=seed, workers=1)
+        generate(study.name, path, samples=samples, seed=seed, workers=1)
     return Batches.from_dataset(open_triads(path))
 
 
@@ -78,11 +77,11 @@ def joined(a, b):
     return Batches(*folds)
 
 
-def trained(work, data, seed):
+def trained(work, study, data, seed):
     """The default model trained on the data, and the CPU seconds that took."""
     path = work / f"model_{len(data.train)}_{seed}.pt"
     torch.manual_seed(seed)
-    model = PSPGen(CASE.process, (36, 36)).float()
+    model = PSPGen(study.process, (36, 36)).float()
     if not path.exists():
         start = time.process_time()
         fit(model, data, epochs=0, seed=seed, progress=False)
@@ -110,28 +109,28 @@ def one_shot(model, target, calls, seed):
     return answer(design.phi, p.value, p.standard_error, calls, time.process_time() - start)
 
 
-def verified(found, target, seed):
+def verified(found, study, target, seed):
     """The model's φ*, with the frequency of 500 fresh simulations as its P."""
     start = time.process_time()
-    p = verify(CASE.chain, target, found["phi"], samples=MORE, seed=50_000 + seed).probability
+    p = verify(study.chain, target, found["phi"], samples=MORE, seed=50_000 + seed).probability
     seconds = found["cpu_seconds"] + time.process_time() - start
     return answer(found["phi"], p.value, p.standard_error, found["calls"] + MORE, seconds)
 
 
-def combined(found, checked):
+def combined(found, checked, study):
     """The model's φ*, and what the model and the frequency together say of P there."""
     phi, hits = checked["phi"], checked["P"] * MORE
-    correction = Discrepancy().given(CASE.process, [phi], [found["P"]], [hits], [MORE])
+    correction = Discrepancy().given(study.process, [phi], [found["P"]], [hits], [MORE])
     p = correction.probability(phi, found["P"])
     return answer(phi, p.value, p.standard_error, checked["calls"], checked["cpu_seconds"])
 
 
-def closed(model, data, target, calls, seed, precision=0.03):
+def closed(model, data, study, target, calls, seed, precision=0.03):
     loop = design_in_loop(
         model,
         data,
         target,
-        simulator=CASE.chain,
+        simulator=study.chain,
         budget=MORE,
         precision=precision,
         seed=seed,
@@ -154,7 +153,7 @@ def closed(model, data, target, calls, seed, precision=0.03):
     return answer(loop.phi, p.value, p.standard_error, total, loop.seconds, **more)
 
 
-def botorch(target, calls, seed):
+def botorch(study, target, calls, seed):
     """Noisy expected improvement on the simulated frequency, the last φ by the posterior mean."""
     from botorch.acquisition import PosteriorMean, qLogNoisyExpectedImprovement
     from botorch.fit import fit_gpytorch_mll
@@ -165,9 +164,9 @@ def botorch(target, calls, seed):
 
     start = time.process_time()
     torch.manual_seed(seed)
-    low, high = np.array(CASE.process.lower), np.array(CASE.process.upper)
+    low, high = np.array(study.process.lower), np.array(study.process.upper)
     each, used = REPLICATES, 0
-    unit_box = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    unit_box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, len(low))
 
     def observe(unit):
         nonlocal used
@@ -177,7 +176,7 @@ def botorch(target, calls, seed):
             for i in range(len(phi))
         ]
         used += len(phi)
-        hits = target.contains(CASE.chain.simulate(phi, seeds).m).reshape(-1, each).sum(axis=1)
+        hits = target.contains(study.chain.simulate(phi, seeds).m).reshape(-1, each).sum(axis=1)
         return torch.tensor(hits / each)[:, None]
 
     def model():
@@ -185,7 +184,7 @@ def botorch(target, calls, seed):
         fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
         return gp
 
-    engine = torch.quasirandom.SobolEngine(2, scramble=True, seed=seed)
+    engine = torch.quasirandom.SobolEngine(len(low), scramble=True, seed=seed)
     x = engine.draw(FIRST, dtype=torch.float64)
     y = observe(x)
     while used < calls:
@@ -201,22 +200,25 @@ def botorch(target, calls, seed):
     return answer(phi, posterior.mean.item(), error, used, time.process_time() - start)
 
 
-def answers(work, seed, methods):
+def answers(work, study, seed, methods):
     """Every method's answer to every target, for one data set."""
     rows = []
-    a = triads(work, 2500, seed)
-    b = joined(a, triads(work, 500, 1000 + seed))
-    (small, small_seconds), (large, large_seconds) = trained(work, a, seed), trained(work, b, seed)
-    for name, ends in CASE.targets.items():
+    a = triads(work, study, 2500, seed)
+    b = joined(a, triads(work, study, 500, 1000 + seed))
+    small, small_seconds = trained(work, study, a, seed)
+    large, large_seconds = trained(work, study, b, seed)
+    for name, ends in study.targets.items():
         target, found = Box(*ends), {}
         runs = {
             "one-shot 2,500": lambda t=target: one_shot(small, t, 2500, seed),
             "one-shot 3,000": lambda t=target: one_shot(large, t, 3000, seed),
-            METHODS[2]: lambda t=target, f=found: verified(f[METHODS[0]], t, seed),
-            METHODS[3]: lambda f=found: combined(f[METHODS[0]], f[METHODS[2]]),
-            "closed loop": lambda t=target: closed(small, a, t, 2500, seed),
-            "closed loop, all calls": lambda t=target: closed(small, a, t, 2500, seed, 0.001),
-            "BoTorch 3,000": lambda t=target: botorch(t, 3000, seed),
+            METHODS[2]: lambda t=target, f=found: verified(f[METHODS[0]], study, t, seed),
+            METHODS[3]: lambda f=found: combined(f[METHODS[0]], f[METHODS[2]], study),
+            "closed loop": lambda t=target: closed(small, a, study, t, 2500, seed),
+            "closed loop, all calls": lambda t=target: closed(
+                small, a, study, t, 2500, seed, 0.001
+            ),
+            "BoTorch 3,000": lambda t=target: botorch(study, t, 3000, seed),
         }
         for method in methods:
             number = METHODS.index(method)
@@ -224,14 +226,15 @@ def answers(work, seed, methods):
             at = found[method]["phi"]
             setting = f"{name}_" + "_".join(f"{value:.4f}" for value in at)
             path = work / f"truth_{setting}_{seed}.json"
-            hits = remembered(path, lambda t=target, at=at: true_hits(t, at, seed))
+            hits = remembered(path, lambda t=target, at=at: true_hits(study, t, at, seed))
             training = {"one-shot 3": large_seconds, "BoTorch": 0.0}
             seconds = next((v for k, v in training.items() if method[: len(k)] == k), None)
             row = {"seed": seed, "target": name, "method": method} | found[method]
             row["training_cpu_seconds"] = small_seconds if seconds is None else seconds
             rows.append(row | {"setting": setting, "hits": hits})
+            phi = " ".join(f"{value:5.2f}" for value in at)
             print(
-                f"{seed} {name} {method:24s} φ* {at[0]:5.2f} {at[1]:5.2f}  P {row['P']:.3f} ± "
+                f"{seed} {name} {method:24s} φ* {phi}  P {row['P']:.3f} ± "
                 f"{row['standard_error']:.3f}  truth {hits / TRUTH:.3f}  calls {row['calls']}  "
                 f"CPU s {row['cpu_seconds']:.1f}",
                 flush=True,
@@ -239,8 +242,8 @@ def answers(work, seed, methods):
     return rows
 
 
-def true_hits(target, phi, seed):
-    m = verify(CASE.chain, target, phi, samples=TRUTH, seed=90_000 + seed).m
+def true_hits(study, target, phi, seed):
+    m = verify(study.chain, target, phi, samples=TRUTH, seed=90_000 + seed).m
     return int(target.contains(m).sum())
 
 
@@ -298,7 +301,7 @@ def summary(rows):
             "mean_cpu_seconds": np.mean([row["cpu_seconds"] for row in mine]),
             "mean_training_cpu_seconds": np.mean([row["training_cpu_seconds"] for row in mine]),
         }
-        for name in CASE.targets:
+        for name in dict.fromkeys(row["target"] for row in rows):
             truths = [row["truth"] for row in mine if row["target"] == name]
             line[f"truth_{name}"] = np.mean(truths)
         table.append({k: v if isinstance(v, str) else float(v) for k, v in line.items()})
@@ -334,7 +337,8 @@ def differences(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="of one case")
+    parser.add_argument("--case", default="case3")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(3, 52)))
     parser.add_argument("--rival", type=int, nargs="*", help="the seeds BoTorch is asked for; all")
     parser.add_argument("--out", type=Path, default=Path("results/closed_loop.json"))
@@ -342,19 +346,23 @@ def main():
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     options.work.mkdir(exist_ok=True)
-    rows, rival = [], options.seeds if options.rival is None else options.rival
+    study, rows, rival = (
+        case(options.case),
+        [],
+        options.seeds if options.rival is None else options.rival,
+    )
     for seed in options.seeds:
-        rows += answers(options.work, seed, METHODS if seed in rival else METHODS[:-1])
+        rows += answers(options.work, study, seed, METHODS if seed in rival else METHODS[:-1])
     rows = with_truth(rows)
     table, pairs = summary(rows), differences(rows)
     for line in table:
-        truths = "  ".join(f"{line[f'truth_{name}']:.3f}" for name in CASE.targets)
+        truths = "  ".join(f"{line[f'truth_{name}']:.3f}" for name in study.targets)
         print(
             f"{line['method']:24s} |P − truth| {line['mean_absolute_error']:.3f} ± "
             f"{line['its_standard_error']:.3f}, RMS {line['rms_error_without_noise']:.3f}, "
             f"largest {line['largest_error']:.3f}, stated {line['mean_stated_error']:.3f}, within "
             f"1 and 2 {line['within_one_error']:.2f} {line['within_two_errors']:.2f}; truth at φ* "
-            f"(L, M, R) {truths}; {line['mean_calls']:.0f} calls; "
+            f"{truths}; {line['mean_calls']:.0f} calls; "
             f"{line['mean_training_cpu_seconds'] + line['mean_cpu_seconds']:.0f} CPU s"
         )
     for line in pairs:
@@ -368,7 +376,8 @@ def main():
     content = {
         "environment": environment(),
         "rivals": versions(["botorch", "gpytorch"]),
-        "settings": {"more": MORE, "truth": TRUTH, "seeds": options.seeds, "rival": rival},
+        "settings": {"case": study.name, "more": MORE, "truth": TRUTH, "rival": rival}
+        | {"seeds": options.seeds},
         "summary": table,
         "differences": pairs,
         "rows": rows,
