@@ -8,7 +8,7 @@ demo: .venv/kernels
 	@$(BIN)/pspgen demo --out demo
 
 test: .venv/kernels
-	@$(BIN)/python -m pytest -m "not slow" -n 2
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2
 
 lint: .venv/installed
 	@$(BIN)/ruff check .

@@ -114,9 +114,9 @@ def closed_in_phi():
 def test_the_mean_property_over_the_map_is_that_of_draws_given_phi(which, request):
     model = request.getfixturevalue(which)
     found = process_latent(model, count=5)
-    drawn = draw_properties(model, found["phi"].values, 20_000, 1)
+    drawn = draw_properties(model, found["phi"].values, 3000, 1)
     gap = found["mean_m"].values - drawn.mean(axis=0)
-    assert (np.abs(gap) < 0.03 * drawn.std(axis=0)).all()
+    assert (np.abs(gap) < 0.08 * drawn.std(axis=0)).all()
 
 
 def test_a_map_of_many_latents_keeps_distances_where_two_components_hold_everything():
