@@ -322,6 +322,8 @@ def _elbo(
 def _divergence(
     q: torch.distributions.Distribution, p: torch.distributions.Distribution, z0: Tensor
 ) -> Tensor:
+    """In closed form; where neither the prior nor torch has one (a guide of another kind), the
+    unbiased estimate by the draw at hand."""
     if hasattr(p, "divergence"):
         return p.divergence(q, z0)  # type: ignore[attr-defined]
     try:

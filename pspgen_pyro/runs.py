@@ -39,11 +39,13 @@ from .process import ProcessSpace
 from .publish import publishing
 
 if TYPE_CHECKING:
+    from .chain import Chain
     from .design.support import Support
 
 __all__ = [
     "EnsembleRun",
     "Run",
+    "chain_of",
     "describe",
     "is_ensemble",
     "load_ensemble",
@@ -154,6 +156,18 @@ def process_of(triads: xr.Dataset) -> ProcessSpace:
     lower, upper = zip(*attrs["bounds"], strict=True)
     fields = {"lower": lower, "upper": upper, "symmetries": attrs.get("symmetries", [])}
     return ProcessSpace.from_json({"names": attrs["names"], "units": attrs["units"], **fields})
+
+
+def chain_of(run: Run | EnsembleRun) -> Chain | None:
+    """The study's simulator that the run's data came from; None if they came from elsewhere."""
+    from .study import case
+
+    data = run.data
+    try:
+        chosen = case(data["case"], data["preset"], data["formulation"])
+    except (InputError, KeyError, TypeError):
+        return None
+    return chosen.chain if chosen.process == run.model.process else None
 
 
 def describe(triads: xr.Dataset) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 input."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -263,3 +264,22 @@ def test_the_loop_refuses_triads_that_the_run_was_not_trained_on(toy_run, tmp_pa
 def test_the_loop_refuses_what_it_cannot_do(toy_run, toy_path, capsys, option, words):
     asked = ["loop", toy_run, "--triads", toy_path, "--target=-10:-9,-7:-5"]
     assert words in refused(capsys, *asked, option)
+
+
+@pytest.mark.parametrize("command", ["design", "loop"])
+def test_a_run_of_a_chain_of_ones_own_is_not_simulated_by_another(
+    toy_run, toy_path, tmp_path, capsys, command
+):
+    own = tmp_path / "run"
+    shutil.copytree(toy_run, own)
+    story = json.loads((own / "run.json").read_text())
+    story["data"]["case"] = "mine"
+    (own / "run.json").write_text(json.dumps(story))
+    triads = tmp_path / "triads.zarr"
+    shutil.copytree(toy_path, triads)
+    attributes = json.loads((triads / "zarr.json").read_text())
+    attributes["attributes"]["case"] = "mine"
+    (triads / "zarr.json").write_text(json.dumps(attributes))
+    options = ["--verify", 4] if command == "design" else ["--triads", triads]
+    line = refused(capsys, command, own, "--target=-10:-9,-7:-5", *options)
+    assert "which no chain of the study makes" in line

@@ -81,8 +81,8 @@ PUBLIC = {
         "PSPGenPredictor Predictor PseudoLabels RIVALS Rival SplineFlow StructureSizes"
     ),
     "runs": (
-        "EnsembleRun Run describe is_ensemble load_ensemble load_run process_of save_ensemble "
-        "save_run"
+        "EnsembleRun Run chain_of describe is_ensemble load_ensemble load_run process_of "
+        "save_ensemble save_run"
     ),
     "structure": (
         "AS_STATED CALIBRATED GRADED_STEPS PRESETS PhaseSeparatedField Preset ThresholdedField "

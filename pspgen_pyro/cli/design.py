@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..design import Design, Estimate, Optimiser, Target, Verification
     from ..runs import EnsembleRun, Run
 
-__all__ = ["DesignCommand", "simulator_of"]
+__all__ = ["DesignCommand", "estimate_to_json", "simulator_of"]
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,20 @@ def _verify(
 
 
 def simulator_of(run: Run | EnsembleRun) -> Chain:
-    """The chain that made the triads of a run."""
-    from ..study import case
+    """The chain that made the triads of a run.
 
-    data = run.data
-    return case(data["case"], preset=data["preset"], formulation=data["formulation"]).chain
+    Raises:
+        InputError: If it is none of the study's.
+    """
+    from ..runs import chain_of
+
+    chain = chain_of(run)
+    if chain is None:
+        raise InputError(
+            f"'run' was trained on data of {run.data.get('case')!r}, which no chain of the study "
+            "makes; simulate with your own in Python, by `verify` or `design_in_loop`."
+        )
+    return chain
 
 
 def _answer(
@@ -148,7 +157,7 @@ def _answer(
         "target": target.to_json(),
         "properties": list(run.model.property_names),
         "phi": dict(zip(names, map(float, design.phi), strict=True)),
-        "model": _estimate(estimate),
+        "model": estimate_to_json(estimate),
         "starts_agreed": f"{design.agreed.sum()} of {len(design.agreed)}",
         "active_bounds": list(design.active_bounds),
         "sensitivity": {
@@ -163,7 +172,7 @@ def _answer(
     }
     if check is not None:
         gap = abs(float(estimate.value) - float(check.probability.value))
-        answer["simulated"] = _estimate(check.probability) | {"samples": len(check.m)}
+        answer["simulated"] = estimate_to_json(check.probability) | {"samples": len(check.m)}
         answer["difference"] = gap
         answer["blocked_fraction"] = dict(
             zip(
@@ -173,7 +182,8 @@ def _answer(
     return answer
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
+def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
+    """A probability beside its standard error; of an ensemble, with its parts."""
     from ..ensemble import EnsembleEstimate
 
     numbers: dict[str, Any] = {

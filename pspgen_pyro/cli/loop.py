@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
     from ..batches import Batches
-    from ..design import ClosedLoop, Estimate
+    from ..design import ClosedLoop
     from ..runs import Run
 
 __all__ = ["Loop"]
@@ -39,9 +39,9 @@ class Loop:
     precision: float = 0.03
     """The standard error of the frequency at phi* that ends the loop once the two agree."""
     starts: int = 8
-    """How many ascents run together in each round."""
+    """How many ascents of the model's P run together before anything is simulated."""
     draws: int = 256
-    """Sobol points of each ascent, for a model that has to sample."""
+    """Sobol points of that ascent, for a model that has to sample."""
     seed: int = 0
     """Seeds everything."""
     json: bool = False
@@ -107,17 +107,19 @@ def _training_data(run: Run, triads_path: Path, pairs: Path | None) -> Batches:
 
 
 def _answer(run: Run, loop: ClosedLoop) -> dict[str, Any]:
+    from .design import estimate_to_json
+
     return {
         "target": loop.target.to_json(),
         "properties": list(run.model.property_names),
         "phi": dict(zip(run.model.process.names, map(float, loop.phi), strict=True)),
-        "probability": _estimate(loop.probability),
-        "model": _estimate(loop.predicted),
+        "probability": estimate_to_json(loop.probability),
+        "model": estimate_to_json(loop.predicted),
         "rounds": [
             {
                 "phi": turn.phi.tolist(),
-                "model": _estimate(turn.predicted),
-                "simulated": _estimate(turn.simulated),
+                "model": estimate_to_json(turn.predicted),
+                "simulated": estimate_to_json(turn.simulated),
                 "agrees": turn.agrees,
                 "checks": turn.checks,
                 "spread": turn.spread,
@@ -129,13 +131,6 @@ def _answer(run: Run, loop: ClosedLoop) -> dict[str, Any]:
         "status": loop.status,
         "cpu_seconds": round(loop.seconds, 2),
         "data": run.data,
-    }
-
-
-def _estimate(estimate: Estimate) -> dict[str, float]:
-    return {
-        "probability": float(estimate.value),
-        "standard_error": float(estimate.standard_error),
     }
 
 

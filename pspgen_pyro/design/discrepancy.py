@@ -53,8 +53,8 @@ class Discrepancy:
     Arguments:
         doubt: The root mean square :math:`\tau_0` of the logit; 0.17 are 0.04 at P = 0.5 and 0.03
             at P = 0.8.
-        reach: The length :math:`\ell` over which the other half changes, in widths of the process
-            space.
+        reach: The length :math:`\ell` over which the half that is not common to all settings
+            changes, in widths of the process space.
 
     Raises:
         InputError: If a number is not positive.
@@ -112,7 +112,14 @@ class Discrepancy:
 @dataclass(frozen=True)
 class Correction:
     r"""The posterior of what the logit of a model's P lacks, as `Discrepancy.given` returns it: a
-    mixture over :math:`\tau` of Gaussian processes."""
+    mixture over :math:`\tau` of Gaussian processes.
+
+    Arguments:
+        where: The settings that were simulated, in units of `width`, with shape `(R, P)`.
+        width: The length :math:`\ell\,(b_j - a_j)` of each parameter, with shape `(P)`.
+        modes: Laplace's approximation for each :math:`\tau`.
+        weights: Their posterior weights.
+    """
 
     where: _Array
     width: _Array

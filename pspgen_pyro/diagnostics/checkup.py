@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 
 from ..design import DesignPosterior, Draws, Target, sample_hmc
 from ..errors import InputError
-from ..report.materials import chain_of
-from ..runs import Run
+from ..runs import Run, chain_of
 from .coverage import plot_coverage, tarp
 from .guides import guide_check, plot_guide
 from .latents import latent_posterior, plot_latent_properties, plot_process_latent, process_latent

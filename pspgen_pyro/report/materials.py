@@ -19,15 +19,15 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..properties import percolation
+from ..runs import chain_of
 from ..structure import phase_names
-from ..study import case
 
 if TYPE_CHECKING:
     from ..chain import Chain
     from ..model import PSPGen
     from ..runs import Run
 
-__all__ = ["Materials", "chain_of", "generate_images", "materials_at"]
+__all__ = ["Materials", "generate_images", "materials_at"]
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,6 @@ class Materials:
         """The fraction of the images whose last phase (the void) does not percolate, with shape
         `(2)`."""
         return 1 - percolation(self.x == self.phases - 1).mean(axis=0)
-
-
-def chain_of(run: Run) -> Chain | None:
-    """The study's simulator that the run's data came from; None if they came from elsewhere."""
-    data = run.data
-    try:
-        chosen = case(data["case"], data["preset"], data["formulation"])
-    except (InputError, KeyError, TypeError):
-        return None
-    return chosen.chain if chosen.process == run.model.process else None
 
 
 @torch.no_grad()
