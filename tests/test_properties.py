@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from pspgen_pyro.errors import InputError, MissingDependencyError
 from pspgen_pyro.properties import _fem, percolation, permeability, permeability_tensor, stokes
+from pspgen_pyro.properties._fem import require
 from pspgen_pyro.structure import CALIBRATED, PhaseSeparatedField, two_mode_spectrum
 
 N = 12
@@ -234,6 +235,7 @@ def test_without_dolfinx_the_error_says_how_to_get_it(monkeypatch):
 
 
 def test_without_a_compiler_the_error_says_so(monkeypatch):
+    require()
     import dolfinx.fem
 
     def failing(*_):
