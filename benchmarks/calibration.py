@@ -36,11 +36,12 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 from pspgen_pyro import Batches, Box, PSPGen, case, fit, generate, maximise, open_triads, verify
-from pspgen_pyro.batches import TriadTensors
+from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.design import Support
-from pspgen_pyro.diagnostics import energy_score
-from pspgen_pyro.diagnostics.generated import energy_distance
-from pspgen_pyro.family import (
+from pspgen_pyro.diagnosis import energy_score
+from pspgen_pyro.diagnosis.generated import energy_distance
+from pspgen_pyro.io.provenance import environment
+from pspgen_pyro.model import (
     CodedProperty,
     ConnectivityEncoder,
     FlowPrior,
@@ -50,13 +51,12 @@ from pspgen_pyro.family import (
     StandardNormalPrior,
     ThreeBranchEncoder,
 )
-from pspgen_pyro.provenance import environment
+from pspgen_pyro.process.symmetries import Mirror
 from pspgen_pyro.report import materials_at, surface_error
 from pspgen_pyro.rivals import RIVALS, PseudoLabels, PSPGenPredictor
 from pspgen_pyro.runs import Run, describe
-from pspgen_pyro.stages import PropertyStage
 from pspgen_pyro.structure import two_point_correlation
-from pspgen_pyro.symmetries import Mirror
+from pspgen_pyro.training.stages import PropertyStage
 
 GRID, REFERENCE = 20, 200
 LABELS = (100, 250, 500, 1000)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from pspgen_pyro.data import generate
-from pspgen_pyro.provenance import environment
+from pspgen_pyro.io.provenance import environment
 from pspgen_pyro.study import case
 
 RESULT = Path(__file__).parent.parent / "results" / "chain.json"

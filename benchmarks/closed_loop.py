@@ -34,9 +34,9 @@ import numpy as np
 import torch
 
 from pspgen_pyro import Batches, Box, PSPGen, case, fit, generate, maximise, open_triads
-from pspgen_pyro.batches import TriadTensors
+from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.design import Discrepancy, design_in_loop, frequency, verify
-from pspgen_pyro.provenance import environment, versions
+from pspgen_pyro.io.provenance import environment, versions
 
 MORE, TRUTH = 500, 2000
 REPLICATES, FIRST, BATCH = 25, 24, 8

@@ -17,7 +17,7 @@ import torch
 
 from pspgen_pyro import Box, case, load_run, maximise
 from pspgen_pyro.errors import InputError
-from pspgen_pyro.provenance import environment
+from pspgen_pyro.io.provenance import environment
 
 
 def random_boxes(support, number, rng):

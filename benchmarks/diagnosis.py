@@ -20,7 +20,7 @@ import torch
 
 from pspgen_pyro import Box, case, load_run, open_triads
 from pspgen_pyro.design import DesignPosterior, sample_hmc
-from pspgen_pyro.diagnostics import (
+from pspgen_pyro.diagnosis import (
     Materials,
     Partition,
     compare_probability,
@@ -35,7 +35,7 @@ from pspgen_pyro.diagnostics import (
     simulate_trials,
     tarp,
 )
-from pspgen_pyro.provenance import environment
+from pspgen_pyro.io.provenance import environment
 
 
 def graded(trials):

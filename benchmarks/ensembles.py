@@ -22,12 +22,12 @@ import torch
 
 from pspgen_pyro import Batches, PSPGen, open_triads
 from pspgen_pyro.design import frequency
-from pspgen_pyro.diagnostics import ReferenceMaterials, study_targets
-from pspgen_pyro.ensemble import fit_ensemble
-from pspgen_pyro.provenance import environment
+from pspgen_pyro.diagnosis import ReferenceMaterials, study_targets
+from pspgen_pyro.io.provenance import environment
 from pspgen_pyro.report import surface_error
 from pspgen_pyro.runs import describe, process_of
-from pspgen_pyro.stages import PropertyStage
+from pspgen_pyro.training.ensemble import fit_ensemble
+from pspgen_pyro.training.stages import PropertyStage
 
 WIDTHS = (1.0, 1.64, 2.0)
 

@@ -28,7 +28,7 @@ from pspgen_pyro.design import (
     probability,
     sobol,
 )
-from pspgen_pyro.provenance import environment
+from pspgen_pyro.io.provenance import environment
 
 OURS, PAPERS = ("closed, Sobol", "closed, antithetic", "closed, plain"), ("Eq. 20", "Eq. 21")
 

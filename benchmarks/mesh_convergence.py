@@ -18,9 +18,9 @@ import matplotlib as mpl
 import numpy as np
 import tyro
 
+from pspgen_pyro.io.provenance import environment
 from pspgen_pyro.process import ProcessSpace
 from pspgen_pyro.properties import percolation, stokes
-from pspgen_pyro.provenance import environment
 from pspgen_pyro.structure import CALIBRATED, PhaseSeparatedField, two_mode_spectrum
 
 ORDER = 2 * 0.5444837

@@ -24,7 +24,7 @@ from pspgen_pyro.design import (
     sample_hmc,
     sample_nuts,
 )
-from pspgen_pyro.provenance import environment
+from pspgen_pyro.io.provenance import environment
 
 METHODS = {
     "Pyro NUTS, 4 chains": sample_nuts,

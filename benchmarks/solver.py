@@ -34,9 +34,9 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from pspgen_pyro.io.provenance import environment
 from pspgen_pyro.properties import _fem, multifrontal, stokes
 from pspgen_pyro.properties.element import bordered_element
-from pspgen_pyro.provenance import environment
 from pspgen_pyro.structure import PhaseSeparatedField, two_mode_spectrum
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,10 +17,10 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pspgen_pyro import Alternating, Batches, Box, Joint, PSPGen, case, fit, maximise, open_triads
-from pspgen_pyro.family import ThreeBranchEncoder
-from pspgen_pyro.objective import elbo_terms
-from pspgen_pyro.provenance import environment
+from pspgen_pyro.io.provenance import environment
+from pspgen_pyro.model import ThreeBranchEncoder
 from pspgen_pyro.runs import describe, process_of
+from pspgen_pyro.training.objective import elbo_terms
 
 
 def trained(data, process, updates, seed, epochs):

@@ -22,9 +22,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batches import Batches
     from .chain import Chain
     from .data import generate, open_triads
+    from .data.batches import Batches
     from .design import Box, Design, design_in_loop, maximise, probability, verify
     from .errors import InputError
     from .model import PSPGen
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from .runs import load_run, save_run
     from .study import case
     from .training import fit
-    from .updates import Alternating, Cosine, Joint, Plateau
+    from .training.updates import Alternating, Cosine, Joint, Plateau
 
 _HOME = {
-    "Alternating": "updates",
-    "Batches": "batches",
+    "Alternating": "training",
+    "Batches": "data.batches",
     "Box": "design",
     "Chain": "chain",
-    "Cosine": "updates",
+    "Cosine": "training",
     "Design": "design",
     "InputError": "errors",
-    "Joint": "updates",
+    "Joint": "training",
     "PSPGen": "model",
-    "Plateau": "updates",
+    "Plateau": "training",
     "ProcessSpace": "process",
     "case": "study",
     "design_in_loop": "design",

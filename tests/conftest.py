@@ -6,7 +6,7 @@ import torch
 from pspgen_pyro import Batches, PSPGen, fit, generate
 from pspgen_pyro.design import Support
 from pspgen_pyro.runs import Run, describe, process_of, save_run
-from pspgen_pyro.stages import PriorStage, PropertyStage
+from pspgen_pyro.training.stages import PriorStage, PropertyStage
 
 
 @pytest.fixture(scope="session")

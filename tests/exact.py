@@ -16,8 +16,8 @@ from pyro.distributions import MultivariateNormal, Normal
 from torch import nn
 
 from pspgen_pyro import ProcessSpace, PSPGen
-from pspgen_pyro.distributions import NormalMixture
-from pspgen_pyro.family import Dimensions, Part, StandardNormalPrior
+from pspgen_pyro.model import Dimensions, Part, StandardNormalPrior
+from pspgen_pyro.model.distributions import NormalMixture
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (-1.0, -1.0), (1.0, 1.0))
 NOISE_X, NOISE_M = 0.7, 0.4

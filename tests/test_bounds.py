@@ -13,7 +13,7 @@ from torch.distributions import kl_divergence
 
 from pspgen_pyro import InputError, PSPGen
 from pspgen_pyro.errors import DataError
-from pspgen_pyro.family import (
+from pspgen_pyro.model import (
     CodedProperty,
     ConnectivityEncoder,
     GaussianPrior,
@@ -23,7 +23,7 @@ from pspgen_pyro.family import (
     StationaryPrior,
     ThreeBranchEncoder,
 )
-from pspgen_pyro.objective import (
+from pspgen_pyro.training.objective import (
     ELBO,
     ImportanceWeighted,
     MarginalProperty,

@@ -9,8 +9,8 @@ from matplotlib import pyplot as plt
 from scipy.stats import norm
 
 from pspgen_pyro import Box, InputError, ProcessSpace
-from pspgen_pyro.diagnostics import Materials as RealMaterials
-from pspgen_pyro.diagnostics import (
+from pspgen_pyro.diagnosis import Materials as RealMaterials
+from pspgen_pyro.diagnosis import (
     ReferenceMaterials,
     clustered_mean,
     energy_distance,
@@ -29,8 +29,8 @@ from pspgen_pyro.diagnostics import (
     study_targets,
     table_notes,
 )
-from pspgen_pyro.diagnostics.generated import spread_settings
-from pspgen_pyro.diagnostics.reference_materials import spread_rows
+from pspgen_pyro.diagnosis.generated import spread_settings
+from pspgen_pyro.diagnosis.reference_materials import spread_rows
 from pspgen_pyro.rivals import PSPGenPredictor
 from pspgen_pyro.runs import load_run
 
@@ -316,7 +316,7 @@ def test_reconstruction_counts_pixels_and_knows_the_majority(toy_run, toy_triads
 
 
 def test_real_images_beside_themselves_differ_in_nothing(toy_run, toy_triads, monkeypatch):
-    from pspgen_pyro.diagnostics import generated
+    from pspgen_pyro.diagnosis import generated
     from pspgen_pyro.report import Materials, materials_at
 
     def twins(run, phi, data, *, count, seed):

@@ -14,7 +14,7 @@ from torch.distributions import AffineTransform
 from pspgen_pyro import Box, InputError, open_triads
 from pspgen_pyro.cli import main
 from pspgen_pyro.design import DesignPosterior, Draws, Estimate
-from pspgen_pyro.diagnostics import (
+from pspgen_pyro.diagnosis import (
     Materials,
     ReferenceMaterials,
     checkup,
@@ -25,9 +25,9 @@ from pspgen_pyro.diagnostics import (
     sensitivity_table,
     simulate_at,
 )
-from pspgen_pyro.diagnostics.predictive import draw_properties
-from pspgen_pyro.diagnostics.reference_checks import check_probabilities
-from pspgen_pyro.diagnostics.trials import _simulate
+from pspgen_pyro.diagnosis.predictive import draw_properties
+from pspgen_pyro.diagnosis.reference_checks import check_probabilities
+from pspgen_pyro.diagnosis.trials import _simulate
 from pspgen_pyro.report import model_surface, reference_surface, surface_error
 from pspgen_pyro.runs import Run, load_run
 from pspgen_pyro.study import case

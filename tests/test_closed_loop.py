@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pspgen_pyro import Batches, Box, InputError, ProcessSpace
-from pspgen_pyro.batches import TriadTensors
 from pspgen_pyro.chain import ChainSample
+from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.design import (
     Discrepancy,
     Refinement,

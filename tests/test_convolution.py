@@ -8,8 +8,7 @@ from pyro.distributions import Normal
 from test_model import PROCESS, small_model
 
 from pspgen_pyro import InputError, PSPGen
-from pspgen_pyro.distributions import NormalMixture
-from pspgen_pyro.family import (
+from pspgen_pyro.model import (
     CodedProperty,
     ConnectivityEncoder,
     ConvolutionalEncoder,
@@ -20,7 +19,8 @@ from pspgen_pyro.family import (
     part_from_json,
     part_to_json,
 )
-from pspgen_pyro.objective import elbo_terms
+from pspgen_pyro.model.distributions import NormalMixture
+from pspgen_pyro.training.objective import elbo_terms
 
 SIZE, LATENT = 16, 18
 ENCODERS = [

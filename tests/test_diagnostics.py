@@ -14,7 +14,7 @@ from scipy import stats
 from pspgen_pyro import Box, InputError, maximise
 from pspgen_pyro.cli import main
 from pspgen_pyro.design import DesignPosterior, fit_svi, sample_hmc, sample_nuts
-from pspgen_pyro.diagnostics import randomised_ranks, to_datatree
+from pspgen_pyro.diagnosis import randomised_ranks, to_datatree
 
 BOX = Box((-1.2, -0.8), (1.4, 1.8))
 ANSWERS = {

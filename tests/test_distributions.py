@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from pspgen_pyro.distributions import NormalMixture, log_interval_probability
+from pspgen_pyro.model.distributions import NormalMixture, log_interval_probability
 
 
 def mixture(c=3, k=2, seed=0):

@@ -15,15 +15,17 @@ from scipy.stats import norm
 from test_model import PROCESS, triads
 
 from pspgen_pyro import Batches, Box, InputError, PSPGen, maximise, probability
-from pspgen_pyro.batches import TriadTensors
-from pspgen_pyro.checkpoint import History
 from pspgen_pyro.cli import main
+from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.design import SGD, DesignPosterior, RiskAverse, SquaredDistance, sample_hmc
-from pspgen_pyro.diagnostics import to_datatree
-from pspgen_pyro.ensemble import Ensemble, EnsembleEstimate, fit_ensemble
+from pspgen_pyro.design.probability import EnsembleEstimate
+from pspgen_pyro.diagnosis import to_datatree
 from pspgen_pyro.errors import DataError, TrainingError
+from pspgen_pyro.model.ensemble import Ensemble
 from pspgen_pyro.rivals import EnsemblePredictor, PSPGenPredictor
 from pspgen_pyro.runs import EnsembleRun, Run, is_ensemble, load_ensemble, load_run, save_ensemble
+from pspgen_pyro.training.checkpoint import History
+from pspgen_pyro.training.ensemble import fit_ensemble
 
 BOX = Box((-0.6, -1.0), (0.7, 0.8))
 PHI = np.array([[0.1, 0.2], [-0.7, 0.9], [1.0, -1.0]])
@@ -62,7 +64,7 @@ def test_the_two_spreads_add_up_to_the_variance_of_the_indicator(p):
 
 def test_one_member_says_nothing_about_what_the_data_leave_open():
     model = exact_model()
-    found = Ensemble((model,)).probability(BOX, PHI[0])
+    found = probability(Ensemble((model,)), BOX, PHI[0])
     assert found.value == probability(model, BOX, PHI[0]).value
     assert np.isnan(found.epistemic)
     assert "1 member: what the data leave open is unknown" in str(found)
@@ -124,7 +126,7 @@ def test_a_risk_averse_design_goes_where_the_members_agree():
 def test_the_predictor_of_an_ensemble_is_the_even_mixture_of_its_members(ensemble):
     mixture = EnsemblePredictor(ensemble)
     assert mixture.probability(BOX, PHI) == pytest.approx(
-        ensemble.probability(BOX, PHI).value, abs=0.01
+        probability(ensemble, BOX, PHI).value, abs=0.01
     )
     m = np.array([[0.1, 0.2], [0.3, -0.4], [1.0, 0.0]])
     each = [PSPGenPredictor(one).log_density(PHI, m) for one in ensemble]
@@ -177,7 +179,7 @@ def test_resampling_keeps_a_setting_together_and_as_many_settings_with_labels(mo
         seen.append(data)
         return History()
 
-    monkeypatch.setattr("pspgen_pyro.members.fit", fit)
+    monkeypatch.setattr("pspgen_pyro.training.members.fit", fit)
     data = batches(bare=8)
     fit_ensemble(plain_model(), data, members=2, bootstrap=True, progress=False)
     assert not torch.equal(seen[0].train.phi, seen[1].train.phi)
@@ -217,7 +219,7 @@ def test_a_member_that_fails_names_itself(tmp_path, monkeypatch):
     def fit(*args, **settings):
         raise TrainingError("the term 'x' became nan.")
 
-    monkeypatch.setattr("pspgen_pyro.members.fit", fit)
+    monkeypatch.setattr("pspgen_pyro.training.members.fit", fit)
     with pytest.raises(TrainingError, match="member 1 of 2 failed: the term 'x' became nan"):
         fit_ensemble(plain_model(), batches(), members=2, progress=False)
 
@@ -231,14 +233,14 @@ def test_a_member_that_fails_names_itself(tmp_path, monkeypatch):
         (lambda e: Ensemble((e[0], plain_model())), "another process"),
         (lambda e: maximise(e, SquaredDistance((0.0, 0.0))), "an objective of one model"),
         (lambda e: maximise(e, BOX, optimiser=SGD()), "climbs one model's probability"),
-        (lambda e: e.probability(Box((0.0,), (1.0,)), PHI), "1 "),
-        (lambda e: e.probability(BOX, PHI, replicates=1), "'replicates' is 1"),
-        (lambda e: e.probability(BOX, [9.0, 9.0]), "phi"),
+        (lambda e: probability(e, Box((0.0,), (1.0,)), PHI), "1 "),
+        (lambda e: probability(e, BOX, PHI, replicates=1), "'replicates' is 1"),
+        (lambda e: probability(e, BOX, [9.0, 9.0]), "phi"),
         (lambda e: fit_ensemble(e[0], batches(), members=0), "'members' is 0"),
         (lambda e: fit_ensemble(e[0], batches(), workers=0), "'workers' is 0"),
         (lambda e: EnsemblePredictor(()), "'members' is empty"),
         (lambda e: EnsemblePredictor(e).sample(PHI, 0, 0), "'draws' is 0"),
-        (lambda e: to_datatree(e.probability(BOX, PHI), e[0]), "give the ensemble"),
+        (lambda e: to_datatree(probability(e, BOX, PHI), e[0]), "give the ensemble"),
     ],
 )
 def test_bad_input_is_one_sentence(ensemble, ask, words):
@@ -308,7 +310,7 @@ def test_one_run_is_not_read_from_an_ensembles_folder(run, tmp_path):
 
 
 def test_what_each_member_says_survives_zarr(ensemble, tmp_path):
-    found = ensemble.probability(BOX, PHI)
+    found = probability(ensemble, BOX, PHI)
     to_datatree(found, ensemble).to_zarr(tmp_path / "t.zarr", consolidated=False)
     with xr.open_datatree(tmp_path / "t.zarr", engine="zarr", consolidated=False) as back:
         told = back["members"].to_dataset().load()

@@ -9,7 +9,7 @@ from pyro.distributions import Normal
 from torch import nn
 
 from pspgen_pyro import InputError, PSPGen
-from pspgen_pyro.diagnostics import (
+from pspgen_pyro.diagnosis import (
     Materials,
     guide_check,
     latent_posterior,
@@ -18,8 +18,8 @@ from pspgen_pyro.diagnostics import (
     plot_process_latent,
     process_latent,
 )
-from pspgen_pyro.diagnostics.guides import process_cells
-from pspgen_pyro.diagnostics.predictive import draw_properties
+from pspgen_pyro.diagnosis.guides import process_cells
+from pspgen_pyro.diagnosis.predictive import draw_properties
 
 
 def built(**sizes):

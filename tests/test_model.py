@@ -12,8 +12,8 @@ from pyro import poutine
 from pyro.infer import SVI, Predictive, Trace_ELBO
 
 from pspgen_pyro import InputError, ProcessSpace, PSPGen
-from pspgen_pyro.family import MixtureProperty, part_from_json, part_to_json
-from pspgen_pyro.objective import elbo_terms
+from pspgen_pyro.model import MixtureProperty, part_from_json, part_to_json
+from pspgen_pyro.training.objective import elbo_terms
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
 

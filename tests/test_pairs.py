@@ -11,10 +11,10 @@ from test_model import triads
 from torch import nn
 
 from pspgen_pyro import Batches, InputError
-from pspgen_pyro.family import (
+from pspgen_pyro.model import (
     TwoBranchEncoder,
 )
-from pspgen_pyro.objective import ImportanceWeighted, elbo_terms
+from pspgen_pyro.training.objective import ImportanceWeighted, elbo_terms
 
 
 def with_bare_pairs(triads, every=3):

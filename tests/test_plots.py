@@ -6,9 +6,9 @@ import pytest
 import xarray as xr
 
 from pspgen_pyro import plots
-from pspgen_pyro.checkpoint import History
 from pspgen_pyro.design import Box
 from pspgen_pyro.errors import InputError
+from pspgen_pyro.training.checkpoint import History
 
 BOX = Box((-10, -7), (-9, -5))
 

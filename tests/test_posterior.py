@@ -25,8 +25,8 @@ from pspgen_pyro.design import (
     sample_hmc,
     sample_nuts,
 )
-from pspgen_pyro.design.hmc import Leapfrog
-from pspgen_pyro.design.nuts import STATISTICS
+from pspgen_pyro.design.posterior.hmc import Leapfrog
+from pspgen_pyro.design.posterior.nuts import STATISTICS
 
 BOX = Box((-0.6, -0.4), (0.7, 0.9))
 

@@ -17,8 +17,7 @@ from test_model import PROCESS, small_model
 from torch.distributions import kl_divergence
 
 from pspgen_pyro import InputError, PSPGen
-from pspgen_pyro.distributions import NormalMixture, mixture_quantile
-from pspgen_pyro.family import (
+from pspgen_pyro.model import (
     Dimensions,
     FlowPrior,
     GaussianPrior,
@@ -28,6 +27,7 @@ from pspgen_pyro.family import (
     part_from_json,
     part_to_json,
 )
+from pspgen_pyro.model.distributions import NormalMixture, mixture_quantile
 
 DIMS = Dimensions(2, (16, 16), 2, latent=18, process_latent=3)
 KINDS = {

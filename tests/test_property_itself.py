@@ -7,7 +7,7 @@ import torch
 from scipy.stats import kstest, truncnorm
 
 from pspgen_pyro import Box, InputError, ProcessSpace, PSPGen
-from pspgen_pyro.batches import TriadTensors
+from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.design import (
     Boxes,
     ClosedForm,
@@ -22,8 +22,7 @@ from pspgen_pyro.design import (
     sample_nuts,
     sobol_normal,
 )
-from pspgen_pyro.distributions import truncated_normal
-from pspgen_pyro.family import (
+from pspgen_pyro.model import (
     CodedProperty,
     ConnectivityEncoder,
     FlowPrior,
@@ -32,8 +31,9 @@ from pspgen_pyro.family import (
     PropertyItself,
     ThreeBranchEncoder,
 )
+from pspgen_pyro.model.distributions import truncated_normal
 from pspgen_pyro.report import generate_images
-from pspgen_pyro.stages import PriorStage, code_of, fit_prior
+from pspgen_pyro.training.stages import PriorStage, code_of, fit_prior
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (-1.0, -1.0), (1.0, 1.0))
 READING = CodedProperty(components=2, hidden=(8,))

@@ -13,7 +13,7 @@ import torch
 import pspgen_pyro
 from pspgen_pyro.cli import main
 from pspgen_pyro.runs import Run, describe
-from pspgen_pyro.stages import PriorStage, PropertyStage
+from pspgen_pyro.training.stages import PriorStage, PropertyStage
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,13 +14,13 @@ import torch
 import tyro
 import xarray as xr
 
-from pspgen_pyro.batches import Batches
-from pspgen_pyro.checkpoint import History
 from pspgen_pyro.cli import main
 from pspgen_pyro.cli.fit import Fit
 from pspgen_pyro.cli.report import Report, _fit
 from pspgen_pyro.data import generate, open_triads
+from pspgen_pyro.data.batches import Batches
 from pspgen_pyro.design import Box, Estimate
+from pspgen_pyro.diagnosis.surfaces import model_slices
 from pspgen_pyro.errors import DataError, InputError
 from pspgen_pyro.model import PSPGen
 from pspgen_pyro.process import ProcessSpace
@@ -39,9 +39,9 @@ from pspgen_pyro.report import (
     write_page,
 )
 from pspgen_pyro.report.sections import faithfulness
-from pspgen_pyro.report.surfaces import model_slices
 from pspgen_pyro.runs import Run, describe, load_run, process_of, save_run
 from pspgen_pyro.training import fit
+from pspgen_pyro.training.checkpoint import History
 
 BOX = Box((-10, -7), (-9, -5))
 

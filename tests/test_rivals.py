@@ -9,8 +9,9 @@ from exact import exact_model, property_law
 from scipy.stats import multivariate_normal
 
 from pspgen_pyro import Batches, Box, InputError, ProcessSpace, percolation, probability
-from pspgen_pyro.batches import TriadTensors
+from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.design import Boxes
+from pspgen_pyro.process.symmetries import Mirror, PeriodicShift, Reflection
 from pspgen_pyro.rivals import (
     RIVALS,
     HeteroscedasticGaussian,
@@ -23,7 +24,6 @@ from pspgen_pyro.rivals import (
 )
 from pspgen_pyro.rivals.gaussian import box_probability
 from pspgen_pyro.rivals.structure import StructureNetwork, bottleneck
-from pspgen_pyro.symmetries import Mirror, PeriodicShift, Reflection
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
 BOX = Box((-8.0, -7.5), (-6.5, -6.0))
@@ -140,7 +140,7 @@ def test_with_the_mirror_one_half_of_the_process_space_teaches_the_other():
     data = Batches(TriadTensors(phi, x, m), TriadTensors(phi, x, m))
     swapped = Box(BOX.lower[::-1], BOX.upper[::-1])
     for name in ("gaussian", "logistic"):
-        rival = trained(name, data, symmetries=(Mirror("phi1"),))
+        rival = trained(name, data, symmetries=(Mirror("phi1", (1, 0)),))
         here = rival.probability(BOX, [[2.0, 1.0]])
         assert rival.probability(swapped, [[8.0, 1.0]]) == pytest.approx(here, abs=0.04)
 

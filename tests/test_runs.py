@@ -13,10 +13,10 @@ from safetensors.numpy import save_file
 from test_model import small_model
 
 from pspgen_pyro import InputError, PSPGen, load_run, save_run
-from pspgen_pyro.checkpoint import History
 from pspgen_pyro.design import Support
 from pspgen_pyro.errors import DataError, StorageError
 from pspgen_pyro.runs import Run
+from pspgen_pyro.training.checkpoint import History
 
 DATA = {"case": "case1", "preset": "calibrated", "formulation": "study"}
 

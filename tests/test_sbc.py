@@ -10,7 +10,7 @@ from exact import exact_model
 
 from pspgen_pyro import Box, InputError
 from pspgen_pyro.design import Boxes
-from pspgen_pyro.diagnostics import (
+from pspgen_pyro.diagnosis import (
     Partition,
     plot_coverage,
     plot_ranks,
@@ -21,7 +21,7 @@ from pspgen_pyro.diagnostics import (
     tarp,
     uniformity,
 )
-from pspgen_pyro.diagnostics.trials import _simulate, sample_hmc_trials
+from pspgen_pyro.diagnosis.trials import _simulate, sample_hmc_trials
 
 CELLS = Partition(((-1.0, 1.0), (0.0, 1.5)))
 LEVEL = 1e-3

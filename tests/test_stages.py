@@ -17,10 +17,9 @@ from test_training import Killed, quick
 from torch import nn
 
 from pspgen_pyro import Batches, Box, InputError, ProcessSpace, PSPGen, fit, probability
-from pspgen_pyro.batches import TriadTensors
-from pspgen_pyro.checkpoint import History
+from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.errors import TrainingError
-from pspgen_pyro.family import (
+from pspgen_pyro.model import (
     CodedProperty,
     ConnectivityEncoder,
     FlowPrior,
@@ -28,9 +27,12 @@ from pspgen_pyro.family import (
     MixturePrior,
     ResidualMap,
 )
-from pspgen_pyro.objective import ELBO, ImportanceWeighted
+from pspgen_pyro.process.symmetries import Mirror, PeriodicShift, Reflection
 from pspgen_pyro.runs import Run, load_run, save_run
-from pspgen_pyro.stages import (
+from pspgen_pyro.training import _step
+from pspgen_pyro.training.checkpoint import History
+from pspgen_pyro.training.objective import ELBO, ImportanceWeighted
+from pspgen_pyro.training.stages import (
     PriorStage,
     PropertyStage,
     code_of,
@@ -38,11 +40,9 @@ from pspgen_pyro.stages import (
     has_code,
     learn_code,
 )
-from pspgen_pyro.symmetries import Mirror, PeriodicShift, Reflection
-from pspgen_pyro.training import _step
 
 SIZE = 8
-SYMMETRIES = (PeriodicShift(), Reflection(), Mirror("phi1"))
+SYMMETRIES = (PeriodicShift(), Reflection(), Mirror("phi1", (1, 0)))
 PROCESS = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0), symmetries=SYMMETRIES)
 BRIEF = {
     "property_stage": PropertyStage(steps=12, batch_size=20, refit=4),

@@ -9,10 +9,9 @@ import torch
 from scipy.stats import ks_2samp
 
 from pspgen_pyro import Batches, InputError, ProcessSpace, PSPGen, case, fit
-from pspgen_pyro.batches import TriadTensors
+from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.errors import DataError
-from pspgen_pyro.structure import two_point_correlation, void_fraction
-from pspgen_pyro.symmetries import (
+from pspgen_pyro.process.symmetries import (
     Mirror,
     PeriodicShift,
     Reflection,
@@ -23,9 +22,10 @@ from pspgen_pyro.symmetries import (
     symmetry_from_json,
     symmetry_to_json,
 )
+from pspgen_pyro.structure import two_point_correlation, void_fraction
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
-ALL = [Mirror("phi1"), PeriodicShift(), Reflection(), Transposition()]
+ALL = [Mirror("phi1", (1, 0)), PeriodicShift(), Reflection(), Transposition((1, 0))]
 CASES = ["case1", "case5", "three_phase"]
 
 
@@ -118,12 +118,12 @@ def test_every_declared_symmetry_holds_in_law(name):
 
 
 def test_the_same_check_rejects_a_symmetry_that_does_not_hold():
-    assert min(p_values(case("case1"), Transposition())) < 1e-12
+    assert min(p_values(case("case1"), Transposition((1, 0)))) < 1e-12
 
 
 def test_a_random_element_moves_phi_x_and_m_of_a_row_together_or_none_of_them():
     phi, x, m = rows()
-    for symmetry in (Mirror("phi1"), Transposition()):
+    for symmetry in (Mirror("phi1", (1, 0)), Transposition((1, 0))):
         kept, moved = symmetry.elements(PROCESS, phi, x, m)
         found = symmetry(PROCESS, phi, x, m)
         choice = [
@@ -172,7 +172,7 @@ def test_the_elements_of_a_symmetry_start_with_the_identity_and_undo_themselves(
 
 @pytest.mark.parametrize(
     ("symmetries", "count"),
-    [((), 1), ((Mirror("phi1"),), 2), ((Mirror("phi1"), Transposition()), 4), (ALL, 4)],
+    [((), 1), ((Mirror("phi1", (1, 0)),), 2), ((Mirror("phi1", (1, 0)), Transposition((1, 0))), 4), (ALL, 4)],
 )
 def test_the_orbit_lists_two_images_for_every_symmetry_that_can_be_listed(symmetries, count):
     triads = rows()
@@ -231,16 +231,16 @@ def test_a_description_that_fits_no_symmetry_is_refused(spec, words):
 
 def test_a_mirror_of_a_parameter_that_does_not_exist_is_refused():
     with pytest.raises(InputError, match="mirrors the parameter 'phi3', but the process has"):
-        dataclasses.replace(PROCESS, symmetries=(Mirror("phi3"),))
+        dataclasses.replace(PROCESS, symmetries=(Mirror("phi3", (1, 0)),))
 
 
 def test_training_refuses_a_symmetry_that_does_not_fit_the_process():
     data = Batches(TriadTensors(*rows()), TriadTensors(*rows()))
     with pytest.raises(InputError, match="mirrors the parameter 'phi3', but the process has"):
-        fit(PSPGen(PROCESS, (6, 6), latent=4), data, symmetries=[Mirror("phi3")])
+        fit(PSPGen(PROCESS, (6, 6), latent=4), data, symmetries=[Mirror("phi3", (1, 0))])
 
 
-@pytest.mark.parametrize("symmetry", [Mirror("phi1"), Transposition()])
+@pytest.mark.parametrize("symmetry", [Mirror("phi1", (1, 0)), Transposition((1, 0))])
 def test_an_image_that_is_not_square_cannot_be_transposed(symmetry):
     phi, x, m = rows()
     with pytest.raises(InputError, match="6×4 pixels; only square"):
@@ -249,7 +249,7 @@ def test_an_image_that_is_not_square_cannot_be_transposed(symmetry):
 
 def test_a_mirrored_setting_stays_inside_the_process_space():
     phi, x, m = rows()
-    mirrored = Mirror("phi1").elements(PROCESS, phi, x, m)[1][0]
+    mirrored = Mirror("phi1", (1, 0)).elements(PROCESS, phi, x, m)[1][0]
     PROCESS.check(mirrored.numpy())
     assert torch.equal(mirrored[:, 1], phi[:, 1])
     assert torch.allclose(mirrored[:, 0] + phi[:, 0], torch.tensor(10.0))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pspgen_pyro import Box, InputError, maximise, probability
 from pspgen_pyro.design import Boxes, parse_target, target_from_json
-from pspgen_pyro.distributions import NormalMixture
+from pspgen_pyro.model.distributions import NormalMixture
 
 NAMES = ("horizontal", "vertical")
 

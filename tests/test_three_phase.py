@@ -11,7 +11,7 @@ from pspgen_pyro.chain import Chain, EffectiveConductivity, Permeability
 from pspgen_pyro.cli import main
 from pspgen_pyro.data import Store, verify
 from pspgen_pyro.errors import InputError
-from pspgen_pyro.family import BernoulliImage, CategoricalImage, Dimensions, ThreeBranchEncoder
+from pspgen_pyro.model import BernoulliImage, CategoricalImage, Dimensions, ThreeBranchEncoder
 from pspgen_pyro.plots import show_microstructures
 from pspgen_pyro.properties import percolation
 from pspgen_pyro.runs import Run, describe, load_run, process_of, save_run

@@ -23,12 +23,12 @@ from pspgen_pyro import (
     case,
     fit,
 )
-from pspgen_pyro.batches import TriadTensors
-from pspgen_pyro.checkpoint import History, TrainingState
+from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.errors import DataError, TrainingError
-from pspgen_pyro.family import ThreeBranchEncoder
-from pspgen_pyro.objective import elbo_terms
+from pspgen_pyro.model import ThreeBranchEncoder
 from pspgen_pyro.training import _copy, _step
+from pspgen_pyro.training.checkpoint import History, TrainingState
+from pspgen_pyro.training.objective import elbo_terms
 
 
 def small_model(**options):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from ..diagnostics.checkup import Checkup
+    from ..diagnosis.checkup import Checkup
 
 __all__ = ["Check"]
 
@@ -45,13 +45,13 @@ class Check:
     """Seeds everything."""
 
     def run(self) -> int | None:
-        from ..publish import publish_file, publishing, refuse_existing
+        from ..io.publish import publish_file, publishing, refuse_existing
 
         refuse_existing(self.out)
         from ..data import open_triads
         from ..design import parse_target
-        from ..diagnostics.checkup import check_run
-        from ..provenance import environment
+        from ..diagnosis.checkup import check_run
+        from ..io.provenance import environment
         from ..runs import load_run
 
         run = load_run(self.run_folder)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ..design import Target
-    from ..diagnostics import ReferenceMaterials, Scores
+    from ..diagnosis import ReferenceMaterials, Scores
     from ..process import ProcessSpace
     from ..rivals import Predictor
 
@@ -50,14 +50,14 @@ class Compare:
     """Seeds the fits and the draws."""
 
     def run(self) -> int | None:
-        from ..publish import publish_file, publishing, refuse_existing
+        from ..io.publish import publish_file, publishing, refuse_existing
 
         refuse_existing(self.out)
         self._check_names()
         import torch
 
         from ..data import open_triads
-        from ..diagnostics import ReferenceMaterials, model_table, score, table_notes
+        from ..diagnosis import ReferenceMaterials, model_table, score, table_notes
 
         torch.set_num_threads(1)
         triads, reference = open_triads(self.triads), open_triads(self.reference)
@@ -101,7 +101,7 @@ class Compare:
 
     def _targets(self, reference: xr.Dataset) -> dict[str, Target]:
         from ..design import parse_target
-        from ..diagnostics import study_targets
+        from ..diagnosis import study_targets
 
         if self.target is None:
             return study_targets(reference)
@@ -135,7 +135,7 @@ class Compare:
 
         from tqdm.auto import tqdm
 
-        from ..batches import Batches
+        from ..data.batches import Batches
         from ..rivals import RIVALS
 
         data, process = Batches.from_dataset(triads), _process(triads)
@@ -172,9 +172,9 @@ class Compare:
         triads: xr.Dataset,
         reference: xr.Dataset,
     ) -> dict[str, Any]:
-        from ..diagnostics import paired_differences
-        from ..diagnostics.calibration import estimate_to_json
-        from ..provenance import environment
+        from ..diagnosis import paired_differences
+        from ..diagnosis.calibration import estimate_to_json
+        from ..io.provenance import environment
 
         differences = paired_differences(scores, known)
         return {
@@ -229,8 +229,8 @@ def _check_same(triads: xr.Dataset, reference: xr.Dataset) -> None:
 
 
 def _draw(scores: list[Scores], known: ReferenceMaterials, folder: Path) -> None:
-    from ..diagnostics import calibration_plots as draw
-    from ..diagnostics import plot_ranks
+    from ..diagnosis import calibration_plots as draw
+    from ..diagnosis import plot_ranks
 
     figures = {"scores": draw.plot_scores(scores)}
     if scores[0].targets:

@@ -34,7 +34,7 @@ class Demo:
     """Seeds everything."""
 
     def run(self) -> int | None:
-        from ..publish import refuse_existing
+        from ..io.publish import refuse_existing
         from ..study import case
 
         refuse_existing(self.out)

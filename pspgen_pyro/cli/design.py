@@ -52,7 +52,7 @@ class DesignCommand:
     """Also write that JSON object to this file, with the simulated properties."""
 
     def run(self) -> int | None:
-        from ..publish import publish_file, refuse_existing
+        from ..io.publish import publish_file, refuse_existing
 
         if self.out is not None:
             refuse_existing(self.out)
@@ -184,7 +184,7 @@ def _answer(
 
 def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
     """A probability beside its standard error; of an ensemble, with its parts."""
-    from ..ensemble import EnsembleEstimate
+    from ..design.probability import EnsembleEstimate
 
     numbers: dict[str, Any] = {
         "probability": float(estimate.value),

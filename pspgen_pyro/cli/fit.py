@@ -14,10 +14,10 @@ from ..errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from ..batches import Batches
-    from ..checkpoint import History
+    from ..data.batches import Batches
     from ..model import PSPGen
-    from ..objective import Objective
+    from ..training.checkpoint import History
+    from ..training.objective import Objective
 
 __all__ = ["Fit", "training_data"]
 
@@ -86,7 +86,7 @@ class Fit:
     """Go on with an interrupted run of the same settings."""
 
     def run(self) -> int | None:
-        from ..publish import refuse_existing
+        from ..io.publish import refuse_existing
 
         refuse_existing(self.out)
         unfinished = self.out.with_name(self.out.name + ".partial")
@@ -102,10 +102,10 @@ class Fit:
         import torch
 
         from ..design import Support
+        from ..io.provenance import environment
         from ..model import PSPGen
-        from ..objective import ELBO, ImportanceWeighted, objective_to_json
-        from ..provenance import environment
         from ..runs import EnsembleRun, Run, describe, process_of, save_ensemble, save_run
+        from ..training.objective import ELBO, ImportanceWeighted, objective_to_json
 
         torch.set_num_threads(self.threads)
         data = training_data(triads, self.labels, self.pairs, self.seed)
@@ -160,10 +160,10 @@ class Fit:
         self, model: PSPGen, data: Batches, objective: Objective, unfinished: Path
     ) -> list[tuple[PSPGen, History]]:
         """The trained models and their histories."""
-        from ..ensemble import fit_ensemble
-        from ..stages import PriorStage, PropertyStage
         from ..training import fit
-        from ..updates import Alternating, Cosine, Joint, Plateau
+        from ..training.ensemble import fit_ensemble
+        from ..training.stages import PriorStage, PropertyStage
+        from ..training.updates import Alternating, Cosine, Joint, Plateau
 
         settings: dict[str, Any] = {
             "objective": objective,
@@ -192,8 +192,8 @@ def training_data(
     triads: xr.Dataset, labels: int | None, pairs: Path | None, seed: int
 ) -> Batches:
     """The triads as `pspgen fit` trains on them, with the bare pairs that were asked for."""
-    from ..batches import Batches
     from ..data import open_triads
+    from ..data.batches import Batches
 
     data = Batches.from_dataset(triads)
     if labels is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from ..batches import Batches
+    from ..data.batches import Batches
     from ..design import ClosedLoop
     from ..runs import Run
 
@@ -52,7 +52,7 @@ class Loop:
     """Also write the model refined on all of them to this run folder."""
 
     def run(self) -> int | None:
-        from ..publish import publish_file, refuse_existing
+        from ..io.publish import publish_file, refuse_existing
 
         for name in ("out", "refined"):
             if (path := getattr(self, name)) is not None:

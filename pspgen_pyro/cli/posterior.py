@@ -53,7 +53,7 @@ class PosteriorCommand:
     """Seeds the chains and the predictions."""
 
     def run(self) -> int | None:
-        from ..publish import publishing, refuse_existing
+        from ..io.publish import publishing, refuse_existing
 
         refuse_existing(self.out)
         chains, draws, warmup = self._counts()
@@ -76,7 +76,7 @@ class PosteriorCommand:
                 found = self._sample(posterior, chains, draws, warmup, bar.update)
         finally:
             torch.set_num_threads(threads)
-        from ..diagnostics import to_datatree
+        from ..diagnosis import to_datatree
 
         tree = to_datatree(found, model, images=self.images, seed=self.seed)
         with publishing(self.out) as folder:

@@ -40,7 +40,7 @@ class Report:
     """Triads of the reference split: the simulated surfaces to compare with."""
 
     def run(self) -> int | None:
-        from ..publish import publish_file, refuse_existing
+        from ..io.publish import publish_file, refuse_existing
 
         refuse_existing(self.out)
         from ..data import open_triads

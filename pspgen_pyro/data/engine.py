@@ -13,7 +13,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..publish import refuse_existing
+from ..io.publish import refuse_existing
 from ..study import Case
 from ..study import case as study_case
 from . import layout, workers

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..provenance import versions
+from ..io.provenance import versions
 from ..study import Case, Split
 
 __all__ = ["Plan", "make_plan"]

@@ -12,10 +12,6 @@ draw from it, `draws` says how well, and `grid` checks them.
 """
 
 from .ascent import Design, maximise
-from .bench import Simulator
-from .closed_loop import ClosedLoop, Round, design_in_loop
-from .discrepancy import Correction, Discrepancy
-from .draws import Convergence, Draws
 from .estimators import (
     ClosedForm,
     Estimator,
@@ -25,9 +21,10 @@ from .estimators import (
     plain,
     sobol,
 )
-from .grid import GridPosterior, on_grid
-from .hmc import sample_hmc
-from .nuts import RecordedNUTS, sample_nuts
+from .loop.bench import Simulator
+from .loop.closed_loop import ClosedLoop, Round, design_in_loop
+from .loop.discrepancy import Correction, Discrepancy
+from .loop.refinement import Refinement
 from .objectives import (
     EnsembleProbability,
     KullbackLeibler,
@@ -39,11 +36,14 @@ from .objectives import (
 from .optimisers import LBFGS, SGD, Adam, Optimiser
 from .parsing import parse_target
 from .posterior import DesignPosterior
+from .posterior.draws import Convergence, Draws
+from .posterior.grid import GridPosterior, on_grid
+from .posterior.hmc import sample_hmc
+from .posterior.nuts import RecordedNUTS, sample_nuts
+from .posterior.variational import Flow, FullRank, Guide, MeanField, fit_svi
 from .probability import Estimate, log_probability, probability, property_law, sobol_normal
-from .refinement import Refinement
 from .support import Support
 from .target import Box, Boxes, Target, target_from_json
-from .variational import Flow, FullRank, Guide, MeanField, fit_svi
 from .verification import Verification, frequency, verify
 
 __all__ = [

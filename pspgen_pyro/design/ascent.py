@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,14 +19,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..model import PSPGen
+from ..model.ensemble import Ensemble
 from .objectives import EnsembleProbability, Objective, Probability, RiskAverse
 from .optimisers import LBFGS, Climb, Optimiser, Problem
-from .probability import Estimate, mean_of, scrambled, sobol_normal
+from .probability import Estimate, mean_of, probability, scrambled, sobol_normal
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
-
-if TYPE_CHECKING:
-    from ..ensemble import Ensemble
 
 __all__ = ["Design", "maximise"]
 
@@ -208,9 +205,7 @@ def _value(model: PSPGen, objective: Objective, phi: NDArray[np.float64], seed: 
     """The value at one φ on fresh points; of an ensemble's P, with its parts."""
     options = {"draws": _FRESH, "replicates": _SCRAMBLINGS, "seed": seed}
     if isinstance(objective, EnsembleProbability):
-        from ..ensemble import Ensemble
-
-        return Ensemble(tuple(objective.members)).probability(objective.target, phi, **options)
+        return probability(Ensemble(tuple(objective.members)), objective.target, phi, **options)
     return mean_of(scrambled(model, partial(objective.value, model), phi, **options))
 
 

@@ -8,6 +8,17 @@ r"""The probability that the material meets the target (Eq. 1, 7), closed-form i
 The inner probability has a closed form, so only z0 is sampled, at scrambled Sobol points that stay
 the same for every φ: the surface is smooth and its gradient exact for the sample. Independent
 scramblings give the standard error.
+
+An ensemble's members :math:`k = 1 \dots K` differ in their first weights, the order of their
+data and, by the bootstrap, in the data themselves. For the indicator :math:`1(m \in
+\mathcal{M}_d)` the law of total variance splits what is unknown about one material into two
+parts,
+
+.. math::
+    \underbrace{\bar P (1 - \bar P)}_{\text{total}} =
+    \underbrace{\mathbb{E}_k[P_k (1 - P_k)]}_{\text{aleatoric: more data do not help}} +
+    \underbrace{\operatorname{Var}_k(P_k)}_{\text{epistemic: they do}}, \qquad
+    P_k = P_k(m \in \mathcal{M}_d \mid \varphi),\ \bar P = \mathbb{E}_k[P_k].
 """
 
 from __future__ import annotations
@@ -15,22 +26,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..distributions import NormalMixture
 from ..errors import InputError
 from ..model import PSPGen
+from ..model.distributions import NormalMixture
+from ..model.ensemble import Ensemble
 from .target import Target
 
-if TYPE_CHECKING:
-    from ..ensemble import Ensemble
-
 __all__ = [
+    "EnsembleEstimate",
     "Estimate",
     "log_probability",
     "mean_of",
@@ -60,6 +70,46 @@ class Estimate:
         # an error that three decimals would print as 0
         fine = ".0e" if form == ".3f" and 0 < error < 5e-4 else form
         return f"{value:{form}} ± {error:{fine}}"
+
+
+@dataclass(frozen=True, eq=False)
+class EnsembleEstimate(Estimate):
+    r"""The probability of a target by an ensemble, and how far its members agree.
+
+    `value` is the mean :math:`\bar P`, `standard_error` that of its integral over z0; both have
+    shape `(*)`.
+
+    Arguments:
+        members: The probability by each member, with shape `(K, *)`.
+        target: The region that was asked for.
+        phi: The process parameters, with shape `(*, P)`.
+    """
+
+    members: NDArray[np.float64]
+    target: Target
+    phi: NDArray[np.float64]
+
+    @property
+    def aleatoric(self) -> NDArray[np.float64]:
+        r"""The spread :math:`\sqrt{\mathbb{E}_k[P_k (1 - P_k)]}` of the indicator that would be
+        left if every member were right, with shape `(*)`."""
+        return np.sqrt((self.members * (1 - self.members)).mean(axis=0))
+
+    @property
+    def epistemic(self) -> NDArray[np.float64]:
+        r"""The standard deviation of :math:`P_k` over the members, from the unbiased variance,
+        with shape `(*)`; NaN for one member, which cannot tell."""
+        if len(self.members) < 2:
+            return np.full(self.members.shape[1:], np.nan)
+        return self.members.std(axis=0, ddof=1)
+
+    def __str__(self) -> str:
+        if len(self.members) < 2:
+            return f"{super().__str__()} (1 member: what the data leave open is unknown)"
+        return (
+            f"{float(self.value):.3f} ± {float(self.epistemic):.3f} over {len(self.members)} "
+            f"members (aleatoric ± {float(self.aleatoric):.3f})"
+        )
 
 
 def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -156,8 +206,8 @@ def probability(
             or there are fewer than two replicates.
     """
     options = {"draws": draws, "replicates": replicates, "seed": seed}
-    if not isinstance(model, PSPGen):
-        return model.probability(target, phi, **options)
+    if isinstance(model, Ensemble):
+        return _of_ensemble(model, target, phi, options)
     values = model.process.check(phi)
     target.check_against(model.dims.properties)
 
@@ -165,6 +215,22 @@ def probability(
         return log_probability(model, target, phi, noise).exp()
 
     return mean_of(scrambled(model, p, values, **options))
+
+
+def _of_ensemble(
+    ensemble: Ensemble, target: Target, phi: ArrayLike, options: dict[str, Any]
+) -> EnsembleEstimate:
+    """The probability by every member, on the same Sobol points."""
+    values = ensemble.process.check(phi)
+    target.check_against(ensemble.dims.properties)
+
+    def p(member: PSPGen) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda phi, noise: log_probability(member, target, phi, noise).exp()
+
+    found = np.stack([scrambled(one, p(one), values, **options) for one in ensemble])
+    mean = mean_of(found.mean(axis=0))
+    members = found.mean(axis=1)
+    return EnsembleEstimate(mean.value, mean.standard_error, members, target, values)
 
 
 def mean_of(replicates: NDArray[np.float64]) -> Estimate:

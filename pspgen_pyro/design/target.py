@@ -22,8 +22,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..distributions import NormalMixture, truncated_normal
 from ..errors import InputError
+from ..model.distributions import NormalMixture, truncated_normal
 
 __all__ = ["Box", "Boxes", "Target", "target_from_json"]
 

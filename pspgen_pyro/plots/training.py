@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from .style import PALETTE
 
 if TYPE_CHECKING:
-    from ..checkpoint import History
+    from ..training.checkpoint import History
 
 __all__ = ["training_curves"]
 

@@ -5,10 +5,10 @@ the process space, `materials` puts simulated and generated microstructures side
 `page` makes the file of it all.
 """
 
+from ..diagnosis.surfaces import SurfaceError, model_surface, reference_surface, surface_error
 from .answers import Answer, Verdict, judge, read_answer, summarise
 from .materials import Materials, generate_images, materials_at
 from .page import write_page
-from .surfaces import SurfaceError, model_surface, reference_surface, surface_error
 
 __all__ = [
     "Answer",

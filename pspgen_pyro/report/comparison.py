@@ -11,11 +11,11 @@ from markupsafe import Markup
 
 from .. import plots
 from ..design import frequency
+from ..diagnosis.surfaces import model_surface, reference_surface, surface_error
 from ..runs import Run
 from .answers import Answer
 from .figures import embed
 from .sections import Section, number
-from .surfaces import model_surface, reference_surface, surface_error
 
 __all__ = ["surface_sections"]
 

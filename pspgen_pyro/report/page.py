@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..design import Box
 from ..errors import InputError
-from ..provenance import environment
+from ..io.provenance import environment
 from ..runs import Run
 from ..study import case
 from .answers import Answer, judge, summarise
@@ -58,7 +58,7 @@ def write_page(
         sections += surface_sections(run, answers, reference)
         sections += [data_section(run, triads, answers), training_section(run)]
     template = Environment(
-        loader=PackageLoader("pspgen_pyro"),
+        loader=PackageLoader("pspgen_pyro", "report/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from .. import plots
 from ..design import Estimate, Target, frequency
+from ..diagnosis.surfaces import model_slices
 from ..runs import Run, describe
 from ..structure import phase_names
 from .answers import Answer
 from .figures import embed
 from .materials import Materials, materials_at
-from .surfaces import model_slices
 
 __all__ = [
     "Section",

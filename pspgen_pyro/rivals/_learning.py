@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..batches import TriadTensors
+from ..data.batches import TriadTensors
 from ..errors import InputError, TrainingError
 from ..process import ProcessSpace
 
 if TYPE_CHECKING:
-    from ..symmetries import Symmetry
+    from ..process.symmetries import Symmetry
 
 __all__ = ["Scaling", "augmented", "check_positive", "labelled_rows", "minimise"]
 
@@ -55,7 +55,7 @@ def augmented(
     symmetries: Sequence[Symmetry], process: ProcessSpace, phi: Tensor, m: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The rows (φ, m) under a random element of every symmetry; x does not matter here."""
-    from ..symmetries import augment
+    from ..process.symmetries import augment
 
     phi, _, m = augment(symmetries, process, phi, phi.new_zeros(len(phi), 1, 1), m)
     return phi, m

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..batches import Batches, TriadTensors
+from ..data.batches import Batches, TriadTensors
 from ..design import Target, property_law, sobol_normal
 from ..design import probability as model_probability
 from ..design.probability import weighted_law
@@ -33,7 +33,7 @@ from ..process import ProcessSpace
 from ._learning import Scaling
 
 if TYPE_CHECKING:
-    from ..symmetries import Symmetry
+    from ..process.symmetries import Symmetry
 
 __all__ = ["PSPGenPredictor", "Predictor", "Rival"]
 

@@ -22,13 +22,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..batches import TriadTensors
+from ..data.batches import TriadTensors
 from ..design import Target, sobol_normal
 from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
 from .base import Rival, generator_of, to_numpy
 
 if TYPE_CHECKING:
-    from ..symmetries import Symmetry
+    from ..process.symmetries import Symmetry
 
 __all__ = ["SplineFlow"]
 

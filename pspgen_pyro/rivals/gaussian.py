@@ -30,14 +30,14 @@ from torch.distributions import MultivariateNormal
 from torch.nn.functional import softplus
 from torch.special import ndtr, ndtri
 
-from ..batches import TriadTensors
+from ..data.batches import TriadTensors
 from ..design import Box, Target
-from ..nn import ResidualMLP
+from ..model.nn import ResidualMLP
 from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
 from .base import Rival, generator_of, to_numpy
 
 if TYPE_CHECKING:
-    from ..symmetries import Symmetry
+    from ..process.symmetries import Symmetry
 
 __all__ = ["HeteroscedasticGaussian", "box_probability"]
 

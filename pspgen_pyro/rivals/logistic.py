@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..batches import TriadTensors
+from ..data.batches import TriadTensors
 from ..design import Target
 from ..errors import InputError
 from ._learning import Scaling, augmented, check_positive, labelled_rows
 from .base import Rival, to_numpy
 
 if TYPE_CHECKING:
-    from ..symmetries import Symmetry
+    from ..process.symmetries import Symmetry
 
 __all__ = ["LogisticIndicator"]
 

@@ -23,16 +23,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ..batches import TriadTensors
+from ..data.batches import TriadTensors
 from ..design import Target
-from ..distributions import NormalMixture
-from ..nn import ResidualMLP
+from ..model.distributions import NormalMixture
+from ..model.nn import ResidualMLP
 from ..process import ProcessSpace
 from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
 from .base import Rival, generator_of, to_numpy
 
 if TYPE_CHECKING:
-    from ..symmetries import Symmetry
+    from ..process.symmetries import Symmetry
 
 __all__ = ["MixtureDensityNetwork", "MixtureEnsemble", "MixtureNetwork", "MixtureRival"]
 

@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..batches import TriadTensors
-from ..distributions import NormalMixture
+from ..data.batches import TriadTensors
 from ..errors import InputError
+from ..model.distributions import NormalMixture
 from ._learning import augmented, check_positive, minimise
 from .mixture import MixtureDensityNetwork, MixtureRival
 from .structure import StructureNetwork, StructureSizes
 
 if TYPE_CHECKING:
-    from ..symmetries import Symmetry
+    from ..process.symmetries import Symmetry
 
 __all__ = ["PseudoLabels"]
 
@@ -108,7 +108,7 @@ class PseudoLabels(MixtureRival):
     def _learn_structure(
         self, train: TriadTensors, known: Tensor, symmetries: tuple[Symmetry, ...]
     ) -> StructureNetwork:
-        from ..symmetries import PeriodicShift, Reflection, augment
+        from ..process.symmetries import PeriodicShift, Reflection, augment
 
         moves = [s for s in symmetries if isinstance(s, PeriodicShift | Reflection)]
         phi, x, m = train[known.nonzero().squeeze(-1)]

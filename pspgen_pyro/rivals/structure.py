@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ..distributions import NormalMixture
+from ..model.distributions import NormalMixture
 from ._learning import check_positive
 
 __all__ = ["StructureNetwork", "StructureSizes", "bottleneck", "pooled"]

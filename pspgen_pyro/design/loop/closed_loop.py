@@ -1,0 +1,266 @@
+r"""Design in a closed loop: the simulator corrects the model where the answer is sought.
+
+What the model's P lacks is learned from every simulation at once, as the posterior of a smooth
+correction (`discrepancy`). The loop
+
+1. *looks around*: simulates at the maxima of draws of the corrected P (Thompson sampling), so at
+   a setting as often as it is the best for all that is known, and refits the correction after
+   every block,
+2. *settles* on the :math:`\varphi^*` with the largest mean of the corrected P,
+3. *checks*: simulates there until the frequency is precise, and compares the two.
+
+If they disagree another round follows that knows of it, until the budget is spent. The model
+itself learns all simulations last, so that none counts twice.
+
+References:
+    On the likelihood that one unknown probability exceeds another (Thompson, 1933)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.batches import Batches
+from ...errors import InputError, SimulationError
+from ...model import PSPGen
+from ..ascent import Design, maximise
+from ..probability import Estimate
+from ..support import Support
+from ..target import Target
+from ..verification import frequency
+from .bench import Bench, Simulator, joined
+from .candidates import Candidates
+from .discrepancy import Discrepancy
+from .refinement import Refinement
+
+__all__ = ["ClosedLoop", "Round", "design_in_loop"]
+
+
+@dataclass(frozen=True)
+class Round:
+    r"""One turn of the loop.
+
+    Arguments:
+        phi: The round's :math:`\varphi^*`, with shape `(P)`.
+        predicted: P there by the model and all simulations before the check.
+        simulated: The frequency of the target in the check.
+        checks: The simulator calls of the check.
+        spread: The simulator calls spread around before it.
+        calls: All simulator calls up to the end of this round.
+        agrees: Whether the two differ by at most twice the standard error of their difference.
+        seconds: CPU time of the round.
+    """
+
+    phi: NDArray[np.float64]
+    predicted: Estimate
+    simulated: Estimate
+    checks: int
+    spread: int
+    calls: int
+    agrees: bool
+    seconds: float
+
+    def __str__(self) -> str:
+        phi = ", ".join(f"{value:.3f}" for value in self.phi)
+        verdict = "agree" if self.agrees else "disagree"
+        return (
+            f"{self.spread} around, φ* = ({phi}): predicted {self.predicted}, {self.checks} "
+            f"simulations {self.simulated}, {verdict}; {self.calls} calls so far"
+        )
+
+
+@dataclass(frozen=True)
+class ClosedLoop:
+    r"""What the loop found.
+
+    Arguments:
+        target: What was asked.
+        phi: The last round's :math:`\varphi^*`, with shape `(P)`.
+        probability: P there by the model and all simulations together. Its error, a standard
+            deviation, is all that is unknown about P, not only that of the integral over z0.
+        predicted: P there by the model alone.
+        rounds: Every round, in order.
+        model: The model refined on all simulations; the one passed in is as it was.
+        data: The data passed in, the simulated triads added to the training fold.
+        calls: The simulator calls, failed ones included; never more than the budget.
+        failed: How many of them failed.
+        status: "agreed", or why the loop ended without; "unsupported: …" where hardly any of the
+            data lie in the target.
+        seconds: CPU time.
+    """
+
+    target: Target
+    phi: NDArray[np.float64]
+    probability: Estimate
+    predicted: Estimate
+    rounds: tuple[Round, ...]
+    model: PSPGen
+    data: Batches
+    calls: int
+    failed: int
+    status: str
+    seconds: float
+
+    def __str__(self) -> str:
+        lines = [f"round {i}  {turn}" for i, turn in enumerate(self.rounds, 1)]
+        return "\n".join(
+            [*lines, f"answer   P(m ∈ {self.target}) = {self.probability}; {self.status}"]
+        )
+
+
+def design_in_loop(
+    model: PSPGen,
+    data: Batches,
+    target: Target,
+    *,
+    simulator: Simulator,
+    budget: int = 500,
+    precision: float = 0.03,
+    explore: float = 0.4,
+    refine: Refinement = Refinement(),  # noqa: B008
+    discrepancy: Discrepancy = Discrepancy(),  # noqa: B008
+    starts: int = 8,
+    draws: int = 256,
+    seed: int = 0,
+) -> ClosedLoop:
+    r"""Maximises :math:`P(m \in \mathcal{M}_d \mid \varphi)` with a simulator at hand.
+
+    Simulations come in blocks of 5 % of the budget. A round looks around with the share `explore`
+    of what is left. Its check goes on until the standard error is `precision`, it plainly
+    contradicts what was predicted (three standard errors), or the budget is spent.
+
+    Arguments:
+        model: The trained model; it is left alone.
+        data: The triads that it was trained on.
+        target: The region of property space.
+
+    Other arguments:
+        simulator: The chain, or anything with its `process` and `simulate`.
+        budget: The largest number of simulator calls.
+        precision: The standard error of the frequency that ends the loop.
+        explore: The share of what is left that a round looks around with; with 0 the loop checks
+            the model's own φ* at once.
+        refine: How the model learns the new triads once the answer is out.
+        discrepancy: How far the model may be off.
+        starts: Starts of the ascent.
+        draws: Sobol points of the ascent.
+        seed: Seeds everything; no data set shares its random numbers.
+
+    Returns:
+        The answer, with every round.
+
+    Raises:
+        InputError: If a number is out of range, or the target, the data or the simulator do not
+            fit the model.
+        SimulationError: If every simulation of a check failed.
+    """
+    _check_fit(model, data, target, simulator)
+    _check_numbers(budget, precision, explore)
+    begin = time.process_time()
+    bench = Bench(simulator, target, data.train, budget, seed)
+    support = Support(data.train.only_labelled().m.double().numpy(force=True))
+    design = maximise(model, target, starts=starts, draws=draws, support=support, seed=seed)
+    candidates = Candidates(model, design, target, bench, discrepancy)
+    rounds: list[Round] = []
+    done, best = False, 0
+    while not done and bench.left:
+        start = time.process_time()
+        spread = max(0, min(int(explore * bench.left), bench.left - bench.block))
+        candidates.look_around(spread)
+        best, predicted = candidates.best()
+        checks, simulated = _check(bench, candidates, best, predicted, precision)
+        agrees = not _differ(predicted, simulated)
+        done = agrees and float(simulated.standard_error) <= precision
+        spent = time.process_time() - start
+        phi = candidates.phi[best]
+        rounds.append(Round(phi, predicted, simulated, checks, spread, bench.calls, agrees, spent))
+    both, alone = candidates.at(best)
+    return ClosedLoop(
+        target=target,
+        phi=rounds[-1].phi,
+        probability=both,
+        predicted=alone,
+        rounds=tuple(rounds),
+        model=refine(model, data.train, bench.triads, seed),
+        data=Batches(joined(data.train, bench.triads), data.validation),
+        calls=bench.calls,
+        failed=bench.failed,
+        status=_status(design, done, rounds[-1], precision),
+        seconds=time.process_time() - begin,
+    )
+
+
+def _check(
+    bench: Bench, candidates: Candidates, best: int, predicted: Estimate, precision: float
+) -> tuple[int, Estimate]:
+    """Simulates at a candidate until the frequency is precise, plainly off with enough left to
+    learn from that, or paid in full."""
+    start, known, hits = bench.calls, 0, 0
+    while True:
+        size = min(bench.block, bench.left)
+        more_known, more_hits = candidates.simulate(np.full(size, best))
+        known, hits = known + more_known, hits + more_hits
+        if not known:
+            phi = candidates.phi[best].tolist()
+            raise SimulationError(
+                f"all {bench.calls - start} simulations at φ = {phi} failed; simulate it alone to "
+                "see why."
+            )
+        simulated = frequency(hits, known)
+        enough = float(simulated.standard_error) <= precision
+        plain = bench.left >= 2 * bench.block and _differ(predicted, simulated, 3.0)
+        if enough or plain or not bench.left:
+            return bench.calls - start, simulated
+
+
+def _differ(predicted: Estimate, simulated: Estimate, errors: float = 2.0) -> bool:
+    error = math.hypot(predicted.standard_error, simulated.standard_error)
+    return abs(float(predicted.value) - float(simulated.value)) > errors * error
+
+
+def _status(design: Design, done: bool, last: Round, precision: float) -> str:
+    words = _ending(done, last, precision)
+    unsupported = design.status.startswith("unsupported")
+    return f"{design.status}; the loop itself: {words}" if unsupported else words
+
+
+def _ending(done: bool, last: Round, precision: float) -> str:
+    if done:
+        return "agreed"
+    if not last.agrees:
+        return (
+            "budget spent: prediction and simulations still differ; raise the budget, or train on "
+            "the returned data"
+        )
+    return (
+        f"budget spent: the last check agrees, but its standard error is above {precision:g}; "
+        "raise the budget or 'precision'"
+    )
+
+
+def _check_fit(model: PSPGen, data: Batches, target: Target, simulator: Simulator) -> None:
+    target.check_against(model.dims.properties)
+    data.check_against(model)
+    ours, theirs = model.process, simulator.process
+    if (ours.names, ours.lower, ours.upper) != (theirs.names, theirs.lower, theirs.upper):
+        raise InputError(
+            f"'simulator' has the process {theirs.names} in {theirs.lower} to {theirs.upper} but "
+            f"the model {ours.names} in {ours.lower} to {ours.upper}; pass the simulator of the "
+            "model's data."
+        )
+
+
+def _check_numbers(budget: int, precision: float, explore: float) -> None:
+    if budget < 1:
+        raise InputError(f"'budget' is {budget}; give the number of simulator calls, at least 1.")
+    if not precision > 0:
+        raise InputError(f"'precision' is {precision}; give a standard error above 0.")
+    if not 0 <= explore < 1:
+        raise InputError(
+            f"'explore' is {explore}; give a share of the budget, 0 or more and less than 1."
+        )

@@ -1,0 +1,106 @@
+r"""Teaching a trained model what new triads say about m, at a small part of the cost of training.
+
+.. math::
+    \max \sum_i \log \frac{1}{S} \sum_s p(m_i \mid z_0^{(s)}, g(\varphi_i)), \qquad z_0^{(s)} \sim
+        p(z_0 \mid \varphi_i),
+
+over the weights of the property decoder alone. This is the likelihood that
+:math:`P(m \in \mathcal{M}_d \mid \varphi)` is made of: its z0 come from the prior and not from the
+guide. The other parts stay, so the model draws the same microstructures as before.
+
+Bare pairs say nothing about m and are left out. A model that reads properties off a code of x
+learns by its last stages instead, where pairs do count: the reading is
+fitted on to the codes of all triads, and the prior to the aggregate of the guide over them.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ...data.batches import TriadTensors
+from ...errors import InputError
+from ...model import PSPGen
+from ...training.stages import PriorStage, PropertyStage, fit_prior, has_code, refit_decoder
+
+__all__ = ["Refinement"]
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How what P depends on is refined, each time from the weights that it came with.
+
+    Arguments:
+        steps: Steps of Adam; the rate falls along a half cosine.
+        learning_rate: Its first rate.
+        batch_size: Triads a step.
+        draws: The number S of z0 a triad. A few suffice where the decoder leans little on z0, as
+            `MixtureProperty(reads=4)`; one that leans on all of it needs hundreds, since the
+            logarithm of a mean of few draws is too low on average and narrows p(m | φ). Models
+            with stages draw none.
+        weight: How often a new triad is drawn for every time an old one is.
+
+    Raises:
+        InputError: If a number is not positive.
+    """
+
+    steps: int = 300
+    learning_rate: float = 1e-3
+    batch_size: int = 250
+    draws: int = 4
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise InputError(f"'{name}' of the refinement is {value}; it must be positive.")
+
+    def __call__(self, model: PSPGen, old: TriadTensors, new: TriadTensors, seed: int) -> PSPGen:
+        """A copy of the model, refined on both sets of triads."""
+        # a copy first draws weights, which must not cost the caller random numbers
+        with torch.random.fork_rng(devices=[]):
+            model = copy.deepcopy(model).eval()
+        if has_code(model):
+            return self._through_code(model, old, new, seed)
+        old, new = old.only_labelled(), new.only_labelled()
+        generator = torch.Generator().manual_seed(seed)
+        phi, m = (
+            torch.cat([getattr(old, n), getattr(new, n)]).to(model.m_loc) for n in ("phi", "m")
+        )
+        weights = torch.ones(len(m)).index_fill_(0, torch.arange(len(old), len(m)), self.weight)
+        parameters = list(model.decoder_m.parameters())
+        optimiser = torch.optim.Adam(parameters, lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
+        with torch.no_grad():
+            z1, inputs = model.latent_of_process(phi), model.standardise(phi)
+        for _ in range(self.steps):
+            i = torch.multinomial(weights, self.batch_size, True, generator=generator)
+            shape = (self.draws, len(i), model.dims.latent)
+            noise = torch.randn(shape, generator=generator, dtype=m.dtype).to(m.device)
+            z0 = model.prior.transport(noise, inputs[i].expand(self.draws, -1, -1)).detach()
+            given = model.property_given(z0, z1[i].expand(self.draws, -1, -1)).log_prob(m[i])
+            loss = math.log(self.draws) - torch.logsumexp(given, dim=0).mean()
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            optimiser.step()
+            schedule.step()
+        return model
+
+    def _through_code(
+        self, model: PSPGen, old: TriadTensors, new: TriadTensors, seed: int
+    ) -> PSPGen:
+        rows = [old.to(model.m_loc), *[new.to(model.m_loc)] * max(1, round(self.weight))]
+        phi, x, m = (torch.cat([getattr(r, n) for r in rows]) for n in ("phi", "x", "m"))
+        triads = TriadTensors(phi, x, m)
+        rate, symmetries = self.learning_rate, model.process.symmetries
+        stage = PropertyStage(refit=self.steps, learning_rate=rate)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            refit_decoder(model, triads, stage, symmetries)
+        prior = PriorStage(steps=self.steps, learning_rate=rate)
+        fit_prior(model, triads, prior, symmetries=symmetries, seed=seed)
+        return model

@@ -1,0 +1,328 @@
+r"""The design posterior: every process setting and material that is consistent with the target.
+
+.. math::
+    p(\varphi, z_0 \mid m \in \mathcal{M}_d) \propto
+        P(m \in \mathcal{M}_d \mid z_0, g(\varphi))\, p(z_0 \mid \varphi)\, p(\varphi)
+
+Properties depend on few entries of z0 (those that the property decoder reads), and given
+:math:`\varphi` the others are drawn from their prior exactly. A mixture prior says that those few
+come from component c with probability :math:`p_c(\varphi)`; which one is summed over here, and
+drawn exactly afterwards. Where :math:`p(m \mid \varphi)` has a closed form, all of z0 is. What is
+left to sample are the coordinates :math:`(u, \epsilon)` in which the prior is standard normal
+whatever the process space and whatever :math:`p(z_0 \mid \varphi)`,
+
+.. math::
+    \varphi = a + (b - a) \odot \Phi(u), \qquad z_0 = t_c(\epsilon, \varphi), \qquad
+    p(u, \epsilon \mid m \in \mathcal{M}_d) \propto
+        \mathcal{N}(u, \epsilon \mid 0, I)\, w(u, \epsilon),
+
+.. math::
+    \log w = \log \textstyle\sum_c p_c(\varphi)\, P(m \in \mathcal{M}_d \mid t_c(\epsilon,
+        \varphi), g(\varphi)) + \log p(\varphi) + \textstyle\sum_j \log(b_j - a_j),
+
+where :math:`[a, b]` is the support of :math:`p(\varphi)`, :math:`\Phi` the standard normal
+distribution function and :math:`t_c` the transport of component c; a prior that is no mixture has
+one. A uniform :math:`p(\varphi)` leaves only the first term, and the edges of :math:`U_\varphi`
+lie at infinity, where no sampler can step over them.
+
+A decoder much sharper than the target is wide makes :math:`w` a plateau with cliffs, on which a
+leapfrog step would have to be as short as the decoder is sharp. Trajectories therefore follow the
+slope of the *softened* density, whose decoder has the variances :math:`\sigma_j^2 + s_j^2` with
+:math:`s_j` a tenth of the width of the target, and which falls off exponentially outside it;
+any force that depends on the position alone
+keeps volume and reversibility, so that accepting by the exact density leaves it exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyro
+import torch
+from numpy.typing import NDArray
+from pyro.distributions import Normal
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ...errors import InputError
+from ...model import PSPGen
+from ...model.distributions import NormalMixture
+from ..probability import Estimate
+from ..support import NOT_CHECKED, UNRESOLVED, Support
+from ..target import Target
+from .process_prior import ends_inside
+
+__all__ = ["DesignPosterior", "Scouts"]
+
+_SCOUTS = 4096
+_UNSUPPORTED = 1e-4
+_SOFT, _DEEP = 0.1, 10.0
+
+
+@dataclass(frozen=True)
+class Scouts:
+    r"""Draws from the prior, weighed by the target: where chains start.
+
+    Arguments:
+        position: The draws, with shape `(N, D)`.
+        log_weight: The values :math:`\log w`, with shape `(N)`.
+    """
+
+    position: Tensor
+    log_weight: Tensor
+
+    @property
+    def evidence(self) -> Estimate:
+        r"""The probability :math:`P(m \in \mathcal{M}_d)` under :math:`p(\varphi)`, with its
+        standard error."""
+        weight = self.log_weight.double().exp().cpu().numpy()
+        return Estimate(np.asarray(weight.mean()), np.asarray(weight.std() / len(weight) ** 0.5))
+
+    @property
+    def supported(self) -> bool:
+        """Whether the model gives the target a noticeable probability anywhere in the prior."""
+        return bool(self.log_weight.exp().max() > _UNSUPPORTED)
+
+    def resample(self, chains: int, generator: torch.Generator) -> Tensor:
+        """Positions drawn in proportion to their weights, with shape `(chains, D)`."""
+        weight = torch.softmax(self.log_weight.double(), dim=0).cpu()
+        index = torch.multinomial(weight, chains, replacement=True, generator=generator)
+        return self.position[index.to(self.position.device)]
+
+
+@dataclass(frozen=True, eq=False)
+class DesignPosterior:
+    r"""The density :math:`p(\varphi, z_0 \mid m \in \mathcal{M}_d)` of one design question.
+
+    Arguments:
+        model: The trained model.
+        target: The region :math:`\mathcal{M}_d`.
+        prior: The prior :math:`p(\varphi)`, a distribution with event shape `(P)` whose support is
+            a box inside :math:`U_\varphi`; uniform on :math:`U_\varphi` if None.
+        support: The properties that the model learned from, as `Run.support` holds them.
+
+    Raises:
+        InputError: If the target has another dimension than m, the prior does not have shape `(P)`
+            or leaves the process space, or the model was never trained.
+
+    Example:
+        >>> from pspgen_pyro import Box, ProcessSpace, PSPGen
+        >>> model = PSPGen(ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0)), (36, 36))
+        >>> model.standardise_by(torch.randn(100, 2) - 7)
+        >>> posterior = DesignPosterior(model, Box((-9, -9), (-6, -6)))
+        >>> posterior.log_density(torch.zeros(5, posterior.size)).shape
+        torch.Size([5])
+    """
+
+    model: PSPGen
+    target: Target
+    prior: Distribution | None = None
+    support: Support | None = None
+    _low: Tensor = field(init=False, repr=False)
+    _span: Tensor = field(init=False, repr=False)
+    _exact: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.target.check_against(self.model.dims.properties)
+        _check_trained(self.model)
+        process = self.model.process
+        low, high = np.array(process.lower), np.array(process.upper)
+        if self.prior is not None:
+            low, high = ends_inside(self.prior, low, high, process.names)
+        self.model.eval()
+        object.__setattr__(self, "_low", torch.tensor(low).to(self.model.m_loc))
+        object.__setattr__(self, "_span", torch.tensor(high - low).to(self.model.m_loc))
+        exact = self.model.property_given_process(self._low) is not None
+        object.__setattr__(self, "_exact", exact)
+
+    @property
+    def entries(self) -> int:
+        """How many entries of z0, counted from the first, are sampled: those that the properties
+        depend on, with those that their prior ties to them."""
+        if self._exact:
+            return 0
+        latent = self.model.dims.latent
+        return self.model.prior.tied(getattr(self.model.decoder_m, "reads", latent))
+
+    @property
+    def size(self) -> int:
+        """The number D of coordinates: P and `entries`."""
+        return self.model.dims.process + self.entries
+
+    def process_of(self, position: Tensor) -> Tensor:
+        r"""The settings :math:`\varphi = a + (b - a) \odot \Phi(u)`, with shape `(*, P)`."""
+        u = position[..., : self.model.dims.process]
+        return self._low + self._span * torch.special.ndtr(u)
+
+    def log_weight(self, position: Tensor) -> Tensor:
+        r"""The value of :math:`\log w(u, \epsilon)`, with shape `(*)`; differentiable.
+
+        Arguments:
+            position: The coordinates :math:`(u, \epsilon)`, with shape `(*, D)`.
+        """
+        branches = self._branches(position)
+        return self._with_prior(branches.phi, self._hits(branches, branches.law))
+
+    def log_density(self, position: Tensor) -> Tensor:
+        r"""The value of :math:`\log \mathcal{N}(u, \epsilon \mid 0, I) + \log w(u, \epsilon)`
+        without its constant, with shape `(*)`; arguments as in `log_weight`."""
+        return self.log_weight(position) - 0.5 * position.square().sum(dim=-1)
+
+    def softened(self, position: Tensor, share: float = _SOFT) -> Tensor:
+        """The softened log-density, with shape `(*)`, its s_j that share of the target's width."""
+        return self._softly(position, self._branches(position), share)
+
+    def softened_value(self, position: Tensor, share: float = _SOFT) -> tuple[Tensor, Tensor]:
+        """The same and, without a slope, the log-density itself."""
+        branches = self._branches(position)
+        with torch.no_grad():
+            hits = self._hits(branches, branches.law)
+            exact = self._with_prior(branches.phi, hits) - 0.5 * position.square().sum(dim=-1)
+        return self._softly(position, branches, share), exact
+
+    def _softly(self, position: Tensor, branches: _Branches, share: float) -> Tensor:
+        law = branches.law
+        widths = torch.stack([b - a for a, b in (box.ends(law.loc) for box in self.target.boxes)])
+        soft = share * torch.minimum(widths.amin(dim=0), self.model.m_scale)
+        wide = NormalMixture(law.log_weights, law.loc, torch.hypot(law.scale, soft))
+        value = self._with_prior(branches.phi, _bent(self._hits(branches, wide)))
+        return value - 0.5 * position.square().sum(dim=-1)
+
+    def gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-density and its gradient, rows apart, with shapes `(*)` and `(*, D)`."""
+        return _with_slope(self.log_density, position)
+
+    def softened_gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of the softened log-density."""
+        return _with_slope(self.softened, position)
+
+    def _branches(self, position: Tensor) -> _Branches:
+        phi = self.process_of(position)
+        if (exact := self.model.property_given_process(phi)) is not None:
+            none = phi.new_zeros(*phi.shape[:-1], 1)
+            return _Branches(phi, none[..., :0, None], none, exact.unsqueezed())
+        noise = position[..., self.model.dims.process :]
+        z0, log_weights = self.model.prior.branches(noise, self.model.standardise(phi))
+        z1 = self.model.latent_of_process(phi).unsqueeze(-2)
+        law = self.model.property_given(z0, z1.expand(*z0.shape[:-1], -1))
+        return _Branches(phi, z0, log_weights, law)
+
+    def _hits(self, branches: _Branches, law: NormalMixture) -> Tensor:
+        """The log-probability of the target, the component summed over, with shape `(*)`."""
+        return (self.target.log_probability(law) + branches.log_weights).logsumexp(dim=-1)
+
+    def _with_prior(self, phi: Tensor, value: Tensor) -> Tensor:
+        """A log-density with that of φ relative to the uniform prior added."""
+        if self.prior is None:
+            return value
+        tiny = torch.finfo(phi.dtype).eps
+        inner = self._low + self._span * ((phi - self._low) / self._span).clamp(tiny, 1 - tiny)
+        return value + (self.prior.log_prob(inner) + self._span.log().sum()).to(value.dtype)
+
+    def verdict(self, scouts: Scouts) -> str:
+        """Why the target is unsupported, or that nobody checked; empty if it is supported."""
+        if self.support is not None and (doubt := self.support.verdict(self.target)):
+            return doubt
+        if not scouts.supported:
+            return UNRESOLVED
+        return "" if self.support is not None else NOT_CHECKED
+
+    def program(self) -> None:
+        """The posterior as a Pyro program: one standard normal site `position`, one factor."""
+        zero = self._low.new_zeros(self.size)
+        position = pyro.sample("position", Normal(zero, zero.new_ones(())).to_event(1))
+        pyro.factor("target", self.log_weight(position))
+
+    @torch.no_grad()
+    def scout(self, generator: torch.Generator, draws: int = _SCOUTS) -> Scouts:
+        """Draws from the prior and weighs them."""
+        position = torch.randn(draws, self.size, generator=generator, dtype=self._low.dtype).to(
+            self._low.device
+        )
+        weight = self.log_weight(position)
+        return Scouts(position, weight.nan_to_num(nan=-torch.inf))
+
+    @torch.no_grad()
+    def constrain(
+        self, position: Tensor, generator: torch.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The settings φ and latents z0 at coordinates with shape `(C, N, D)`, with shapes `(C, N,
+        P)` and `(C, N, D0)`: the component and the entries that no property depends on are drawn.
+        φ lies in the process space to the last digit."""
+        process, phi = self.model.process, self.process_of(position).double().cpu().numpy()
+        z0 = torch.stack([self._complete(part, generator) for part in position])
+        return np.clip(phi, process.lower, process.upper), z0.double().cpu().numpy()
+
+    def _complete(self, position: Tensor, generator: torch.Generator) -> Tensor:
+        """All of z0 at coordinates with shape `(N, D)`."""
+        first = (self._from_target if self._exact else self._from_branch)(position, generator)
+        free = self.model.dims.latent - first.shape[-1]
+        noise = torch.randn(len(position), free, generator=generator, dtype=position.dtype)
+        phi = self.model.standardise(self.process_of(position))
+        return self.model.prior.completed(first, noise.to(position.device), phi)
+
+    def _from_target(self, position: Tensor, generator: torch.Generator) -> Tensor:
+        """The entries that properties depend on, where these have a closed form given φ: first the
+        component, then m in the target, then the entries given m."""
+        law: Any = self.model.property_given_process(self.process_of(position))
+        odds = self.target.log_probability(law.separated()) + law.log_weights
+        chosen = _picked(odds, generator).to(position.device)
+        loc, scale = (
+            t.take_along_dim(chosen[..., None], dim=-2).squeeze(-2) for t in (law.loc, law.scale)
+        )
+        m = self.target.draw_inside(loc, scale, generator)
+        low, unit = self.model.m_loc, self.model.m_scale
+        mean, sd = self.model.decoder_m.given_m((m - low) / unit, (loc - low) / unit, scale / unit)
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+        return mean + sd * noise.to(mean.device)
+
+    def _from_branch(self, position: Tensor, generator: torch.Generator) -> Tensor:
+        """The entries that properties depend on, of a component drawn by its share."""
+        branches = self._branches(position)
+        odds = self.target.log_probability(branches.law) + branches.log_weights
+        chosen = _picked(odds, generator).to(position.device)
+        return branches.z0.take_along_dim(chosen[..., None], dim=-2).squeeze(-2)
+
+
+class _Branches(NamedTuple):
+    """φ with shape `(*, P)`, and by component of the prior: z0 with shape `(*, C, D - P)`, the
+    logarithm of the component's probability and p(m | z0, g(φ))."""
+
+    phi: Tensor
+    z0: Tensor
+    log_weights: Tensor
+    law: NormalMixture
+
+
+def _picked(log_odds: Tensor, generator: torch.Generator) -> Tensor:
+    """One index a row in proportion to its odds, with shape `(N, 1)`."""
+    return torch.multinomial(log_odds.double().softmax(dim=-1).cpu(), 1, generator=generator)
+
+
+def _bent(log_weight: Tensor) -> Tensor:
+    """Itself down to -10, and from there along a root, so that a cliff falls no faster with the
+    distance than a straight line."""
+    far = log_weight < -_DEEP
+    root = 2 * (_DEEP * -torch.where(far, log_weight, -_DEEP)).sqrt()
+    return torch.where(far, _DEEP - root, log_weight)
+
+
+def _with_slope(
+    log_density: Callable[[Tensor], Tensor], position: Tensor
+) -> tuple[Tensor, Tensor]:
+    inputs = position.detach().requires_grad_(True)
+    with torch.enable_grad():
+        value = log_density(inputs)
+        (gradient,) = torch.autograd.grad(value.sum(), inputs)
+    return value.detach(), gradient
+
+
+def _check_trained(model: PSPGen) -> None:
+    if bool((model.m_loc == 0).all() and (model.m_scale == 1).all()):
+        raise InputError(
+            "'model' was never trained: its properties still have location 0 and scale 1 exactly; "
+            "fit it to triads first, or call its `standardise_by` if you set its weights yourself."
+        )

@@ -1,0 +1,1 @@
+"""Whole files or nothing, small objects as JSON, and where a number comes from."""

@@ -1,0 +1,314 @@
+r"""Symmetries in law of a process, and how training uses them.
+
+A symmetry :math:`T` maps a triad to another one that is exactly as likely,
+
+.. math:: p(x, m \mid \varphi) = p(T_x x, T_m m \mid T_\varphi \varphi),
+
+so that a sample of the one is a sample of the other. The process declares what it knows, and
+training applies it at random to every batch: whoever simulates a triad has simulated its images
+under the symmetries too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+from ..errors import InputError
+from ..io.kinds import described, revived
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    Rows = tuple[Tensor, Tensor, Tensor]
+
+__all__ = [
+    "Mirror",
+    "PeriodicShift",
+    "Reflection",
+    "Symmetry",
+    "Transposition",
+    "augment",
+    "orbit",
+    "symmetry_from_json",
+    "symmetry_to_json",
+]
+
+
+class Settings(Protocol):
+    """What a symmetry needs to know of a process space."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def lower(self) -> tuple[float, ...]: ...
+    @property
+    def upper(self) -> tuple[float, ...]: ...
+
+
+class Images(Protocol):
+    """What a symmetry needs to know of the microstructures."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def periodic(self) -> bool: ...
+
+
+class Symmetry(ABC):
+    """A symmetry in law of a process."""
+
+    kinds: ClassVar[dict[str, type[Symmetry]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__name__.startswith("_"):
+            Symmetry.kinds[cls.__name__] = cls
+
+    def check_against(self, process: Settings) -> None:  # noqa: B027
+        """Says why the symmetry does not fit a process, if it does not.
+
+        Raises:
+            InputError: If it names what the process does not have.
+        """
+
+    def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:  # noqa: B027
+        """Says why the symmetry does not fit the properties or the images, if it does not.
+
+        Arguments:
+            order: The order of the properties of a transposed image; None if there is none.
+            images: What x is; None if there are no images.
+
+        Raises:
+            InputError: If it cannot be applied.
+        """
+
+    def for_order(self, order: tuple[int, ...] | None) -> Self:
+        """The same symmetry, told the order of the properties of a transposed image."""
+        return self
+
+    @abstractmethod
+    def __call__(
+        self,
+        process: Settings,
+        phi: Tensor,
+        x: Tensor,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Rows:
+        """A random element of the symmetry applied to each row.
+
+        Arguments:
+            process: The process space.
+            phi: Process parameters, with shape `(N, P)`.
+            x: Microstructures, with shape `(N, H, W)`.
+            m: Properties, with shape `(N, K)`; NaN where they are unknown.
+            generator: The source of randomness; torch's own if None.
+
+        Returns:
+            φ, x and m of the same shapes.
+        """
+
+    def elements(self, process: Settings, phi: Tensor, x: Tensor, m: Tensor) -> list[Rows]:
+        """The rows under every element of the symmetry, the identity first; only the identity if
+        there are too many to list."""
+        return [(phi, x, m)]
+
+
+def _coins(like: Tensor, generator: Generator | None) -> Tensor:
+    import torch
+
+    return (torch.rand(len(like), generator=generator) < 0.5).to(like.device)
+
+
+@dataclass(frozen=True)
+class PeriodicShift(Symmetry):
+    """The process prefers no origin: x may be shifted around the torus; φ and m stay."""
+
+    def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:
+        if images is not None and not images.periodic:
+            raise InputError(
+                "'symmetries' has a PeriodicShift, but the images are not periodic; leave it out."
+            )
+
+    def __call__(
+        self,
+        process: Settings,
+        phi: Tensor,
+        x: Tensor,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Rows:
+        import torch
+
+        h, w = x.shape[-2:]
+        rows = torch.randint(h, (len(x), 1), generator=generator) + torch.arange(h)
+        columns = torch.randint(w, (len(x), 1), generator=generator) + torch.arange(w)
+        sample = torch.arange(len(x))[:, None, None]
+        shifted = x[sample, (rows % h)[:, :, None], (columns % w)[:, None, :]]
+        return phi, shifted, m
+
+
+@dataclass(frozen=True)
+class Reflection(Symmetry):
+    """The process cannot tell left from right, nor up from down: x may be reflected along either
+    direction; φ and m stay."""
+
+    def __call__(
+        self,
+        process: Settings,
+        phi: Tensor,
+        x: Tensor,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Rows:
+        for axis in (-1, -2):
+            x = x.flip(axis).where(_coins(phi, generator)[:, None, None], x)
+        return phi, x, m
+
+
+class _Exchange(Symmetry):
+    """A symmetry of two elements, of which the second transposes x, reorders the properties and
+    moves the settings."""
+
+    properties: tuple[int, ...] | None
+
+    def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:
+        name = type(self).__name__
+        if images is not None and images.shape[0] != images.shape[1]:
+            raise InputError(
+                f"'symmetries' has a {name}, but the images have {images.shape[0]}×"
+                f"{images.shape[1]} pixels and only square ones can be transposed; leave it out."
+            )
+        if order is None:
+            raise InputError(
+                f"'symmetries' has a {name}, which exchanges directions, but a property along one "
+                "direction has no partner of the same quantity along the other; declare both, or "
+                "leave it out."
+            )
+        if self.properties is not None and self.properties != order:
+            raise InputError(
+                f"'symmetries' has a {name} that reorders the properties as {self.properties}, "
+                f"but the declared directions say {order}; leave 'properties' out."
+            )
+
+    def for_order(self, order: tuple[int, ...] | None) -> Self:
+        return dataclasses.replace(self, properties=order)  # type: ignore[type-var]
+
+    def _moved(self, process: Settings, phi: Tensor) -> Tensor:
+        """The settings under the second element."""
+        return phi
+
+    def __call__(
+        self,
+        process: Settings,
+        phi: Tensor,
+        x: Tensor,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Rows:
+        same, exchanged = self.elements(process, phi, x, m)
+        chosen = _coins(phi, generator)
+        rows = zip(exchanged, same, strict=True)
+        phi, x, m = (b.where(chosen.view(-1, *[1] * (a.ndim - 1)), a) for b, a in rows)
+        return phi, x, m
+
+    def elements(self, process: Settings, phi: Tensor, x: Tensor, m: Tensor) -> list[Rows]:
+        if self.properties is None:
+            raise InputError(
+                f"'symmetries' has a {type(self).__name__} that was not told how the properties "
+                "are reordered; take it from `schema.symmetries`."
+            )
+        if x.shape[-1] != x.shape[-2]:
+            raise InputError(
+                f"'x' has {x.shape[-2]}×{x.shape[-1]} pixels; only square microstructures can be "
+                "transposed, so train without that symmetry."
+            )
+        if sorted(self.properties) != list(range(m.shape[-1])):
+            raise InputError(
+                f"'symmetries' reorders the properties as {self.properties}, but m has "
+                f"{m.shape[-1]}; give each of their numbers, from 0 on, once."
+            )
+        moved = self._moved(process, phi)
+        return [(phi, x, m), (moved, x.mT, m[:, list(self.properties)])]
+
+
+@dataclass(frozen=True)
+class Transposition(_Exchange):
+    """Both directions are alike: x may be transposed if the properties trade places; φ stays.
+
+    Arguments:
+        properties: The order of the properties after transposition; what the schema says of
+            their directions if None.
+    """
+
+    properties: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Mirror(_Exchange):
+    """One parameter weighs the two directions: mirrored within its bounds, it transposes x and
+    makes the properties trade places.
+
+    Arguments:
+        parameter: The name of the parameter that is mirrored about the middle of its bounds.
+        properties: The order of the properties after transposition; what the schema says of
+            their directions if None.
+    """
+
+    parameter: str
+    properties: tuple[int, ...] | None = None
+
+    def check_against(self, process: Settings) -> None:
+        if self.parameter not in process.names:
+            raise InputError(
+                f"'symmetries' mirrors the parameter {self.parameter!r}, but the process has "
+                f"{', '.join(process.names)}; name one of those."
+            )
+
+    def _moved(self, process: Settings, phi: Tensor) -> Tensor:
+        j = process.names.index(self.parameter)
+        mirrored = phi.clone()
+        mirrored[:, j] = process.lower[j] + process.upper[j] - phi[:, j]
+        return mirrored
+
+
+def augment(
+    symmetries: Sequence[Symmetry],
+    process: Settings,
+    phi: Tensor,
+    x: Tensor,
+    m: Tensor,
+    generator: Generator | None = None,
+) -> Rows:
+    """Applies a random element of every symmetry to each row, one symmetry after the other."""
+    for symmetry in symmetries:
+        phi, x, m = symmetry(process, phi, x, m, generator)
+    return phi, x, m
+
+
+def orbit(
+    symmetries: Sequence[Symmetry], process: Settings, phi: Tensor, x: Tensor, m: Tensor
+) -> list[Rows]:
+    """The rows under every combination of the elements of those symmetries that can be listed."""
+    rows = [(phi, x, m)]
+    for symmetry in symmetries:
+        rows = [image for row in rows for image in symmetry.elements(process, *row)]
+    return rows
+
+
+def symmetry_to_json(symmetry: Symmetry) -> dict[str, Any]:
+    """The symmetry's class name and arguments, ready for JSON."""
+    return described(symmetry)
+
+
+def symmetry_from_json(spec: dict[str, Any]) -> Symmetry:
+    """The symmetry that `symmetry_to_json` described.
+
+    Raises:
+        DataError: If the kind is unknown or its arguments do not fit.
+    """
+    return revived(spec, Symmetry.kinds, "symmetry")

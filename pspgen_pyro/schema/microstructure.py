@@ -1,0 +1,70 @@
+"""What an image of a microstructure is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ..io.validation import Record
+from .units import conversion
+
+__all__ = ["Microstructure"]
+
+
+class Microstructure(Record):
+    """The images x of a data set: H × W pixels of phase labels or of grey values.
+
+    Arguments:
+        shape: The pixels (H, W): rows, then columns.
+        phases: The number of phases, whose labels run from 0 (two-phase: 0 = solid, 1 = void); or
+            "grey" for values between 0 and 1.
+        periodic: Whether the image goes on at its opposite edge, as one cell of a lattice does. A
+            crop of a larger image does not.
+        pixel_size: The side of a pixel, if it is known.
+        pixel_unit: The unit of that length, such as "um".
+
+    Raises:
+        InputError: If a size is not positive, there are fewer than two phases, or the unit is no
+            length.
+
+    Example:
+        >>> Microstructure(shape=(36, 24), periodic=False).pixels
+        864
+    """
+
+    shape: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]]
+    phases: Annotated[int, Field(ge=2, le=256)] | Literal["grey"] = 2
+    periodic: bool = True
+    pixel_size: Annotated[float, Field(gt=0)] | None = None
+    pixel_unit: str | None = None
+
+    @model_validator(mode="after")
+    def _length(self) -> Microstructure:
+        if (self.pixel_size is None) != (self.pixel_unit is None):
+            raise ValueError("a pixel size and its unit go together; give both or neither")
+        if self.pixel_unit is not None:
+            conversion(self.pixel_unit, "m", "pixel_unit")
+        return self
+
+    @property
+    def pixels(self) -> int:
+        """The number H·W of pixels."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def grey(self) -> bool:
+        """Whether pixels are grey values rather than labels."""
+        return self.phases == "grey"
+
+    @property
+    def planes(self) -> int:
+        """How many numbers a network sees of each pixel: one of two phases or grey, else one a
+        phase."""
+        return 1 if self.phases in (2, "grey") else int(self.phases)
+
+    def __str__(self) -> str:
+        kind = "grey values" if self.grey else f"{self.phases} phases"
+        size = f", pixel {self.pixel_size:g} {self.pixel_unit}" if self.pixel_size else ""
+        edge = "periodic" if self.periodic else "not periodic"
+        return f"{self.shape[0]}×{self.shape[1]} pixels, {kind}, {edge}{size}"

@@ -1,0 +1,173 @@
+"""The schema: process, microstructure and properties, and what follows from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import ConfigDict, field_serializer, field_validator, model_validator
+
+from ..errors import InputError
+from ..io.validation import Record, read
+from ..process import ProcessSpace, Symmetry
+from .microstructure import Microstructure
+from .properties import Property, check_properties
+
+__all__ = ["Schema"]
+
+
+class Schema(Record):
+    """What a triad is.
+
+    Arguments:
+        process: The process space: names, units, bounds and symmetries of φ.
+        microstructure: What x is; None if the data have no images.
+        properties: The properties, in the order of the last axis of m.
+
+    Raises:
+        InputError: If an entry does not fit; the sentence has its path.
+
+    Example:
+        >>> furnace = ProcessSpace(("T", "t"), (900.0, 1.0), (1200.0, 8.0), ("K", "h"))
+        >>> schema = Schema(process=furnace, properties=(Property.parse("strength [MPa]"),))
+        >>> Schema.from_json(schema.to_json()) == schema
+        True
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    process: ProcessSpace
+    microstructure: Microstructure | None = None
+    properties: tuple[Property, ...]
+
+    @field_validator("process", mode="before")
+    @classmethod
+    def _read_process(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return ProcessSpace.from_json(value)
+
+    @field_serializer("process")
+    def _write_process(self, value: ProcessSpace) -> dict[str, Any]:
+        return value.to_json()
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _parse_properties(cls, value: Any) -> Any:
+        if isinstance(value, str | Property):
+            value = (value,)
+        try:
+            return [Property.parse(p) if isinstance(p, str) else p for p in value]
+        except InputError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Schema:
+        check_properties(self.properties)
+        for symmetry in self.process.symmetries:
+            symmetry.check_schema(self.transposed, self.microstructure)
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The schema, ready for JSON."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, content: Any, where: str = "schema") -> Schema:
+        """The schema that `to_json` described.
+
+        Raises:
+            DataError: If an entry is missing, unknown or of another type.
+        """
+        return read(cls, content, where)
+
+    @property
+    def property_names(self) -> tuple[str, ...]:
+        """The names of the properties."""
+        return tuple(p.name for p in self.properties)
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The numbers of the properties that are one quantity along its directions; a property of
+        no quantity is alone."""
+        found: dict[str, list[int]] = {}
+        for j, p in enumerate(self.properties):
+            found.setdefault(p.quantity or f"[{j}]", []).append(j)
+        return tuple(tuple(members) for members in found.values())
+
+    @property
+    def transposed(self) -> tuple[int, ...] | None:
+        """The order of the properties of a transposed image; None if a property along one
+        direction has no partner along the other. A property without a direction stays."""
+        order = list(range(len(self.properties)))
+        for members in self.groups:
+            if len(members) == 2:
+                order[members[0]], order[members[1]] = members[1], members[0]
+            elif self.properties[members[0]].direction is not None:
+                return None
+        return tuple(order)
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """The symmetries that the process declares, told the order of these properties."""
+        return tuple(s.for_order(self.transposed) for s in self.process.symmetries)
+
+    @property
+    def ends(self) -> NDArray[np.float64]:
+        """The detection limits on the properties' scales, with shape `(2, K)`; infinite where
+        there is none."""
+        return np.array([p.ends for p in self.properties]).T
+
+    def index(self, name: str) -> int:
+        """The number of a property.
+
+        Raises:
+            InputError: If there is none of this name.
+        """
+        if name not in self.property_names:
+            raise InputError(
+                f"{name!r} is no property here; known ones are {', '.join(self.property_names)}."
+            )
+        return self.property_names.index(name)
+
+    def scaled(self, values: ArrayLike) -> NDArray[np.float64]:
+        """m on the properties' scales from values in their units, with shape `(*, K)`."""
+        v = self._columns(values)
+        return np.stack([p.scaled(v[..., j]) for j, p in enumerate(self.properties)], axis=-1)
+
+    def values(self, m: ArrayLike) -> NDArray[np.float64]:
+        """Values in the properties' units from m on their scales, with shape `(*, K)`."""
+        m = self._columns(m)
+        return np.stack([p.values(m[..., j]) for j, p in enumerate(self.properties)], axis=-1)
+
+    def without_microstructure(self) -> Schema:
+        """The same process and properties, without images."""
+        process = dataclasses.replace(self.process, symmetries=())
+        return Schema(process=process, properties=self.properties)
+
+    def _columns(self, values: ArrayLike) -> NDArray[np.float64]:
+        v = np.asarray(values, dtype=np.float64)
+        if v.ndim == 0 or v.shape[-1] != len(self.properties):
+            raise InputError(
+                f"'m' has shape {v.shape} but there are {len(self.properties)} properties "
+                f"({', '.join(self.property_names)}); give one column for each."
+            )
+        return v
+
+    def __str__(self) -> str:
+        process = ", ".join(
+            f"{name} [{unit}] in [{a:g}, {b:g}]"
+            for name, unit, a, b in zip(
+                self.process.names,
+                self.process.units,
+                self.process.lower,
+                self.process.upper,
+                strict=True,
+            )
+        )
+        images = "none" if self.microstructure is None else str(self.microstructure)
+        properties = "; ".join(str(p) for p in self.properties)
+        return f"process: {process}\nmicrostructure: {images}\nproperties: {properties}"
