@@ -147,20 +147,13 @@ def weighted_law(model: PSPGen, phi: Tensor, noise: Tensor) -> tuple[NormalMixtu
     r"""Distributions of m on a sample of z0, and the logarithms of their weights, with shape `(N,
     S)`.
 
-    Where p(m | φ) has a closed form it is that, S is one and the noise is not looked at. A mixture
-    prior is sampled component by component, each weighted by its probability: smooth in φ, of less
-    variance than draws of the mixture, and without the root-finding of its transport.
+    Where p(m | φ) has a closed form it is that, S is one and the noise is not looked at.
     """
     if (exact := model.property_given_process(phi)) is not None:
         law = exact.unsqueezed()
         return law, law.log_weights.new_zeros(law.batch_shape)
-    strata = getattr(model.prior, "strata", None)
-    if strata is None or noise.shape[-2] < model.prior.components:
-        law = property_law(model, phi, noise)
-        return law, law.log_weights.new_full(law.batch_shape, -math.log(noise.shape[-2]))
-    z0, log_weights = strata(noise, model.standardise(phi))
-    z1 = model.latent_of_process(phi).unsqueeze(-2).expand(*z0.shape[:-1], -1)
-    return model.property_given(z0, z1), log_weights
+    law = property_law(model, phi, noise)
+    return law, law.log_weights.new_full(law.batch_shape, -math.log(noise.shape[-2]))
 
 
 def log_probability(model: PSPGen, target: Target, phi: Tensor, noise: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..model.distributions import NormalMixture, truncated_normal
+from ..model.distributions import NormalMixture
+from ..model.normal import truncated_normal
 
 __all__ = ["Box", "Boxes", "Target", "target_from_json"]
 
@@ -65,19 +66,27 @@ class Target(ABC):
         parts = [m.log_box_probability(*box.ends(m.loc)) for box in self.boxes]
         return parts[0] if len(parts) == 1 else torch.logsumexp(torch.stack(parts), dim=0)
 
-    def draw_inside(self, loc: Tensor, scale: Tensor, generator: torch.Generator) -> Tensor:
-        """Draws of m from diagonal Gaussians, given that it lies in the region.
+    def draw_inside(
+        self,
+        loc: Tensor,
+        scale: Tensor,
+        generator: torch.Generator,
+        limits: Tensor | None = None,
+    ) -> Tensor:
+        """Draws from diagonal Gaussians, given that m lies in the region; beyond a detection limit
+        inside it, what m would be without one.
 
         Arguments:
             loc: The means, with shape `(N, K)`.
             scale: The standard deviations, with shape `(N, K)`.
             generator: The source of random numbers.
+            limits: The detection limits of m, with shape `(2, K)`; None if there are none.
         """
-        law = NormalMixture(torch.zeros_like(loc[:, :1]), loc[:, None], scale[:, None])
+        law = NormalMixture(torch.zeros_like(loc[:, :1]), loc[:, None], scale[:, None], limits)
         odds = torch.stack([box.log_probability(law) for box in self.boxes], dim=-1)
         odds = odds.double().softmax(dim=-1).cpu()
         which = torch.multinomial(odds, 1, generator=generator).squeeze(-1).to(loc.device)
-        ends = zip(*[box.ends(loc) for box in self.boxes], strict=True)
+        ends = zip(*[law.reaching(*box.ends(loc)) for box in self.boxes], strict=True)
         lower, upper = (torch.stack(end)[which] for end in ends)
         return truncated_normal(loc, scale, lower, upper, generator)
 

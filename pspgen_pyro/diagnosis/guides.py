@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["GuideCheck", "guide_check", "plot_guide", "process_cells"]
 
 _BATCH = 500
-_PRIOR_DRAWS = 64
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def guide_check(
         )
     model.eval()
     mu, variance = _guide_moments(model, materials)
-    low, high = _prior_moments(model, materials.phi, seed)
+    low, high = _prior_moments(model, materials.phi)
     index = process_cells(materials.phi, cells)
     rows = [_aggregate(mu[i], variance[i], low[i], high[i]) for i in _members(index)]
     mean, spread = (np.array(column) for column in zip(*rows, strict=True))
@@ -130,7 +129,7 @@ def guide_check(
             "nats": ((), _nats(whole_mean, whole_spread)),
         }
     )
-    reads = int(getattr(model.decoder_m, "reads", model.dims.latent))
+    reads = model.decoder_m.reads
     return GuideCheck(table, whole, reads)
 
 
@@ -177,17 +176,11 @@ def _guide_moments(model: PSPGen, materials: Materials) -> tuple[NDArray, NDArra
 
 
 @torch.no_grad()
-def _prior_moments(model: PSPGen, phi: NDArray, seed: int) -> tuple[NDArray, NDArray]:
-    """The mean and the variance of p(z0 | φ) at each φ; exact where the prior knows them."""
+def _prior_moments(model: PSPGen, phi: NDArray) -> tuple[NDArray, NDArray]:
+    """The mean and the variance of p(z0 | φ) at each φ."""
     inputs = model.standardise(torch.tensor(phi).to(model.m_loc))
     prior = model.prior(inputs)
-    try:
-        found = prior.mean, prior.variance
-    except NotImplementedError:
-        generator = torch.Generator().manual_seed(seed)
-        shape = (_PRIOR_DRAWS, len(phi), model.dims.latent)
-        draws = model.prior.transport(torch.randn(shape, generator=generator).to(inputs), inputs)
-        found = draws.mean(dim=0), draws.var(dim=0)
+    found = prior.mean, prior.variance
     mean, variance = (t.expand(len(phi), -1).double().cpu().numpy() for t in found)
     return mean, variance
 

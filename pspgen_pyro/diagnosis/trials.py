@@ -30,7 +30,8 @@ from ..design import Box, DesignPosterior, Target
 from ..design.posterior.hmc import Leapfrog, warm_up
 from ..errors import InputError
 from ..model import PSPGen
-from ..model.distributions import NormalMixture, truncated_normal
+from ..model.distributions import NormalMixture
+from ..model.normal import truncated_normal
 
 __all__ = ["Partition", "Sampler", "Trials", "sample_hmc_trials", "simulate_trials"]
 

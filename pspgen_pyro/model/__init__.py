@@ -12,44 +12,42 @@ microstructure decoder  :math:`z_0, z_1 \mapsto p(x)`         `BernoulliImage()`
                                                               `CategoricalImage()`)
 property decoder        :math:`z_0, z_1 \mapsto p(m)`         `MixtureProperty(1, reads=None)`
 prior                   :math:`\varphi \mapsto p(z_0)`        `StandardNormalPrior()`
-encoder                 :math:`x, m, \varphi \mapsto q(z_0)`  `ThreeBranchEncoder()`; for pairs
-                                                              without m `TwoBranchEncoder()`
+encoder                 :math:`x, m, \varphi \mapsto q(z_0)`  `ThreeBranchEncoder()`
 ======================  ====================================  ================================
 
 Process parameters and properties arrive standardised; `PSPGen` does that with numbers it carries
 itself.
 """
 
-from .base import Dimensions, Part, part_from_json, part_to_json
-from .convolution import ConnectivityEncoder
-from .encoders import ThreeBranchEncoder, TwoBranchEncoder
-from .images import BernoulliImage, CategoricalImage
+from .base import Dimensions, Encoder, Part, Prior, PropertyDecoder, part_from_json, part_to_json
+from .encoders import ReadingEncoder, ThreeBranchEncoder
+from .ensemble import Ensemble
+from .images import BernoulliImage, CategoricalImage, GreyImage
 from .maps import ResidualMap
-from .priors import FlowPrior, GaussianPrior, MixturePrior, StandardNormalPrior
-from .properties import CodedProperty, MixtureProperty, PropertyItself
+from .priors import MixturePrior, StandardNormalPrior
+from .properties import MixtureProperty, PropertyItself
 from .pspgen import PSPGen
-from .stationary import ConvolutionalEncoder, ConvolutionalImage, StationaryPrior
+from .reader import BottleneckReader
 
 __all__ = [
     "BernoulliImage",
+    "BottleneckReader",
     "CategoricalImage",
-    "CodedProperty",
-    "ConnectivityEncoder",
-    "ConvolutionalEncoder",
-    "ConvolutionalImage",
     "Dimensions",
-    "FlowPrior",
-    "GaussianPrior",
+    "Encoder",
+    "Ensemble",
+    "GreyImage",
     "MixturePrior",
     "MixtureProperty",
-    "Part",
     "PSPGen",
+    "Part",
+    "Prior",
+    "PropertyDecoder",
     "PropertyItself",
+    "ReadingEncoder",
     "ResidualMap",
-    "StationaryPrior",
     "StandardNormalPrior",
     "ThreeBranchEncoder",
-    "TwoBranchEncoder",
     "part_from_json",
     "part_to_json",
 ]

@@ -1,16 +1,35 @@
-"""What every part has in common: a name, hyper-parameters that survive JSON, and `build`."""
+"""What every part has in common: hyper-parameters that survive JSON, and what its module answers.
+
+A part is a frozen dataclass of hyper-parameters; `build` makes its torch module once the sizes are
+known. The modules of priors, property decoders and encoders subclass one of the abstract classes
+here, which say what the rest of the package may ask them.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..io.kinds import described, revived
+from ..schema import Schema
 
-__all__ = ["Dimensions", "Part", "part_from_json", "part_to_json"]
+if TYPE_CHECKING:
+    from .distributions import NormalMixture
+    from .reader import Reader
+
+__all__ = [
+    "Dimensions",
+    "Encoder",
+    "Part",
+    "Prior",
+    "PropertyDecoder",
+    "part_from_json",
+    "part_to_json",
+]
 
 
 @dataclass(frozen=True)
@@ -18,25 +37,42 @@ class Dimensions:
     r"""The sizes that all parts of one model share.
 
     Arguments:
-        process: The number :math:`P` of process parameters.
-        image: The pixels `(H, W)` of a microstructure.
-        properties: The number :math:`K` of properties.
+        schema: What a triad is.
         latent: The size :math:`D_0` of :math:`z_0`.
         process_latent: The size :math:`D_1` of :math:`z_1`.
-        phases: The number of phases, and of labels a pixel can have.
     """
 
-    process: int
-    image: tuple[int, int]
-    properties: int
+    schema: Schema
     latent: int
     process_latent: int
-    phases: int = 2
+
+    @property
+    def process(self) -> int:
+        """The number P of process parameters."""
+        return len(self.schema.process)
+
+    @property
+    def properties(self) -> int:
+        """The number K of properties."""
+        return len(self.schema.properties)
+
+    @property
+    def image(self) -> tuple[int, int] | None:
+        """The pixels (H, W) of a microstructure; None if there is none."""
+        images = self.schema.microstructure
+        return None if images is None else images.shape
 
     @property
     def pixels(self) -> int:
-        """The number of pixels H·W."""
-        return self.image[0] * self.image[1]
+        """The number H·W of pixels; 0 without images."""
+        images = self.schema.microstructure
+        return 0 if images is None else images.pixels
+
+    @property
+    def planes(self) -> int:
+        """How many numbers a network sees of each pixel."""
+        images = self.schema.microstructure
+        return 0 if images is None else images.planes
 
 
 class Part(ABC):
@@ -52,6 +88,112 @@ class Part(ABC):
     @abstractmethod
     def build(self, dims: Dimensions) -> nn.Module:
         """A fresh module with random weights from torch's generator."""
+
+
+class Prior(nn.Module, ABC):
+    r"""The law :math:`p(z_0 \mid \varphi)`.
+
+    Arguments:
+        entries: How many entries of z0, counted from the first, have a law that is learned; the
+            others are standard normal.
+    """
+
+    def __init__(self, entries: int) -> None:
+        super().__init__()
+        self.entries = entries
+
+    @abstractmethod
+    def forward(self, phi: Tensor) -> Any:
+        """The distribution of z0 for standardised settings with shape `(*, P)`."""
+
+    @abstractmethod
+    def laws(self, phi: Tensor) -> NormalMixture | None:
+        """The laws of the first entries that are fitted apart, with batch shape `(members, *)`,
+        whose even mixture is the prior's; None if nothing is learned."""
+
+    @abstractmethod
+    def law(self, phi: Tensor) -> NormalMixture | None:
+        """The law of the first entries; None if nothing is learned."""
+
+    @abstractmethod
+    def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
+        """Maps standard normal `noise` with shape `(*, entries)` to draws of the first entries."""
+
+    def start_at(self, u: Tensor) -> None:  # noqa: B027
+        """Starts the components of a mixture at some of these values of the first entries, with
+        shape `(N, entries)`; NaN where one is unknown."""
+
+    def transport(self, noise: Tensor, phi: Tensor) -> Tensor:
+        """Maps standard normal `noise` with shape `(*, D0)` to draws of z0 given φ, smoothly."""
+        if not self.entries:
+            return noise
+        first = self.carry(noise[..., : self.entries], phi)
+        return torch.cat([first, noise[..., self.entries :]], dim=-1)
+
+    def tied(self, entries: int) -> int:
+        """How many first entries must be drawn together to know that many of them."""
+        return max(entries, self.entries)
+
+
+class PropertyDecoder(nn.Module, ABC):
+    """The law p(m | z0, z1) of standardised properties.
+
+    Arguments:
+        reads: How many entries of z0, counted from the first, it sees.
+
+    `noise` is the standard deviation of m about the first entries of z0, if it is those; else 0.
+    """
+
+    noise: float = 0.0
+
+    def __init__(self, reads: int) -> None:
+        super().__init__()
+        self.reads = reads
+
+    @abstractmethod
+    def forward(self, z0: Tensor, z1: Tensor) -> NormalMixture:
+        """The law of m for z0 with shape `(*, D0)` and z1 with shape `(*, D1)`."""
+
+    def marginal(self, law: NormalMixture) -> NormalMixture | None:
+        """The law of m if the entries it reads have this one; None if it has no closed form."""
+        return None
+
+    def given_m(self, m: Tensor, loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and standard deviation of the entries it reads given m, where loc and scale are
+        those of a Gaussian m before; of a decoder whose `marginal` has a closed form."""
+        raise TypeError(f"{type(self).__name__} has no law of z0 given m in closed form.")
+
+
+class Encoder(nn.Module, ABC):
+    """The guide's law q(z0 | x, m, φ).
+
+    Arguments:
+        reader: The network q(u | x) of the properties; None if the encoder has none.
+
+    `noise` is that of the property decoder it belongs to, if z0 begins with the properties; else
+    0.
+    """
+
+    reader: Reader | None
+    noise: float = 0.0
+
+    def __init__(self, reader: Reader | None) -> None:
+        super().__init__()
+        self.reader = reader
+
+    @abstractmethod
+    def forward(
+        self, x: Tensor | None, m: Tensor, phi: Tensor, ends: Tensor, u: Any = None
+    ) -> Any:
+        """The distribution of z0.
+
+        Arguments:
+            x: Images, with shape `(N, H, W)`; None where the data have none.
+            m: Standardised properties, with shape `(N, K)`; NaN where they are unknown.
+            phi: Standardised settings, with shape `(N, P)`.
+            ends: The standardised detection limits, with shape `(2, K)`.
+            u: The law of the properties given x and m, if it is known already.
+        """
 
 
 def part_to_json(part: Part) -> dict[str, Any]:

@@ -2,17 +2,26 @@ r"""Microstructure decoders :math:`p(x \mid z_0, z_1)` (Eq. 8)."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from pyro.distributions import Bernoulli, Categorical, Independent  # pyright: ignore
+from pyro.distributions import (
+    Bernoulli,  # pyright: ignore
+    Categorical,
+    Independent,
+    Normal,
+)
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from ..errors import InputError
+from ..schema import Microstructure
 from .base import Dimensions, Part
 from .nn import ResidualMLP
 
-__all__ = ["BernoulliImage", "CategoricalImage"]
+__all__ = ["BernoulliImage", "CategoricalImage", "GreyImage"]
 
 
 @dataclass(frozen=True)
@@ -30,11 +39,7 @@ class BernoulliImage(Part):
     hidden: tuple[int, ...] = (512, 128)
 
     def build(self, dims: Dimensions) -> nn.Module:
-        if dims.phases > 2:
-            raise InputError(
-                f"'image_decoder' is BernoulliImage, which knows two phases, but 'phases' is "
-                f"{dims.phases}; take CategoricalImage."
-            )
+        _check(self, dims.schema.microstructure, (2,))
         return _BernoulliImage(dims, self)
 
 
@@ -53,7 +58,26 @@ class CategoricalImage(Part):
     hidden: tuple[int, ...] = (512, 128)
 
     def build(self, dims: Dimensions) -> nn.Module:
+        _check(self, dims.schema.microstructure, range(2, 257))
         return _CategoricalImage(dims, self)
+
+
+@dataclass(frozen=True)
+class GreyImage(Part):
+    r"""Independent Gaussian pixels of grey values between 0 and 1.
+
+    .. math::
+        p(x \mid z_0, z_1) = \prod_i \mathcal{N}(x_i \mid \mu_i, \sigma^2),
+        \quad \mu = \operatorname{sigmoid}(D_x(z_0, z_1))
+
+    with one learned :math:`\sigma`. Log-densities are summed over pixels.
+    """
+
+    hidden: tuple[int, ...] = (512, 128)
+
+    def build(self, dims: Dimensions) -> nn.Module:
+        _check(self, dims.schema.microstructure, ("grey",))
+        return _GreyImage(dims, self)
 
 
 class _BernoulliImage(nn.Module):
@@ -73,12 +97,43 @@ class _BernoulliImage(nn.Module):
 class _CategoricalImage(nn.Module):
     def __init__(self, dims: Dimensions, part: CategoricalImage) -> None:
         super().__init__()
-        self.shape = (*dims.image, dims.phases)
+        images = dims.schema.microstructure
+        phases = int(images.phases)  # type: ignore[union-attr]
+        self.shape = (*images.shape, phases)  # type: ignore[union-attr]
         self.network = ResidualMLP(
-            dims.latent + dims.process_latent, dims.pixels * dims.phases, part.hidden, "relu"
+            dims.latent + dims.process_latent, dims.pixels * phases, part.hidden, "relu"
         )
 
     def forward(self, z0: Tensor, z1: Tensor) -> Independent:
         logits = self.network(torch.cat([z0, z1], dim=-1))
         pixels = Categorical(logits=logits.unflatten(-1, self.shape), validate_args=False)
         return pixels.to_event(2)
+
+
+class _GreyImage(nn.Module):
+    def __init__(self, dims: Dimensions, part: GreyImage) -> None:
+        super().__init__()
+        self.image = dims.image
+        self.network = ResidualMLP(
+            dims.latent + dims.process_latent, dims.pixels, part.hidden, "relu"
+        )
+        self.spread = nn.Parameter(torch.tensor(-1.0))
+
+    def forward(self, z0: Tensor, z1: Tensor) -> Independent:
+        loc = self.network(torch.cat([z0, z1], dim=-1)).sigmoid().unflatten(-1, self.image)
+        return Normal(loc, 0.01 + softplus(self.spread), validate_args=False).to_event(2)
+
+
+def _check(part: Part, images: Microstructure | None, phases: Collection[Any]) -> None:
+    """Refuses a decoder that is not for images of this kind."""
+    if images is None:
+        raise InputError(
+            f"'image_decoder' is {type(part).__name__}, but the schema has no microstructure; "
+            "leave it out."
+        )
+    if images.phases not in phases:
+        raise InputError(
+            f"'image_decoder' is {type(part).__name__}, but the schema has images of "
+            f"{images.phases} phases; take BernoulliImage for 2, CategoricalImage for more and "
+            "GreyImage for grey values."
+        )

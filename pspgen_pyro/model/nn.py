@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
-__all__ = ["ACTIVATIONS", "ResidualLayer", "ResidualMLP"]
+__all__ = ["ACTIVATIONS", "ResidualLayer", "ResidualMLP", "StackedMLP"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -58,3 +60,60 @@ class ResidualMLP(nn.Sequential):
             ResidualLayer(a, b, activation) for a, b in zip(widths, widths[1:], strict=False)
         ]
         super().__init__(*layers, nn.Linear(widths[-1], outputs))
+
+
+class StackedMLP(nn.Module):
+    """Several `ResidualMLP` of one shape, evaluated side by side as one.
+
+    Arguments:
+        members: How many.
+        inputs: The width of the input.
+        outputs: The width of the output.
+        hidden: The widths of the hidden layers, with SiLU.
+
+    Example:
+        >>> import torch
+        >>> StackedMLP(8, 2, 5, hidden=(16, 16))(torch.zeros(7, 2)).shape
+        torch.Size([8, 7, 5])
+    """
+
+    def __init__(self, members: int, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        widths = (inputs, *hidden)
+        pairs = list(zip(widths, widths[1:], strict=False))
+        self.affine = nn.ModuleList(_StackedLinear(members, a, b) for a, b in pairs)
+        self.skip = nn.ModuleList(
+            nn.Identity() if a == b else _StackedLinear(members, a, b, bias=False)
+            for a, b in pairs
+        )
+        self.last = _StackedLinear(members, widths[-1], outputs)
+        self.members = members
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Maps shape `(*, inputs)` to `(members, *, outputs)`."""
+        batch = h.shape[:-1]
+        h = h.reshape(1, -1, h.shape[-1]).expand(self.members, -1, -1)
+        for affine, skip in zip(self.affine, self.skip, strict=True):
+            h = silu(affine(h)) + skip(h)
+        return self.last(h).unflatten(1, batch) if batch else self.last(h).squeeze(1)
+
+
+class _StackedLinear(nn.Module):
+    """Affine maps side by side, drawn as `torch.nn.Linear` draws its own."""
+
+    def __init__(self, members: int, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__()
+        reach = inputs**-0.5
+        shape = (members, inputs, outputs)
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-reach, reach))
+        self.bias = (
+            nn.Parameter(torch.empty(members, 1, outputs).uniform_(-reach, reach))
+            if bias
+            else None
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Maps shape `(members, N, inputs)` to `(members, N, outputs)`."""
+        if self.bias is None:
+            return torch.bmm(h, self.weight)
+        return torch.baddbmm(self.bias, h, self.weight)

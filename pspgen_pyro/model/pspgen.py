@@ -1,44 +1,38 @@
-r"""PSP-GEN: the process–structure–property chain as a Pyro model and guide.
+r"""PSP-GEN: the process–structure–property chain as a Pyro model and guide (Eq. 2–9, 11, 18).
 
 .. math::
-    p(x, m \mid \varphi) = \int p(x \mid z_0, z_1)\, p(m \mid z_0, z_1)\, p(z_0 \mid \varphi)\,
-    dz_0, \qquad z_1 = g(\varphi)
+    p(x, m \mid \varphi) = \int p(x \mid z_0, z_1)\, p(m \mid z_0, z_1)\,
+        p(z_0 \mid \varphi)\, dz_0, \qquad z_1 = g(\varphi)
 
-with the guide :math:`q(z_0 \mid x, m, \varphi)` (Eq. 2, 5, 6, 11). The training objective weighs
-the Kullback–Leibler term by :math:`\beta` (Eq. 17),
-
-.. math::
-    \mathcal{L} = \mathbb{E}_q[\log p(x \mid z)] + \mathbb{E}_q[\log p(m \mid z)]
-        - \beta\, \mathrm{KL}(q(z_0) \,\|\, p(z_0 \mid \varphi)).
-
-References:
-    PSP-GEN: Stochastic inversion of the process–structure–property chain in materials design
-    through deep, generative probabilistic modeling (Zang & Koutsourelakis, 2024)
+`PSPGen.model` samples that, `PSPGen.guide` samples :math:`q(z_0 \mid x, m, \varphi)`, or
+:math:`q(z_0 \mid x, \varphi)` where m is not known. Both are ordinary Pyro programs, so every tool
+of Pyro works with them. This file holds the two programs and the standardisation of φ and m; the
+parts are in the other modules of this folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import count
-from typing import Any
+from typing import Annotated, Any
 
+import numpy as np
 import pyro
 import torch
-from pyro import poutine
-from pyro.distributions import Independent, Normal
+from pydantic import Field
 from pyro.nn import PyroModule, pyro_method
 from torch import Tensor, nn
 
 from ..errors import DataError, InputError
+from ..io.validation import Record, read
 from ..process import ProcessSpace
-from .base import Dimensions, Part, part_from_json, part_to_json
-from .defaults import default_parts
+from ..schema import Schema
+from .base import Dimensions, Encoder, Part, Prior, PropertyDecoder, part_from_json, part_to_json
 from .distributions import NormalMixture
-from .encoders import ThreeBranchEncoder
+from .encoders import ReadingEncoder, ThreeBranchEncoder
+from .images import BernoulliImage, CategoricalImage, GreyImage
+from .maps import ResidualMap
 from .priors import MixturePrior, StandardNormalPrior
-from .properties import CodedProperty, MixtureProperty, PropertyItself
-from .stationary import ConvolutionalEncoder, ConvolutionalImage, StationaryPrior
+from .properties import MixtureProperty, PropertyItself
 
 __all__ = ["PSPGen"]
 
@@ -48,58 +42,54 @@ _instances = count()
 class PSPGen(PyroModule):
     r"""The generative model of the chain, and its guide.
 
-    If m has two entries, one along each direction of a square image, :math:`z_0 = (u, w)` by
-    default: the properties u themselves (`PropertyItself`), read off the image by a
-    `ConnectivityEncoder` where they are not known and with a `MixturePrior`, beside the image's w.
-    Otherwise, and beside an encoder or property decoder without a code, the parts are App. A's,
-    with a mixture for m.
+    By default :math:`z_0 = (u, w)`: the standardised properties u themselves (`PropertyItself`)
+    with a `MixturePrior` given φ, read off the image by a `ReadingEncoder` where they are not
+    known, beside the image's w. Without images :math:`z_0 = u`, and the model is
+    :math:`p(m \mid \varphi)` alone.
 
-    The sites are `z1` (deterministic), `z0`, `x` and `m`, all inside the plate `sample`. In
-    training mode the site `z0` is scaled by :math:`\beta`; in evaluation mode (`model.eval()`) the
-    density is the plain joint one.
+    The sites are `z0`, `z1` (deterministic), `x` (if there are images) and `m`, all inside the
+    plate `sample`. The guide adds the factor `reader`, the discriminative term
+    :math:`\log q(m \mid x)` over the known properties, which teaches the reader in the same
+    objective.
 
     Arguments:
-        process: The process space; it fixes the meaning of `phi`.
-        image: The pixels `(H, W)` of a microstructure.
+        schema: What a triad is.
 
     Other arguments:
-        properties: The names of the properties.
-        phases: The number of phases; with more than two the pixels are categorical.
-        latent: The size :math:`D_0` of :math:`z_0`.
+        latent: The size :math:`D_0` of :math:`z_0`; without images it is the number of properties.
         process_latent: The size :math:`D_1` of :math:`z_1`.
         process_map: The part :math:`z_1 = g(\varphi)`.
         prior: The part :math:`p(z_0 \mid \varphi)`.
         image_decoder: The part :math:`p(x \mid z_0, z_1)`.
         property_decoder: The part :math:`p(m \mid z_0, z_1)`.
         encoder: The part :math:`q(z_0 \mid x, m, \varphi)`.
-        pair_encoder: The part :math:`q_\zeta(z_0 \mid x, \varphi)` for pairs without m (Eq. 18);
-            needed for such pairs if `encoder` reads m.
-        beta: The weight :math:`\beta` of the Kullback–Leibler term in training.
 
     Raises:
-        InputError: If a size or β is not positive, or there are fewer than two phases.
+        InputError: If a size is not positive, or parts do not fit the schema or each other.
 
     Example:
+        >>> from pspgen_pyro.schema import Microstructure
         >>> process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
-        >>> model = PSPGen(process, (36, 36))
-        >>> phi = torch.tensor([[1.0, 2.0]])
-        >>> trace = poutine.trace(model.model).get_trace(phi)
+        >>> images = Microstructure(shape=(12, 8), periodic=False)
+        >>> schema = Schema(process=process, microstructure=images, properties=("a", "b", "c"))
+        >>> trace = pyro.poutine.trace(PSPGen(schema).model).get_trace(torch.ones(5, 2))
         >>> trace.nodes["x"]["value"].shape, trace.nodes["m"]["value"].shape
-        (torch.Size([1, 36, 36]), torch.Size([1, 2]))
+        (torch.Size([5, 12, 8]), torch.Size([5, 3]))
     """
 
     phi_loc: Tensor
     phi_scale: Tensor
     m_loc: Tensor
     m_scale: Tensor
+    ends: Tensor
+    prior: Prior
+    decoder_m: PropertyDecoder
+    encoder: Encoder
 
     def __init__(
         self,
-        process: ProcessSpace,
-        image: tuple[int, int],
+        schema: Schema,
         *,
-        properties: Sequence[str] = ("horizontal", "vertical"),
-        phases: int = 2,
         latent: int = 64,
         process_latent: int = 21,
         process_map: Part | None = None,
@@ -107,126 +97,102 @@ class PSPGen(PyroModule):
         image_decoder: Part | None = None,
         property_decoder: Part | None = None,
         encoder: Part | None = None,
-        pair_encoder: Part | None = None,
-        beta: float = 2.0,
     ) -> None:
         # parameters are stored globally by name: a name of its own keeps two models apart
         super().__init__(f"pspgen{next(_instances)}")
-        self.process = process
-        self.property_names = tuple(properties)
-        sizes = len(process), (int(image[0]), int(image[1])), len(properties)
-        self.dims = Dimensions(*sizes, latent, process_latent, phases)
-        if min(*self.dims.image, latent, process_latent, len(properties)) < 1 or not beta > 0:
+        if min(latent, process_latent) < 1:
             raise InputError(
-                f"'image' {image}, 'latent' {latent}, 'process_latent' {process_latent}, the "
-                "number of "
-                f"'properties' {len(properties)} and 'beta' {beta} must all be positive."
+                f"'latent' is {latent} and 'process_latent' {process_latent}; both must be "
+                "positive."
             )
-        if phases < 2:
-            raise InputError(f"'phases' is {phases}; a microstructure has at least two.")
-        self.beta = float(beta)
-        defaults = default_parts(self.dims, encoder, property_decoder)
-        chosen = {
-            "process_map": process_map,
-            "prior": prior,
-            "decoder_x": image_decoder,
-            "decoder_m": property_decoder,
-            "encoder": encoder,
-        }
+        self.schema = schema
+        tabular = schema.microstructure is None
+        self.dims = Dimensions(
+            schema, len(schema.properties) if tabular else latent, process_latent
+        )
         self.parts: dict[str, Part] = {
-            name: defaults[name] if part is None else part for name, part in chosen.items()
+            "process_map": process_map or ResidualMap(),
+            "prior": prior or MixturePrior(),
+            "decoder_m": property_decoder or PropertyItself(),
+            "encoder": encoder or ReadingEncoder(),
         }
-        if pair_encoder is not None:
-            self.parts["pair_encoder"] = pair_encoder
+        if image_decoder is not None or not tabular:
+            self.parts["decoder_x"] = image_decoder or _image_decoder(schema)
         for name, part in self.parts.items():
             setattr(self, name, part.build(self.dims))
-        low, high = torch.tensor(process.lower), torch.tensor(process.upper)
-        self.register_buffer("phi_loc", (low + high) / 2)
-        self.register_buffer("phi_scale", (high - low) / 12**0.5)
-        self.register_buffer("m_loc", torch.zeros(len(properties)))
-        self.register_buffer("m_scale", torch.ones(len(properties)))
+        self._check_parts()
+        low, high = torch.tensor(schema.process.lower), torch.tensor(schema.process.upper)
+        self.register_buffer("phi_loc", ((low + high) / 2).float())
+        self.register_buffer("phi_scale", ((high - low) / 12**0.5).float())
+        self.register_buffer("m_loc", torch.zeros(self.dims.properties))
+        self.register_buffer("m_scale", torch.ones(self.dims.properties))
+        self.register_buffer("ends", torch.tensor(schema.ends, dtype=torch.float32))
+        self.to(torch.get_default_dtype())
 
     @classmethod
-    def paper(cls, process: ProcessSpace, image: tuple[int, int], **sizes: Any) -> PSPGen:
-        """The published model: one Gaussian for m that reads all of z0, the standard normal prior,
-        the three-branch encoder, β = 2; `sizes` as for the constructor."""
+    def paper(cls, schema: Schema, **sizes: Any) -> PSPGen:
+        """The published model: one Gaussian for m that reads all of z0, the standard normal prior
+        and the three-branch encoder; `sizes` as for the constructor."""
         parts = {
             "prior": StandardNormalPrior(),
             "property_decoder": MixtureProperty(1, reads=None),
             "encoder": ThreeBranchEncoder(),
         }
-        return cls(process, image, **{**parts, **sizes})
+        return cls(schema, **{**parts, **sizes})
 
-    @classmethod
-    def convolutional(
-        cls, process: ProcessSpace, image: tuple[int, int], *, planes: int = 2, **sizes: Any
-    ) -> PSPGen:
-        """The default's properties and prior beside a periodic convolutional image: slower to
-        train, and its generated microstructures are worth looking at.
+    @property
+    def process(self) -> ProcessSpace:
+        """The process space."""
+        return self.schema.process
 
-        Arguments:
-            process: The process space.
-            image: The pixels of a microstructure, multiples of 4.
-            planes: The latent fields, each of one value a tile of 4 × 4 pixels.
+    @property
+    def property_names(self) -> tuple[str, ...]:
+        """The names of the properties."""
+        return self.schema.property_names
 
-        Other arguments:
-            sizes: As for the constructor; β is 1 unless given.
-        """
-        properties = len(sizes.get("properties", ("horizontal", "vertical")))
-        return cls(
-            process,
-            image,
-            latent=properties + planes * (image[0] // 4) * (image[1] // 4),
-            prior=MixturePrior(entries=properties, rest=StationaryPrior()),
-            image_decoder=ConvolutionalImage(),
-            encoder=ConvolutionalEncoder(reading=CodedProperty()),
-            property_decoder=PropertyItself(),
-            **{"beta": 1.0, **sizes},
-        )
+    @property
+    def members(self) -> tuple[PSPGen, ...]:
+        """The model itself: an ensemble of one."""
+        return (self,)
+
+    def _check_parts(self) -> None:
+        same = self.decoder_m.noise == self.encoder.noise
+        if not same or (self.encoder.noise and self.prior.entries != self.dims.properties):
+            raise InputError(
+                "PropertyItself, ReadingEncoder (of the same noise) and a MixturePrior of one "
+                f"entry a property belong together, but the parts are {self.parts['decoder_m']}, "
+                f"{type(self.parts['encoder']).__name__} and {self.parts['prior']}; take all "
+                "three, or none."
+            )
 
     def specification(self) -> dict[str, Any]:
         """What the model is made of, without its weights, ready for JSON."""
         return {
-            "process": self.process.to_json(),
-            "image": self.dims.image,
-            "properties": self.property_names,
-            "phases": self.dims.phases,
+            "schema": self.schema.to_json(),
             "latent": self.dims.latent,
             "process_latent": self.dims.process_latent,
-            "beta": self.beta,
             "parts": {name: part_to_json(part) for name, part in self.parts.items()},
         }
 
     @classmethod
-    def from_specification(cls, specification: dict[str, Any]) -> PSPGen:
+    def from_specification(cls, specification: Any, where: str = "model") -> PSPGen:
         """A model with fresh weights from what `specification` returned.
 
         Raises:
             DataError: If an entry is missing or unusable.
         """
-        spec = specification
+        spec = read(_Stored, specification, where)
+        parts = {name: part_from_json(part) for name, part in spec.parts.items()}
+        names = {"decoder_x": "image_decoder", "decoder_m": "property_decoder"}
         try:
-            process = ProcessSpace.from_json(spec["process"])
-            parts = {name: part_from_json(part) for name, part in spec["parts"].items()}
             return cls(
-                process,
-                tuple(spec["image"]),
-                properties=spec["properties"],
-                phases=spec.get("phases", 2),
-                latent=spec["latent"],
-                process_latent=spec["process_latent"],
-                process_map=parts["process_map"],
-                prior=parts["prior"],
-                image_decoder=parts["decoder_x"],
-                property_decoder=parts["decoder_m"],
-                encoder=parts["encoder"],
-                pair_encoder=parts.get("pair_encoder"),
-                beta=spec["beta"],
+                Schema.from_json(spec.schema_, f"{where}.schema"),
+                latent=spec.latent,
+                process_latent=spec.process_latent,
+                **{names.get(name, name): part for name, part in parts.items()},  # type: ignore[arg-type]
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"the description of the model is incomplete or damaged: {error!r}."
-            ) from error
+        except (TypeError, InputError) as error:
+            raise DataError(f"'{where}' does not fit together: {error}") from error
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PSPGen:
         """A copy under a Pyro name of its own, so that training it leaves this model alone."""
@@ -238,24 +204,24 @@ class PSPGen(PyroModule):
 
     def standardise_by(self, m: Tensor) -> None:
         """Takes the location and scale of the properties from training data `m` with shape `(N,
-        K)`; one of each for all properties if they share a decoder.
+        K)`: the median, and the range from the 5 % to the 95 % quantile over that of the standard
+        normal, which one outlier does not move. Components of one quantity share theirs.
 
         Raises:
-            InputError: If there are fewer than two rows.
+            InputError: If a property is known in fewer than two rows, or never varies.
         """
-        if len(m) < 2:
-            raise InputError(f"'m' has {len(m)} row(s) with properties; a scale needs at least 2.")
-        if getattr(self.decoder_m, "shared", False):
-            m = m.reshape(-1, 1)
-        self.m_loc.copy_(m.mean(dim=0).expand_as(self.m_loc))
-        self.m_scale.copy_(m.std(dim=0).clamp(min=1e-6).expand_as(self.m_scale))
+        for members in self.schema.groups:
+            values = m[:, list(members)].double().cpu().numpy()
+            loc, scale = _location_and_scale(
+                values, self.schema.properties[members[0]].name, self.schema.ends[:, members[0]]
+            )
+            for j in members:
+                self.m_loc[j], self.m_scale[j] = loc, scale
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
         r"""The parameters :math:`\theta` of the model and :math:`\eta` of the guide, by those two
         names."""
         eta = list(self.encoder.parameters())
-        if "pair_encoder" in self.parts:
-            eta += self.pair_encoder.parameters()
         theirs = {id(p) for p in eta}
         return {"theta": [p for p in self.parameters() if id(p) not in theirs], "eta": eta}
 
@@ -264,70 +230,52 @@ class PSPGen(PyroModule):
         :math:`p(\varphi)`."""
         return (phi - self.phi_loc) / self.phi_scale
 
+    def standardise_properties(self, m: Tensor) -> Tensor:
+        """The properties as the networks see them."""
+        return (m - self.m_loc) / self.m_scale
+
+    @property
+    def standard_ends(self) -> Tensor:
+        """The detection limits as the networks see them, with shape `(2, K)`."""
+        return self.standardise_properties(self.ends)
+
     def latent_of_process(self, phi: Tensor) -> Tensor:
         r"""The latent :math:`z_1 = g(\varphi)`, with shape `(*, D1)`."""
         return self.process_map(self.standardise(phi))
 
     def property_given(self, z0: Tensor, z1: Tensor) -> NormalMixture:
-        """The distribution p(m | z0, z1) in the units of the data."""
+        """The distribution p(m | z0, z1) on the scales of m."""
         return self._in_units(self.decoder_m(z0, z1))
 
     def property_given_process(self, phi: Tensor) -> NormalMixture | None:
         r"""The distribution :math:`p(m \mid \varphi) = \int p(m \mid z_0)\, p(z_0 \mid \varphi)\,
-        dz_0` in the units of the data, where it has a closed form; None where it has none.
+        dz_0` on the scales of m, where it has a closed form; None where it has none.
 
         Arguments:
             phi: Process parameters, with shape `(*, P)`.
         """
-        marginal = getattr(self.decoder_m, "marginal", None)
-        if marginal is None or getattr(self.prior, "entries", None) != self.decoder_m.reads:
-            return None
-        law = marginal(self.prior.law(self.standardise(phi)))
-        return None if law is None else self._in_units(law)
+        law = self.prior.law(self.standardise(phi))
+        marginal = None if law is None else self.decoder_m.marginal(law)
+        return None if marginal is None else self._in_units(marginal)
 
     def _in_units(self, standard: NormalMixture) -> NormalMixture:
         loc = self.m_loc + self.m_scale * standard.loc
-        return NormalMixture(standard.log_weights, loc, self.m_scale * standard.scale)
+        scale = self.m_scale * standard.scale
+        return NormalMixture(standard.log_weights, loc, scale, self.ends)
 
-    def latent_given(
-        self, x: Tensor, m: Tensor, phi: Tensor, code: tuple[Tensor, Tensor] | None = None
-    ) -> Independent:
-        """The guide's distribution q(z0 | x, m, φ), or q(z0 | x, φ) in the rows where m is NaN.
+    def latent_given(self, x: Tensor | None, m: Tensor | None, phi: Tensor, u: Any = None) -> Any:
+        """The guide's distribution q(z0 | x, m, φ); an entry of m that is NaN is not known.
 
         Arguments:
-            x: Microstructures, with shape `(N, H, W)`.
-            m: Properties, with shape `(N, K)`.
+            x: Microstructures, with shape `(N, H, W)`; None if there are none.
+            m: Properties, with shape `(N, K)`; None if none is known.
             phi: Process parameters, with shape `(N, P)`.
-            code: The mean and standard deviation of the property code q(u | x), if the encoder has
-                one and they are known already.
-
-        Raises:
-            InputError: If m is NaN somewhere and no part of the model can do without it.
+            u: The law of the properties given x and m, if it is known already.
         """
-        inner = self.standardise(phi)
-        if code is not None:
-            known_code = Normal(*code, validate_args=False).to_event(1)
-            return self.encoder(x, m, inner, known_code)
-        standard = (m - self.m_loc) / self.m_scale
-        known = standard.isfinite().all(-1, keepdim=True)
-        if known.all() or not getattr(self.encoder, "reads_m", True):
-            return self.encoder(x, standard, inner)
-        if "pair_encoder" not in self.parts:
-            raise InputError(
-                f"'m' is NaN in {int((~known).sum())} row(s), but the encoder of this model needs "
-                "it; build the model with `pair_encoder=TwoBranchEncoder()` or leave those rows "
-                "out."
-            )
-        triads = self.encoder(x, standard.nan_to_num(), inner)
-        pairs = self.pair_encoder(x, standard, inner)
-        return Normal(
-            torch.where(known, triads.mean, pairs.mean),
-            torch.where(known, triads.stddev, pairs.stddev),
-            validate_args=False,
-        ).to_event(1)
-
-    def _tempered(self) -> AbstractContextManager[Any]:
-        return poutine.scale(scale=self.beta) if self.training else nullcontext()
+        if m is None:
+            m = phi.new_full((*phi.shape[:-1], self.dims.properties), torch.nan)
+        standard = self.standardise_properties(m)
+        return self.encoder(x, standard, self.standardise(phi), self.standard_ends, u)
 
     def model_sites(self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None) -> Tensor:
         """The body of `model`, without the registration of parameters that Pyro starts with.
@@ -336,23 +284,19 @@ class PSPGen(PyroModule):
         needs the sites only and calls them often.
         """
         with pyro.plate("sample", phi.shape[-2], dim=-1):
-            z1 = pyro.deterministic("z1", self.latent_of_process(phi), event_dim=1)
-            with self._tempered():
-                z0 = pyro.sample("z0", self.prior(self.standardise(phi)))
-            pyro.sample("x", self.decoder_x(z0, z1), obs=x)
-            law = self.property_given(z0, z1)
-            if m is not None and m.isnan().any():
-                known = m.isfinite().all(-1)
-                return pyro.sample("m", law.mask(known), obs=m.where(known.unsqueeze(-1), 0.0))
-            return pyro.sample("m", law, obs=m)
+            z0 = pyro.sample("z0", self.prior(self.standardise(phi)))
+            z1 = self.latent_of_process(phi)
+            z1 = pyro.deterministic("z1", z1.expand(*z0.shape[:-1], -1), event_dim=1)
+            if "decoder_x" in self.parts:
+                pyro.sample("x", self.decoder_x(z0, z1), obs=x)
+            return pyro.sample("m", self.property_given(z0, z1), obs=m)
 
     def guide_sites(
-        self, phi: Tensor, x: Tensor, m: Tensor, code: tuple[Tensor, Tensor] | None = None
+        self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None, u: Any = None
     ) -> Tensor:
-        """The body of `guide`, as `model_sites` is that of `model`; `code` as in
-        `latent_given`."""
-        with pyro.plate("sample", phi.shape[-2], dim=-1), self._tempered():
-            return pyro.sample("z0", self.latent_given(x, m, phi, code))
+        """The body of `guide`, as `model_sites` is that of `model`; `u` as in `latent_given`."""
+        with pyro.plate("sample", phi.shape[-2], dim=-1):
+            return pyro.sample("z0", self.latent_given(x, m, phi, u))
 
     @pyro_method
     def model(self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None) -> Tensor:
@@ -360,8 +304,8 @@ class PSPGen(PyroModule):
 
         Arguments:
             phi: Process parameters, with shape `(N, P)`.
-            x: Microstructures of phase labels, with shape `(N, H, W)`.
-            m: Properties, with shape `(N, K)`; NaN in the rows of bare pairs.
+            x: Microstructures, with shape `(N, H, W)`.
+            m: Properties on their scales, with shape `(N, K)`; NaN where they are not known.
 
         Returns:
             The properties, with shape `(N, K)`.
@@ -369,6 +313,60 @@ class PSPGen(PyroModule):
         return self.model_sites(phi, x, m)
 
     @pyro_method
-    def guide(self, phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
-        """Samples z0 from q(z0 | x, m, φ), with shape `(N, D0)`; arguments as in `model`."""
+    def guide(self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None) -> Tensor:
+        """Samples z0 from q(z0 | x, m, φ), with shape `(N, D0)`, and teaches the reader what is
+        known of m; arguments as in `model`."""
+        if x is not None and m is not None and self.encoder.reader is not None:
+            standard = self.standardise_properties(m)
+            with pyro.plate("sample", phi.shape[-2], dim=-1):
+                read = self.encoder.reader.log_prob(x, standard, self.standard_ends).sum(-1)
+                pyro.factor("reader", -read, has_rsample=True)
         return self.guide_sites(phi, x, m)
+
+
+class _Stored(Record):
+    """A model without its weights, as JSON holds it."""
+
+    schema_: dict[str, Any] = Field(alias="schema")
+    latent: Annotated[int, Field(ge=1)]
+    process_latent: Annotated[int, Field(ge=1)]
+    parts: dict[str, dict[str, Any]]
+
+
+def _image_decoder(schema: Schema) -> Part:
+    phases = schema.microstructure.phases  # type: ignore[union-attr]
+    if phases == "grey":
+        return GreyImage()
+    return BernoulliImage() if phases == 2 else CategoricalImage()
+
+
+def _location_and_scale(values: np.ndarray, name: str, ends: np.ndarray) -> tuple[float, float]:
+    """The median and the robust scale of the finite values; between the detection limits if
+    enough lie there."""
+    v = values[np.isfinite(values)]
+    inside = v[(v > ends[0]) & (v < ends[1])]
+    if len(inside) >= _ENOUGH:
+        v = inside
+    if len(v) < 2:
+        raise InputError(
+            f"property {name!r} is known in {len(v)} row(s); a scale needs at least 2."
+        )
+    low, middle, high = np.quantile(v, [0.05, 0.5, 0.95])
+    scale = (high - low) / _RANGE
+    scale = scale if scale > 0 else float(v.std())
+    if not scale > 0:
+        raise InputError(
+            f"property {name!r} is {v[0]:g} in every row; a property that never varies cannot be "
+            "learned, leave it out."
+        )
+    if abs(middle) > _DIGITS * scale:
+        raise InputError(
+            f"property {name!r} varies by {scale:.3g} about {middle:.6g}, too little for single "
+            f"precision; subtract a reference value, such as {middle:.6g}, from it."
+        )
+    return float(middle), float(scale)
+
+
+_RANGE = 3.2897072539029444
+"""The range from the 5 % to the 95 % quantile of the standard normal."""
+_ENOUGH, _DIGITS = 20, 1e5

@@ -23,7 +23,7 @@ from ..io.kinds import described, revived
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    Rows = tuple[Tensor, Tensor, Tensor]
+    Rows = tuple[Tensor, Tensor | None, Tensor]
 
 __all__ = [
     "Mirror",
@@ -95,7 +95,7 @@ class Symmetry(ABC):
         self,
         process: Settings,
         phi: Tensor,
-        x: Tensor,
+        x: Tensor | None,
         m: Tensor,
         generator: Generator | None = None,
     ) -> Rows:
@@ -104,7 +104,7 @@ class Symmetry(ABC):
         Arguments:
             process: The process space.
             phi: Process parameters, with shape `(N, P)`.
-            x: Microstructures, with shape `(N, H, W)`.
+            x: Microstructures, with shape `(N, H, W)`; None if the data have none.
             m: Properties, with shape `(N, K)`; NaN where they are unknown.
             generator: The source of randomness; torch's own if None.
 
@@ -112,7 +112,7 @@ class Symmetry(ABC):
             φ, x and m of the same shapes.
         """
 
-    def elements(self, process: Settings, phi: Tensor, x: Tensor, m: Tensor) -> list[Rows]:
+    def elements(self, process: Settings, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
         """The rows under every element of the symmetry, the identity first; only the identity if
         there are too many to list."""
         return [(phi, x, m)]
@@ -138,12 +138,14 @@ class PeriodicShift(Symmetry):
         self,
         process: Settings,
         phi: Tensor,
-        x: Tensor,
+        x: Tensor | None,
         m: Tensor,
         generator: Generator | None = None,
     ) -> Rows:
         import torch
 
+        if x is None:
+            return phi, x, m
         h, w = x.shape[-2:]
         rows = torch.randint(h, (len(x), 1), generator=generator) + torch.arange(h)
         columns = torch.randint(w, (len(x), 1), generator=generator) + torch.arange(w)
@@ -161,10 +163,12 @@ class Reflection(Symmetry):
         self,
         process: Settings,
         phi: Tensor,
-        x: Tensor,
+        x: Tensor | None,
         m: Tensor,
         generator: Generator | None = None,
     ) -> Rows:
+        if x is None:
+            return phi, x, m
         for axis in (-1, -2):
             x = x.flip(axis).where(_coins(phi, generator)[:, None, None], x)
         return phi, x, m
@@ -206,23 +210,26 @@ class _Exchange(Symmetry):
         self,
         process: Settings,
         phi: Tensor,
-        x: Tensor,
+        x: Tensor | None,
         m: Tensor,
         generator: Generator | None = None,
     ) -> Rows:
         same, exchanged = self.elements(process, phi, x, m)
         chosen = _coins(phi, generator)
-        rows = zip(exchanged, same, strict=True)
-        phi, x, m = (b.where(chosen.view(-1, *[1] * (a.ndim - 1)), a) for b, a in rows)
+
+        def picked(a: Any, b: Any) -> Any:
+            return a if a is None else b.where(chosen.view(-1, *[1] * (a.ndim - 1)), a)
+
+        phi, x, m = (picked(a, b) for a, b in zip(same, exchanged, strict=True))
         return phi, x, m
 
-    def elements(self, process: Settings, phi: Tensor, x: Tensor, m: Tensor) -> list[Rows]:
+    def elements(self, process: Settings, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
         if self.properties is None:
             raise InputError(
                 f"'symmetries' has a {type(self).__name__} that was not told how the properties "
                 "are reordered; take it from `schema.symmetries`."
             )
-        if x.shape[-1] != x.shape[-2]:
+        if x is not None and x.shape[-1] != x.shape[-2]:
             raise InputError(
                 f"'x' has {x.shape[-2]}×{x.shape[-1]} pixels; only square microstructures can be "
                 "transposed, so train without that symmetry."
@@ -233,7 +240,7 @@ class _Exchange(Symmetry):
                 f"{m.shape[-1]}; give each of their numbers, from 0 on, once."
             )
         moved = self._moved(process, phi)
-        return [(phi, x, m), (moved, x.mT, m[:, list(self.properties)])]
+        return [(phi, x, m), (moved, None if x is None else x.mT, m[:, list(self.properties)])]
 
 
 @dataclass(frozen=True)
@@ -280,7 +287,7 @@ def augment(
     symmetries: Sequence[Symmetry],
     process: Settings,
     phi: Tensor,
-    x: Tensor,
+    x: Tensor | None,
     m: Tensor,
     generator: Generator | None = None,
 ) -> Rows:
@@ -291,7 +298,7 @@ def augment(
 
 
 def orbit(
-    symmetries: Sequence[Symmetry], process: Settings, phi: Tensor, x: Tensor, m: Tensor
+    symmetries: Sequence[Symmetry], process: Settings, phi: Tensor, x: Tensor | None, m: Tensor
 ) -> list[Rows]:
     """The rows under every combination of the elements of those symmetries that can be listed."""
     rows = [(phi, x, m)]

@@ -66,9 +66,9 @@ def generate_images(
     r"""The most probable image of each of `count` draws of z0, with shape `(count, H, W)`.
 
     The image's decoder knows the properties u that an image should have, but may miss them. Where
-    the encoder reads properties off x, one of several `candidates` with the same u and different w
-    is drawn in proportion to :math:`p(m = u \mid c(x))`, c being the mean code: sampling from the
-    decoder's law times what the guide says of its image, by importance resampling.
+    the guide reads properties off x, one of several `candidates` with the same u and different w
+    is drawn in proportion to :math:`q(u \mid x)`: sampling from the decoder's law times what the
+    guide says of its image, by importance resampling.
 
     Raises:
         InputError: If there are no candidates.
@@ -77,20 +77,20 @@ def generate_images(
         raise InputError(f"'candidates' is {candidates}; it must be at least 1.")
     model.eval()
     generator = torch.Generator().manual_seed(seed)
-    read = getattr(model.encoder, "reading", None) is not None
+    reader = model.encoder.reader
     noise = torch.randn(count, model.dims.latent, generator=generator).to(model.m_loc)
     inputs = torch.tensor(np.tile(phi, (count, 1))).to(model.m_loc)
     z1, inner = model.latent_of_process(inputs), model.standardise(inputs)
     first = model.prior.transport(noise, inner)
     x = _likeliest(model, first, z1)
-    if candidates == 1 or not read:
+    if candidates == 1 or reader is None:
         return x.cpu().numpy().astype(np.uint8)
-    u, images = first[:, : model.encoder.code_size], [x]
+    u, images = first[:, : model.dims.properties], [x]
     for _ in range(candidates - 1):
         noise = torch.randn(noise.shape, generator=generator).to(noise)
         w = model.prior.transport(noise, inner)[:, u.shape[1] :]
         images.append(_likeliest(model, torch.cat([u, w], dim=-1), z1))
-    odds = [model.encoder.agreement(x, u) for x in images]
+    odds = [reader(x).log_prob(u) for x in images]
     weights = torch.stack(odds, dim=1).double().softmax(dim=1).cpu()
     chosen = torch.multinomial(weights, 1, generator=generator).squeeze(1)
     found = torch.stack(images, dim=1)[torch.arange(count), chosen.to(x.device)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..data.batches import TriadTensors
+from ..data.batches import Batch
 from ..errors import InputError, TrainingError
 from ..process import ProcessSpace
 
@@ -113,7 +113,7 @@ def minimise(
     network.eval()
 
 
-def labelled_rows(train: TriadTensors) -> tuple[Tensor, Tensor]:
+def labelled_rows(train: Batch) -> tuple[Tensor, Tensor]:
     """φ and m of the rows that have an m."""
     known = train.labelled
     return train.phi[known], train.m[known]

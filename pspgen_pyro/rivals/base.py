@@ -23,7 +23,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..data.batches import Batches, TriadTensors
+from ..data.batches import Batch, Batches
 from ..design import Target, property_law, sobol_normal
 from ..design import probability as model_probability
 from ..design.probability import weighted_law
@@ -232,7 +232,7 @@ class Rival(Predictor):
         return fitted
 
     @abstractmethod
-    def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
+    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         """Fits the copy to the training rows and sets its `scaling`; random numbers come from
         torch's generator."""
 

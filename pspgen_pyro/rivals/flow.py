@@ -22,7 +22,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..data.batches import TriadTensors
+from ..data.batches import Batch
 from ..design import Target, sobol_normal
 from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
 from .base import Rival, generator_of, to_numpy
@@ -73,7 +73,7 @@ class SplineFlow(Rival):
     def __post_init__(self) -> None:
         check_positive(self)
 
-    def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
+    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         import zuko
 
         phi, m = labelled_rows(train)

@@ -30,7 +30,7 @@ from torch.distributions import MultivariateNormal
 from torch.nn.functional import softplus
 from torch.special import ndtr, ndtri
 
-from ..data.batches import TriadTensors
+from ..data.batches import Batch
 from ..design import Box, Target
 from ..model.nn import ResidualMLP
 from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
@@ -76,7 +76,7 @@ class HeteroscedasticGaussian(Rival):
     def __post_init__(self) -> None:
         check_positive(self)
 
-    def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
+    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         phi, m = labelled_rows(train)
         self.scaling = Scaling(self.process, m)
         self.network = _GaussianNetwork(self.scaling, self)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..data.batches import TriadTensors
+from ..data.batches import Batch
 from ..design import Target
 from ..errors import InputError
 from ._learning import Scaling, augmented, check_positive, labelled_rows
@@ -53,7 +53,7 @@ class LogisticIndicator(Rival):
     def __post_init__(self) -> None:
         check_positive(self)
 
-    def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
+    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         phi, m = labelled_rows(train)
         self.scaling = Scaling(self.process, m)
         copies = self.copies if symmetries else 1

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ..data.batches import TriadTensors
+from ..data.batches import Batch
 from ..design import Target
 from ..model.distributions import NormalMixture
 from ..model.nn import ResidualMLP
@@ -103,7 +103,7 @@ class MixtureDensityNetwork(MixtureRival):
     def __post_init__(self) -> None:
         check_positive(self)
 
-    def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
+    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         phi, m = labelled_rows(train)
         self.learn_rows(lambda: augmented(symmetries, self.process, phi, m), m)
 

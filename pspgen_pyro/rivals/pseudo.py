@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..data.batches import TriadTensors
+from ..data.batches import Batch
 from ..errors import InputError
 from ..model.distributions import NormalMixture
 from ._learning import augmented, check_positive, minimise
@@ -74,7 +74,7 @@ class PseudoLabels(MixtureRival):
     def __post_init__(self) -> None:
         check_positive(self)
 
-    def _learn(self, train: TriadTensors, symmetries: tuple[Symmetry, ...]) -> None:
+    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         self._check_structure(train)
         known = train.labelled
         if not known.all():
@@ -92,7 +92,7 @@ class PseudoLabels(MixtureRival):
         last.learn_rows(rows, train.m[known])
         self.network, self.scaling = last.network, last.scaling
 
-    def _check_structure(self, train: TriadTensors) -> None:
+    def _check_structure(self, train: Batch) -> None:
         if train.m.shape[-1] != 2 or train.x.shape[-1] != train.x.shape[-2]:
             raise InputError(
                 f"'data' has {train.m.shape[-1]} propertie(s) and {train.x.shape[-2]}×"
@@ -106,7 +106,7 @@ class PseudoLabels(MixtureRival):
             )
 
     def _learn_structure(
-        self, train: TriadTensors, known: Tensor, symmetries: tuple[Symmetry, ...]
+        self, train: Batch, known: Tensor, symmetries: tuple[Symmetry, ...]
     ) -> StructureNetwork:
         from ..process.symmetries import PeriodicShift, Reflection, augment
 
@@ -135,7 +135,7 @@ class PseudoLabels(MixtureRival):
         return network
 
     @torch.no_grad()
-    def _label(self, train: TriadTensors, chosen: Tensor) -> NormalMixture:
+    def _label(self, train: Batch, chosen: Tensor) -> NormalMixture:
         """The laws p(m | x) of the chosen rows, with batch shape `(N, 2)`."""
         parts = []
         for index in chosen.nonzero().squeeze(-1).split(500):

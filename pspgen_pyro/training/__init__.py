@@ -1,27 +1,28 @@
-"""Learning the model and the guide: objectives, stages, the alternating loop, ensembles."""
+"""Learning the model and the guide: the objective, its blocks as stages, ensembles."""
 
 from .checkpoint import History
+from .descent import Descent
 from .ensemble import fit_ensemble
-from .fitting import evaluate, fit
-from .objective import ELBO, ImportanceWeighted, MarginalProperty, Objective
-from .stages import PriorStage, PropertyStage, fit_prior, learn_code
+from .epochs import Epochs, evaluate
+from .objective import ELBO
+from .stages import PriorStage, ReaderStage, Stage
+from .train import STAGES, train
 from .updates import Alternating, Cosine, Joint, Plateau
 
 __all__ = [
     "ELBO",
+    "STAGES",
     "Alternating",
     "Cosine",
+    "Descent",
+    "Epochs",
     "History",
-    "ImportanceWeighted",
     "Joint",
-    "MarginalProperty",
-    "Objective",
     "Plateau",
     "PriorStage",
-    "PropertyStage",
+    "ReaderStage",
+    "Stage",
     "evaluate",
-    "fit",
     "fit_ensemble",
-    "fit_prior",
-    "learn_code",
+    "train",
 ]

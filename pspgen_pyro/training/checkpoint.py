@@ -43,14 +43,14 @@ class History:
     `objective.Terms`, also for the names that other objectives add), `train_loss`,
     `validation_loss`, `learning_rate` (the factor) and `seconds` (wall time since the start).
     `stages` has the loss of every step of the stages that came before the epochs, by their names,
-    and `stage_seconds` the wall time they took.
+    and `stage_seconds` the wall time of every stage.
     """
 
     epochs: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int = -1
     status: str = "not started"
     stages: dict[str, list[float]] = field(default_factory=dict)
-    stage_seconds: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.epochs.get("validation_loss", []))

@@ -50,13 +50,13 @@ def fit_ensemble(
         workers: Processes side by side, one thread each.
         checkpoint: A folder in which every member keeps its own checkpoints.
         progress: Show a progress bar over the members.
-        settings: The other settings of `fit`.
+        settings: The other settings of `train`, such as `stages`.
 
     Returns:
         The ensemble, its members in evaluation mode, and their histories.
 
     Raises:
-        InputError: If a number is not positive, or as `fit`.
+        InputError: If a number is not positive, or as `train`.
         TrainingError: If a member fails; the sentence names it.
         WorkerError: If a worker process dies.
     """

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..data.batches import Batches, TriadTensors
+from ..data.batches import Batch, Batches
 from ..data.workers import die_with_parent
 from ..errors import InputError, TrainingError, WorkerError
 from ..model import Part, PSPGen
 from .checkpoint import History
-from .fitting import fit
+from .train import train
 
 __all__ = ["MemberTask", "State", "load_state", "train_members"]
 
@@ -85,7 +85,7 @@ class _Payload:
     parts: tuple[Part, ...]
     dtype: torch.dtype
     states: list[State]
-    folds: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
+    folds: list[tuple[NDArray[Any] | None, ...]]
 
     @classmethod
     def of(cls, models: Sequence[PSPGen], data: Batches) -> _Payload:
@@ -96,7 +96,7 @@ class _Payload:
             torch.get_default_dtype(),
             [_state(one) for one in models],
             [
-                (fold.phi.cpu().numpy(), fold.x.cpu().numpy(), fold.m.cpu().numpy())
+                tuple(None if t is None else t.cpu().numpy() for t in (fold.phi, fold.x, fold.m))
                 for fold in (data.train, data.validation)
             ],
         )
@@ -104,11 +104,12 @@ class _Payload:
 
 def _train(task: MemberTask, payload: _Payload) -> tuple[int, State, History]:
     """Trains one member, wherever it is called."""
-    train, validation = (
-        TriadTensors(torch.tensor(phi), torch.tensor(x), torch.tensor(m))
-        for phi, x, m in payload.folds
+    data = Batches(
+        *(
+            Batch(*(None if a is None else torch.tensor(a) for a in fold))  # type: ignore[arg-type]
+            for fold in payload.folds
+        )
     )
-    data = Batches(train, validation)
     if task.rows is not None:
         rng = np.random.default_rng(task.rows)
         data = Batches(_resampled(data.train, rng), data.validation)
@@ -117,25 +118,24 @@ def _train(task: MemberTask, payload: _Payload) -> tuple[int, State, History]:
     load_state(model, payload.states[task.member])
     try:
         with _one_thread():
-            history = fit(model, data, **task.settings)
+            history = train(model, data, **task.settings)
     except (InputError, TrainingError) as error:
         raise type(error)(f"member {task.member + 1} of {task.of} failed: {error}") from error
     return task.member, _state(model), history
 
 
-def _resampled(train: TriadTensors, rng: np.random.Generator) -> TriadTensors:
+def _resampled(rows: Batch, rng: np.random.Generator) -> Batch:
     """As many settings as there are, drawn with replacement, with all their samples."""
-    _, inverse = torch.unique(train.phi, dim=0, return_inverse=True)
+    _, inverse = torch.unique(rows.phi, dim=0, return_inverse=True)
     group = inverse.cpu().numpy()
-    known = np.bincount(group, weights=train.labelled.cpu().numpy()) > 0
+    known = np.bincount(group, weights=rows.partly_labelled.cpu().numpy()) > 0
     samples = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
     drawn = [
         rng.choice(pool, len(pool))
         for pool in (np.flatnonzero(known), np.flatnonzero(~known))
         if len(pool)
     ]
-    rows = torch.tensor(np.concatenate([samples[g] for g in np.concatenate(drawn)]))
-    return TriadTensors(train.phi[rows], train.x[rows], train.m[rows])
+    return rows[torch.tensor(np.concatenate([samples[g] for g in np.concatenate(drawn)]))]
 
 
 def _on_pool(

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ...chain import ChainSample
-from ...data.batches import TriadTensors
+from ...data.batches import Batch
 from ...process import ProcessSpace
 from ..target import Target
 
-__all__ = ["Bench", "Simulator", "joined"]
+__all__ = ["Bench", "Simulator"]
 
 _BLOCK = 0.05
 
@@ -33,13 +33,13 @@ class Bench:
     target was met at each setting."""
 
     def __init__(
-        self, simulator: Simulator, target: Target, like: TriadTensors, budget: int, seed: int
+        self, simulator: Simulator, target: Target, like: Batch, budget: int, seed: int
     ) -> None:
         self.simulator, self.target, self.budget, self.seed = simulator, target, budget, seed
         self.calls = self.failed = 0
         # a spawn key that neither a data set nor a verification uses
         self.rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xC105,)))
-        self.triads = TriadTensors(like.phi[:0], like.x[:0], like.m[:0])
+        self.triads = like[:0]
         self.block = math.ceil(_BLOCK * budget)
 
     @property
@@ -56,17 +56,10 @@ class Bench:
         sample = self.simulator.simulate(phi, seeds)
         known = ~np.isnan(sample.m).any(axis=-1)
         self.failed += int((~known).sum())
-        # k = 0 counts as a miss, but its m = −∞ has no density to learn
+        # a value without an m counts as a miss, and has no density to learn
         finite = np.isfinite(sample.m).all(axis=-1)
-        parts = [torch.as_tensor(a[finite]) for a in (sample.phi, sample.x, sample.m)]
-        olds = (self.triads.phi, self.triads.x, self.triads.m)
-        new = TriadTensors(*(part.to(old) for part, old in zip(parts, olds, strict=True)))
-        self.triads = joined(self.triads, new)
+        old = self.triads
+        x = None if old.x is None else torch.as_tensor(sample.x[finite]).to(old.x)
+        phi, m = (torch.as_tensor(a[finite]).to(old.phi) for a in (sample.phi, sample.m))
+        self.triads = old.joined(Batch(phi, x, m))
         return known, known & self.target.contains(sample.m)
-
-
-def joined(old: TriadTensors, new: TriadTensors) -> TriadTensors:
-    """The rows of both, in order."""
-    return TriadTensors(
-        torch.cat([old.phi, new.phi]), torch.cat([old.x, new.x]), torch.cat([old.m, new.m])
-    )

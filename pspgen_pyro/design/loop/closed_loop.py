@@ -33,7 +33,7 @@ from ..probability import Estimate
 from ..support import Support
 from ..target import Target
 from ..verification import frequency
-from .bench import Bench, Simulator, joined
+from .bench import Bench, Simulator
 from .candidates import Candidates
 from .discrepancy import Discrepancy
 from .refinement import Refinement
@@ -163,7 +163,7 @@ def design_in_loop(
     _check_numbers(budget, precision, explore)
     begin = time.process_time()
     bench = Bench(simulator, target, data.train, budget, seed)
-    support = Support(data.train.only_labelled().m.double().numpy(force=True))
+    support = Support(data.train.m[data.train.labelled].double().numpy(force=True))
     design = maximise(model, target, starts=starts, draws=draws, support=support, seed=seed)
     candidates = Candidates(model, design, target, bench, discrepancy)
     rounds: list[Round] = []
@@ -187,7 +187,7 @@ def design_in_loop(
         predicted=alone,
         rounds=tuple(rounds),
         model=refine(model, data.train, bench.triads, seed),
-        data=Batches(joined(data.train, bench.triads), data.validation),
+        data=Batches(data.train.joined(bench.triads), data.validation),
         calls=bench.calls,
         failed=bench.failed,
         status=_status(design, done, rounds[-1], precision),
@@ -245,7 +245,7 @@ def _ending(done: bool, last: Round, precision: float) -> str:
 
 def _check_fit(model: PSPGen, data: Batches, target: Target, simulator: Simulator) -> None:
     target.check_against(model.dims.properties)
-    data.check_against(model)
+    data.check_against(model.schema)
     ours, theirs = model.process, simulator.process
     if (ours.names, ours.lower, ours.upper) != (theirs.names, theirs.lower, theirs.upper):
         raise InputError(

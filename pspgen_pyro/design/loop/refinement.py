@@ -21,10 +21,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ...data.batches import TriadTensors
+from ...data.batches import Batch, Batches
 from ...errors import InputError
 from ...model import PSPGen
-from ...training.stages import PriorStage, PropertyStage, fit_prior, has_code, refit_decoder
+from ...training.descent import Descent
+from ...training.stages import PriorStage, Training
 
 __all__ = ["Refinement"]
 
@@ -39,8 +40,8 @@ class Refinement:
         batch_size: Triads a step.
         draws: The number S of z0 a triad. A few suffice where the decoder leans little on z0, as
             `MixtureProperty(reads=4)`; one that leans on all of it needs hundreds, since the
-            logarithm of a mean of few draws is too low on average and narrows p(m | φ). Models
-            with stages draw none.
+            logarithm of a mean of few draws is too low on average and narrows p(m | φ). Where
+            p(m | φ) has a closed form none is drawn.
         weight: How often a new triad is drawn for every time an old one is.
 
     Raises:
@@ -58,14 +59,14 @@ class Refinement:
             if not value > 0:
                 raise InputError(f"'{name}' of the refinement is {value}; it must be positive.")
 
-    def __call__(self, model: PSPGen, old: TriadTensors, new: TriadTensors, seed: int) -> PSPGen:
+    def __call__(self, model: PSPGen, old: Batch, new: Batch, seed: int) -> PSPGen:
         """A copy of the model, refined on both sets of triads."""
         # a copy first draws weights, which must not cost the caller random numbers
         with torch.random.fork_rng(devices=[]):
             model = copy.deepcopy(model).eval()
-        if has_code(model):
-            return self._through_code(model, old, new, seed)
-        old, new = old.only_labelled(), new.only_labelled()
+        if model.encoder.noise:
+            return self._of_prior(model, old, new, seed)
+        old, new = old[old.labelled], new[new.labelled]
         generator = torch.Generator().manual_seed(seed)
         phi, m = (
             torch.cat([getattr(old, n), getattr(new, n)]).to(model.m_loc) for n in ("phi", "m")
@@ -90,17 +91,15 @@ class Refinement:
             schedule.step()
         return model
 
-    def _through_code(
-        self, model: PSPGen, old: TriadTensors, new: TriadTensors, seed: int
-    ) -> PSPGen:
-        rows = [old.to(model.m_loc), *[new.to(model.m_loc)] * max(1, round(self.weight))]
-        phi, x, m = (torch.cat([getattr(r, n) for r in rows]) for n in ("phi", "x", "m"))
-        triads = TriadTensors(phi, x, m)
-        rate, symmetries = self.learning_rate, model.process.symmetries
-        stage = PropertyStage(refit=self.steps, learning_rate=rate)
+    def _of_prior(self, model: PSPGen, old: Batch, new: Batch, seed: int) -> PSPGen:
+        """The law of the properties given φ, which is their latents' prior."""
+        rows, new = old.to(model.m_loc), new.to(model.m_loc)
+        for _ in range(max(1, round(self.weight))):
+            rows = rows.joined(new)
+        stage = PriorStage(
+            steps=self.steps, descent=Descent(self.learning_rate, 0.1), afresh=False
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            refit_decoder(model, triads, stage, symmetries)
-        prior = PriorStage(steps=self.steps, learning_rate=rate)
-        fit_prior(model, triads, prior, symmetries=symmetries, seed=seed)
+            stage.run(Training(model, Batches(rows, rows), model.schema.symmetries, seed))
         return model

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyro
@@ -144,8 +144,7 @@ class DesignPosterior:
         depend on, with those that their prior ties to them."""
         if self._exact:
             return 0
-        latent = self.model.dims.latent
-        return self.model.prior.tied(getattr(self.model.decoder_m, "reads", latent))
+        return self.model.prior.tied(self.model.decoder_m.reads)
 
     @property
     def size(self) -> int:
@@ -163,8 +162,8 @@ class DesignPosterior:
         Arguments:
             position: The coordinates :math:`(u, \epsilon)`, with shape `(*, D)`.
         """
-        branches = self._branches(position)
-        return self._with_prior(branches.phi, self._hits(branches, branches.law))
+        phi = self.process_of(position)
+        return self._with_prior(phi, self.target.log_probability(self._law(phi, position)))
 
     def log_density(self, position: Tensor) -> Tensor:
         r"""The value of :math:`\log \mathcal{N}(u, \epsilon \mid 0, I) + \log w(u, \epsilon)`
@@ -173,22 +172,22 @@ class DesignPosterior:
 
     def softened(self, position: Tensor, share: float = _SOFT) -> Tensor:
         """The softened log-density, with shape `(*)`, its s_j that share of the target's width."""
-        return self._softly(position, self._branches(position), share)
+        phi = self.process_of(position)
+        return self._softly(position, phi, self._law(phi, position), share)
 
     def softened_value(self, position: Tensor, share: float = _SOFT) -> tuple[Tensor, Tensor]:
         """The same and, without a slope, the log-density itself."""
-        branches = self._branches(position)
+        phi = self.process_of(position)
+        law = self._law(phi, position)
         with torch.no_grad():
-            hits = self._hits(branches, branches.law)
-            exact = self._with_prior(branches.phi, hits) - 0.5 * position.square().sum(dim=-1)
-        return self._softly(position, branches, share), exact
+            hits = self.target.log_probability(law)
+            exact = self._with_prior(phi, hits) - 0.5 * position.square().sum(dim=-1)
+        return self._softly(position, phi, law, share), exact
 
-    def _softly(self, position: Tensor, branches: _Branches, share: float) -> Tensor:
-        law = branches.law
+    def _softly(self, position: Tensor, phi: Tensor, law: NormalMixture, share: float) -> Tensor:
         widths = torch.stack([b - a for a, b in (box.ends(law.loc) for box in self.target.boxes)])
-        soft = share * torch.minimum(widths.amin(dim=0), self.model.m_scale)
-        wide = NormalMixture(law.log_weights, law.loc, torch.hypot(law.scale, soft))
-        value = self._with_prior(branches.phi, _bent(self._hits(branches, wide)))
+        wide = law.widened(share * torch.minimum(widths.amin(dim=0), self.model.m_scale))
+        value = self._with_prior(phi, _bent(self.target.log_probability(wide)))
         return value - 0.5 * position.square().sum(dim=-1)
 
     def gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,20 +198,17 @@ class DesignPosterior:
         """The same of the softened log-density."""
         return _with_slope(self.softened, position)
 
-    def _branches(self, position: Tensor) -> _Branches:
-        phi = self.process_of(position)
+    def _law(self, phi: Tensor, position: Tensor) -> NormalMixture:
+        """The law of m at some coordinates: p(m | φ), or p(m | z0, g(φ)) where z0 is sampled."""
         if (exact := self.model.property_given_process(phi)) is not None:
-            none = phi.new_zeros(*phi.shape[:-1], 1)
-            return _Branches(phi, none[..., :0, None], none, exact.unsqueezed())
-        noise = position[..., self.model.dims.process :]
-        z0, log_weights = self.model.prior.branches(noise, self.model.standardise(phi))
-        z1 = self.model.latent_of_process(phi).unsqueeze(-2)
-        law = self.model.property_given(z0, z1.expand(*z0.shape[:-1], -1))
-        return _Branches(phi, z0, log_weights, law)
+            return exact
+        z1 = self.model.latent_of_process(phi)
+        return self.model.property_given(self._first(phi, position), z1)
 
-    def _hits(self, branches: _Branches, law: NormalMixture) -> Tensor:
-        """The log-probability of the target, the component summed over, with shape `(*)`."""
-        return (self.target.log_probability(law) + branches.log_weights).logsumexp(dim=-1)
+    def _first(self, phi: Tensor, position: Tensor) -> Tensor:
+        """The entries of z0 that are sampled, with shape `(*, entries)`."""
+        noise = position[..., self.model.dims.process :]
+        return self.model.prior.transport(noise, self.model.standardise(phi))
 
     def _with_prior(self, phi: Tensor, value: Tensor) -> Tensor:
         """A log-density with that of φ relative to the uniform prior added."""
@@ -258,43 +254,26 @@ class DesignPosterior:
 
     def _complete(self, position: Tensor, generator: torch.Generator) -> Tensor:
         """All of z0 at coordinates with shape `(N, D)`."""
-        first = (self._from_target if self._exact else self._from_branch)(position, generator)
+        phi = self.process_of(position)
+        first = self._from_target(phi, generator) if self._exact else self._first(phi, position)
         free = self.model.dims.latent - first.shape[-1]
         noise = torch.randn(len(position), free, generator=generator, dtype=position.dtype)
-        phi = self.model.standardise(self.process_of(position))
-        return self.model.prior.completed(first, noise.to(position.device), phi)
+        return torch.cat([first, noise.to(position.device)], dim=-1)
 
-    def _from_target(self, position: Tensor, generator: torch.Generator) -> Tensor:
+    def _from_target(self, phi: Tensor, generator: torch.Generator) -> Tensor:
         """The entries that properties depend on, where these have a closed form given φ: first the
         component, then m in the target, then the entries given m."""
-        law: Any = self.model.property_given_process(self.process_of(position))
+        law: Any = self.model.property_given_process(phi)
         odds = self.target.log_probability(law.separated()) + law.log_weights
-        chosen = _picked(odds, generator).to(position.device)
+        chosen = _picked(odds, generator).to(phi.device)
         loc, scale = (
             t.take_along_dim(chosen[..., None], dim=-2).squeeze(-2) for t in (law.loc, law.scale)
         )
-        m = self.target.draw_inside(loc, scale, generator)
+        m = self.target.draw_inside(loc, scale, generator, law.ends)
         low, unit = self.model.m_loc, self.model.m_scale
         mean, sd = self.model.decoder_m.given_m((m - low) / unit, (loc - low) / unit, scale / unit)
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
         return mean + sd * noise.to(mean.device)
-
-    def _from_branch(self, position: Tensor, generator: torch.Generator) -> Tensor:
-        """The entries that properties depend on, of a component drawn by its share."""
-        branches = self._branches(position)
-        odds = self.target.log_probability(branches.law) + branches.log_weights
-        chosen = _picked(odds, generator).to(position.device)
-        return branches.z0.take_along_dim(chosen[..., None], dim=-2).squeeze(-2)
-
-
-class _Branches(NamedTuple):
-    """φ with shape `(*, P)`, and by component of the prior: z0 with shape `(*, C, D - P)`, the
-    logarithm of the component's probability and p(m | z0, g(φ))."""
-
-    phi: Tensor
-    z0: Tensor
-    log_weights: Tensor
-    law: NormalMixture
 
 
 def _picked(log_odds: Tensor, generator: torch.Generator) -> Tensor:

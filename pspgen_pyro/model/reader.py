@@ -1,0 +1,167 @@
+r"""The reader :math:`q(u \mid x)`: what an image says about its properties.
+
+Flow along a direction is as good as its worst cross-section, which an average over the image
+washes out. So the fields :math:`h_{ij}` of a convolution (flow along j) are pooled by their mean,
+by their maximum, and by the *bottleneck*,
+
+.. math:: \min_j \frac{1}{H} \sum_i h_{ij}, \qquad \min_j \max_i h_{ij}, \qquad
+    \max_i \min_j h_{ij},
+
+which keeps connectivity. One head a property turns them into a mixture of Gaussians.
+
+Properties that the schema declares as one quantity along two directions share one network: the
+vertical one sees the transposed image, a symmetry of physics that the reader has from the start. A
+property of one direction sees the image that way round, one without a direction both ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, silu, softplus
+
+from ..errors import InputError
+from ..schema import Microstructure
+from .base import Dimensions, Part
+from .distributions import EntrywiseMixture
+
+__all__ = ["BottleneckReader", "Reader", "seen_pixels"]
+
+
+@dataclass(frozen=True)
+class BottleneckReader(Part):
+    """The sizes of a reader.
+
+    Arguments:
+        channels: The channels of the first convolution, 5 × 5 of stride 2.
+        layers: Residual 3 × 3 convolutions after it.
+        head: The hidden width between the pooled fields and the mixture.
+        components: The Gaussians a property.
+        floor: The smallest standard deviation, in units of the standardised property.
+    """
+
+    channels: int = 24
+    layers: int = 0
+    head: int = 64
+    components: int = 4
+    floor: float = 0.02
+
+    def build(self, dims: Dimensions) -> Reader:
+        images = dims.schema.microstructure
+        if images is None:
+            raise InputError("a reader reads images, but the schema has no microstructure.")
+        return Reader(dims, images, self)
+
+
+class Reader(nn.Module):
+    """One network a quantity, one head a property.
+
+    Arguments:
+        dims: The sizes of the model.
+        images: What the images are.
+        sizes: The sizes of the networks.
+    """
+
+    def __init__(self, dims: Dimensions, images: Microstructure, sizes: BottleneckReader) -> None:
+        super().__init__()
+        self.images, self.floor = images, sizes.floor
+        self.components = sizes.components
+        self.properties = dims.schema.properties
+        self.groups = dims.schema.groups
+        self.networks = nn.ModuleList(
+            _Directional(images, sizes, both=self._both(members)) for members in self.groups
+        )
+
+    def _both(self, members: tuple[int, ...]) -> bool:
+        return self.properties[members[0]].direction is None
+
+    def forward(self, x: Tensor) -> EntrywiseMixture:
+        """The law of the standardised properties given x with shape `(N, H, W)`; its batch shape
+        is `(N,)`."""
+        planes = seen_planes(x, self.images, next(self.parameters()))
+        found: list[Tensor] = [planes] * len(self.properties)
+        for members, network in zip(self.groups, self.networks, strict=True):
+            turned = [self.properties[j].direction == "vertical" for j in members]
+            views = [planes.mT if turn else planes for turn in turned]
+            # of a square image both directions are one batch
+            stacked = len({view.shape for view in views}) == 1
+            out = network(torch.cat(views)).chunk(len(views)) if stacked else map(network, views)
+            for j, mixture in zip(members, out, strict=True):
+                found[j] = mixture
+        weights, loc, scale = torch.stack(found, dim=1).chunk(3, dim=-1)
+        return EntrywiseMixture(weights, loc, self.floor + softplus(scale))
+
+    def log_prob(self, x: Tensor, m: Tensor, ends: Tensor) -> Tensor:
+        r"""The value of :math:`\log q(m \mid x)`, with shape `(N, K)`, for standardised m; 0 where
+        m is NaN. Arguments as of `Encoder.forward`."""
+        return self(x).entries(m, ends)
+
+
+class _Directional(nn.Module):
+    """Fields of convolutions, pooled for a flow along the columns' axis, and the head.
+
+    Arguments:
+        images: What the images are.
+        sizes: The sizes of the network.
+        both: Whether it sees the image both ways round.
+    """
+
+    def __init__(self, images: Microstructure, sizes: BottleneckReader, both: bool) -> None:
+        super().__init__()
+        c, mode = sizes.channels, "circular" if images.periodic else "replicate"
+        self.both = both
+        self.first = nn.Conv2d(images.planes, c, 5, stride=2, padding=2, padding_mode=mode)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(c, c, 3, padding=1, padding_mode=mode) for _ in range(sizes.layers)
+        )
+        self.head = nn.Sequential(
+            nn.Linear(_POOLED * c * (1 + both), sizes.head),
+            nn.SiLU(),
+            nn.Linear(sizes.head, 3 * sizes.components),
+        )
+        with torch.no_grad():
+            # components start apart, else they stay equal
+            _, loc, scale = self.head[-1].bias.chunk(3)  # type: ignore[union-attr, operator]
+            loc.normal_()
+            scale.fill_(-0.5)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        h = silu(self.first(planes))
+        for layer in self.layers:
+            h = h + silu(layer(h))
+        fields = pooled(h)
+        return self.head(torch.cat([fields, pooled(h.mT)], dim=-1) if self.both else fields)
+
+
+def pooled(h: Tensor) -> Tensor:
+    """The five pools of fields with shape `(N, C, H, W)`, with shape `(N, 5 C)`."""
+    # the gradient of max follows one index, that of amax visits every pixel
+    across, best, worst = h.mean(-2), h.max(-2).values, h.min(-1).values
+    return torch.cat(
+        [
+            across.mean(-1),
+            best.max(-1).values,
+            across.min(-1).values,
+            best.min(-1).values,
+            worst.max(-1).values,
+        ],
+        dim=-1,
+    )
+
+
+def seen_planes(x: Tensor, images: Microstructure, like: Tensor) -> Tensor:
+    """The image as networks see it, with shape `(N, C, H, W)`: two phases as ±1, grey values on
+    the same range, more phases as one indicator each."""
+    if images.planes == 1:
+        return (2 * x.to(like.dtype) - 1).unsqueeze(-3)
+    return one_hot(x.long(), images.planes).movedim(-1, -3).to(like.dtype)
+
+
+def seen_pixels(x: Tensor, images: Microstructure, like: Tensor) -> Tensor:
+    """The same, flattened to shape `(N, C · H · W)`."""
+    return seen_planes(x, images, like).flatten(-3)
+
+
+_POOLED = 5
