@@ -35,7 +35,7 @@ _FAR = 20.0
 _TIED = 0.05
 _FEW_ROWS = 20
 _FEW_SETTINGS = 5
-_DECADES = 100.0
+_DECADES = 30.0
 _DEPENDENT = 0.01
 
 
@@ -111,13 +111,13 @@ def about_settings(
     for name, column in zip(names, phi.T, strict=True):
         if name not in unbounded:
             continue
-        if column.min() > 0 and column.max() > 10 * _DECADES * column.min():
+        if column.min() > 0 and column.max() > _DECADES**2 * column.min():
             told.append(
                 f"{name} reaches from {column.min():g} to {column.max():g}: if it acts by its "
                 "magnitude, give its logarithm as the setting"
             )
         else:
-            told += _outliers(name, column, "its bounds reach that far")
+            told += _stretched(name, column)
     return told + _dependent(phi, names)
 
 
@@ -129,7 +129,8 @@ def about_properties(
     for p, v, u in zip(properties, values.T, m.T, strict=True):
         at_limit = np.isin(v, [end for end in p.detection_limit if end is not None])
         known = v[~np.isnan(v)]
-        if p.scale == "linear" and known.min() > 0 and known.max() > _DECADES * known.min():
+        low, high = np.quantile(known, (0.05, 0.95))
+        if p.scale == "linear" and known.min() > 0 and high > _DECADES * low:
             told.append(
                 f"{p.name} reaches from {known.min():g} to {known.max():g} on a linear scale: "
                 f'declare "{p.name} [{p.unit}] log" if its spread grows with its size'
@@ -139,7 +140,7 @@ def about_properties(
                 f"{p.name} is at its detection limit in {at_limit.sum()} of {len(known)} known "
                 "rows: is the limit in the unit of the values?"
             )
-        told += _outliers(p.name, np.where(at_limit, np.nan, u), p.label, v)
+        told += _outliers(p.name, np.where(at_limit, np.nan, u), v)
         told += _ties(p.name, v[~at_limit & ~np.isnan(v)], len(known))
     return told
 
@@ -147,7 +148,7 @@ def about_properties(
 def about_rows(
     phi: NDArray[np.float64], x: NDArray[Any] | None, m: NDArray[np.float64]
 ) -> list[str]:
-    """What deserves a second look in whole rows: too few, repeated ones, ones that tell nothing."""
+    """What deserves a second look in rows: too few, repeated ones, ones that teach nothing."""
     told = []
     if len(phi) < _FEW_ROWS:
         told.append(f"{len(phi)} rows are few: expect wide answers")
@@ -211,25 +212,40 @@ def _fits(process: ProcessSpace, phi: Any) -> bool:
     return True
 
 
-def _outliers(
-    name: str, on_scale: NDArray[np.float64], what: str, values: NDArray[np.float64] | None = None
-) -> list[str]:
-    values = on_scale if values is None else values
-    distance = np.abs(on_scale - np.nanmedian(on_scale)) if _some(on_scale) else np.zeros(1)
+def _outliers(name: str, m: NDArray[np.float64], values: NDArray[np.float64]) -> list[str]:
+    known = np.flatnonzero(~np.isnan(m))
+    distance = np.abs(m[known] - np.median(m[known])) if len(known) else np.zeros(0)
     apart = distance[distance > 0]
     if not len(apart):
         return []
-    far = distance > _FAR * 1.4826 * np.median(apart)
-    if not far.any():
+    size = distance / (1.4826 * np.median(apart))
+    rows = [int(known[place]) for place in np.argsort(-size) if size[place] > _FAR]
+    if not rows:
         return []
-    rows = [int(row) for row in np.argsort(-np.nan_to_num(distance)) if far[row]]
     shown = ", ".join(f"{values[row]:g} (row {row + 1})" for row in rows[:3])
     more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-    middle = f"{np.nanmedian(values):g}"
     return [
-        f"{name} lies over {_FAR:g} robust scales from its median {middle}: {shown}{more}; "
-        f"correct a slip, and leave what is real ({what})"
+        f"{name} lies over {_FAR:g} robust scales from its median {np.nanmedian(values):g}: "
+        f"{shown}{more}; correct slips of the pen, and leave what is real"
     ]
+
+
+def _stretched(name: str, column: NDArray[np.float64]) -> list[str]:
+    """Whether a few settings, far from all others, make the bounds as wide as they are."""
+    levels = np.unique(column)
+    gaps = np.diff(levels)
+    if len(levels) < 5:
+        return []
+    for value, gap, count in (
+        (levels[0], gaps[0], (column == levels[0]).sum()),
+        (levels[-1], gaps[-1], (column == levels[-1]).sum()),
+    ):
+        if gap > 0.5 * (levels[-1] - levels[0]) and count < _TIED * len(column):
+            return [
+                f"{name} is {value:g} in row {_first(column == value)}, far from all other rows, "
+                "and its bounds reach that far: a slip? Correct it, or declare the bounds"
+            ]
+    return []
 
 
 def _ties(name: str, values: NDArray[np.float64], known: int) -> list[str]:
@@ -274,10 +290,6 @@ def _dependent(phi: NDArray[np.float64], names: Sequence[str]) -> list[str]:
         f"{together} {how}: a design may leave that line, where no data are; leave one of them "
         f"out, such as {names[members[-1]]}"
     ]
-
-
-def _some(values: NDArray[np.float64]) -> bool:
-    return bool((~np.isnan(values)).any())
 
 
 def _first(mask: NDArray[np.bool_]) -> int:

@@ -41,7 +41,7 @@ def plain(value: Any, what: str) -> NDArray[Any]:
         value = value.detach().cpu()
         value = (value.double() if value.is_floating_point() else value).numpy()
     if isinstance(value, np.ma.MaskedArray):
-        value = value.astype(np.float64).filled(np.nan)
+        value = np.ma.filled(value.astype(np.float64), np.nan)
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
@@ -87,9 +87,9 @@ def chosen(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The columns that are declared, under their declared names, and what a reader should know.
 
-    A column may be called by its name, by "name [unit]" or by "name (unit)". Columns without names,
-    and, if `renaming`, as many columns of which none is called like a declared one, are taken in
-    their order.
+    A column may be called by its name, by "name [unit]" or by "name (unit)". Columns without
+    names, and, if `renaming`, as many columns of which none is called like a declared one, are
+    taken in their order.
 
     Raises:
         InputError: If a declared column is missing or there twice.
@@ -120,13 +120,14 @@ def numbers(frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
         text = pd.api.types.is_object_dtype(known) or isinstance(known, pd.StringDtype)
         if not (text or pd.api.types.is_numeric_dtype(known)):
             raise InputError(f"{what!r}: column {name!r} holds {known}; give numbers.")
-        values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        parsed = pd.Series(pd.to_numeric(column, errors="coerce"))
+        values = parsed.to_numpy(np.float64, na_value=np.nan)
         wrong = np.flatnonzero(np.isnan(values) & column.notna().to_numpy())
         if len(wrong):
             cell = column.iloc[int(wrong[0])]
             raise InputError(
                 f"{what!r}: column {str(name)!r} of row {wrong[0] + 1} is {cell!r:.40}, which is "
-                f"no number ({len(wrong)} such cells){_hint(str(cell), len(wrong), len(values))}."
+                f"no number ({len(wrong)} such cells); {_advice(str(cell).strip(), wrong, values)}."
             )
         columns.append(values)
     return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
@@ -155,11 +156,13 @@ def _place(found: list[int], name: str, frame: pd.DataFrame, what: str) -> int:
     raise InputError(f"{what!r} has no column {name!r}; there are {there}{more}.")
 
 
-def _hint(cell: str, count: int, rows: int) -> str:
-    if cell.strip()[:1] in ("<", ">"):
-        side = "below" if cell.strip().startswith("<") else "above"
-        limit = cell.strip().lstrip("<>= ")
-        return f"; if it is a detection limit, declare {side}={limit} for this property"
-    if count == rows:
-        return "; settings that are words need numbers: one column of 0 and 1 for each word"
-    return "; correct the cell, or leave it empty if the value is unknown"
+def _advice(cell: str, wrong: NDArray[np.int64], values: NDArray[np.float64]) -> str:
+    """What to do about cells that are no numbers."""
+    if cell[:1] in ("<", ">"):
+        side, limit = ("below" if cell[0] == "<" else "above"), cell.lstrip("<>= ")
+        return f"if that is a detection limit, declare {side}={limit} for this property"
+    if len(wrong) == len(values):
+        return "settings that are words need numbers: one column of 0 and 1 for each word"
+    if list(wrong) == [0]:
+        return "if row 1 holds units, delete it and declare them"
+    return "correct the cell, or leave it empty if a property is unknown"

@@ -1,4 +1,4 @@
-"""What the caller declares of φ, x and m, read into the entries of a schema. Nothing is guessed."""
+"""What the caller declares of φ, x and m, read into the entries of a schema."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def read_properties(properties: Properties) -> tuple[Property, ...]:
     fits = isinstance(properties, Sequence) and len(properties) > 0
     if not fits or not all(isinstance(p, str | Property) for p in properties):
         raise InputError(
-            f"'properties' is {properties!r:.80}; give one a column of m, with its unit and scale, "
+            f"'properties' is {properties!r:.80}; give one a column of m, with unit and scale, "
             'such as ["k_h [m^2] log", "strength [MPa]"].'
         )
     return tuple(Property.parse(p) if isinstance(p, str) else p for p in properties)
@@ -126,16 +126,18 @@ def read_microstructure(declared: Images, x: NDArray[Any] | None) -> Microstruct
         if declared is not None:
             raise InputError("'microstructure' is declared but 'x' is None; give the images too.")
         return None
-    if x.ndim != 3 or 0 in x.shape:
+    if x.ndim != 3 or 0 in x.shape or x.dtype.kind not in "buif":
         raise InputError(
-            f"'x' has shape {x.shape}; images have the shape (rows of the table, H, W)."
+            f"'x' has shape {x.shape} and holds {x.dtype}; images are numbers with the shape "
+            "(N, H, W), one for each row of phi."
         )
     if declared is None:
         raise InputError(f"'x' has shape {x.shape} and {shown_values(x)}, but {_IMAGES}")
     if isinstance(declared, Mapping):
         if not {"phases", "periodic"} <= set(declared):
             raise InputError(f"'microstructure' is {dict(declared)!r:.80}, but {_IMAGES}")
-        declared = Microstructure(**({"shape": x.shape[1:]} | dict(declared)))
+        entries: dict[str, Any] = {"shape": x.shape[1:], **declared}
+        declared = Microstructure(**entries)
     if x.shape[1:] != declared.shape:
         raise InputError(
             f"'x' has images of {x.shape[1:]} pixels, but the microstructure is declared with "

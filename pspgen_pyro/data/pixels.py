@@ -31,8 +31,6 @@ def pixels(
     Raises:
         InputError: If a pixel is none of these; the sentence names its row and value.
     """
-    if x.dtype.kind not in "buif":
-        raise InputError(f"'x' holds {x.dtype}; images are numbers, booleans or integers.")
     if x.dtype.kind == "f":
         _refuse(x, ~np.isfinite(x), "is not finite; a pixel of an image is always known")
     return _grey(x) if microstructure.grey else _labels(x, int(microstructure.phases))
@@ -102,5 +100,6 @@ def _refuse(x: NDArray[Any], wrong: NDArray[np.bool_], why: str) -> None:
     if wrong.any():
         n, i, j = (int(place) for place in np.argwhere(wrong)[0])
         raise InputError(
-            f"'x' has the value {x[n, i, j]:g} in row {n + 1} (pixel {i + 1}, {j + 1}), which {why}."
+            f"'x' has the value {x[n, i, j]:g} in row {n + 1}, pixel ({i + 1}, {j + 1}), which "
+            f"{why}."
         )

@@ -26,6 +26,8 @@ def summary(schema: Schema, data: xr.Dataset) -> str:
         told = json.loads(data.attrs.get(title, "[]"))
         if told:
             lines += [title, *(_wrapped(sentence, mark) for sentence in told)]
+    if data.attrs.get("warnings") == "[]":
+        lines.append("no warnings")
     return "\n".join(lines)
 
 
@@ -55,7 +57,7 @@ def _process(schema: Schema, data: xr.Dataset) -> Iterator[str]:
 
 def _properties(properties: Sequence[Property], data: xr.Dataset) -> Iterator[str]:
     names = _aligned([str(p) for p in properties])
-    for p, name, values in zip(properties, names, data["value"].to_numpy().T, strict=True):
+    for name, values in zip(names, data["value"].to_numpy().T, strict=True):
         known = values[~np.isnan(values)]
         line = f"  {name}  {len(known)} known"
         if len(known):

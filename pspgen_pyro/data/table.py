@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from .images import matching, read_images
 __all__ = ["read_csv", "triads_of_table"]
 
 _UNKNOWN = ("", "nan", "na", "n/a", "null", "none")
+_DECIMAL = re.compile(r"[<>=+-]*\s*\d*[.,]\d*([eE][+-]?\d+)?")
 
 
 def triads_of_table(
@@ -87,12 +90,9 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
                 f"{len(header)}, separated by {separator!r}; mend the line, and write decimal "
                 "points, or separate by semicolons."
             )
-    frame = pd.DataFrame([cells for _, cells in rows], columns=[c.strip() for c in header])
-    frame = frame.apply(lambda column: column.str.strip())
-    frame = frame.mask(frame.apply(lambda column: column.str.lower().isin(_UNKNOWN)))
-    if separator == ",":
-        return frame, []
-    return _with_points(frame, path)
+    table = [[_cell(cell) for cell in cells] for _, cells in rows]
+    said = _with_points(table, path) if separator != "," else []
+    return pd.DataFrame(table, columns=pd.Index([name.strip() for name in header])), said
 
 
 def _lines(path: Path) -> tuple[list[tuple[int, list[str]]], str]:
@@ -107,8 +107,8 @@ def _lines(path: Path) -> tuple[list[tuple[int, list[str]]], str]:
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
     first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = next((mark for mark in (";", "\t") if mark in first), ",")
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator)
+    separator = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         lines = [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
@@ -120,36 +120,52 @@ def _lines(path: Path) -> tuple[list[tuple[int, list[str]]], str]:
     ], separator
 
 
-def _with_points(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The table with decimal points for decimal commas, if it has any."""
-    comma, point = (
-        frame.apply(lambda column, form=form: column.str.fullmatch(form, na=False))
-        for form in (r"[<>=+-]*\d*,\d+([eE][+-]?\d+)?", r"[<>=+-]*\d*\.\d+([eE][+-]?\d+)?")
-    )
-    if not comma.to_numpy().any():
-        return frame, []
-    if point.to_numpy().any():
-        a, b = (frame.to_numpy()[mask.to_numpy()][0] for mask in (comma, point))
+def _cell(text: str) -> str | None:
+    """The text of a cell; None if it says that the value is unknown."""
+    return None if text.strip().lower() in _UNKNOWN else text.strip()
+
+
+def _with_points(table: list[list[str | None]], path: Path) -> list[str]:
+    """Writes decimal points for the decimal commas of a table, and says so if it has any."""
+    places = [
+        (i, j) for i, row in enumerate(table) for j, cell in enumerate(row) if _has(cell, ",")
+    ]
+    if not places:
+        return []
+    points = [cell for row in table for cell in row if _has(cell, ".")]
+    if points:
+        i, j = places[0]
         raise InputError(
-            f"{path.name} has {a!r} and {b!r}; write either decimal commas or decimal points."
+            f"{path.name} has {table[i][j]!r} and {points[0]!r}; write decimal commas only, or "
+            "decimal points only."
         )
-    swapped = frame.apply(lambda column: column.str.replace(",", ".", regex=False))
-    return frame.mask(comma, swapped), ["decimal commas were read as decimal points"]
+    for i, j in places:
+        table[i][j] = str(table[i][j]).replace(",", ".")
+    return ["decimal commas were read as decimal points"]
+
+
+def _has(cell: str | None, mark: str) -> bool:
+    """Whether a cell is a number with this decimal mark."""
+    return cell is not None and mark in cell and _DECIMAL.fullmatch(cell) is not None
 
 
 def _censored(frame: pd.DataFrame, properties: Sequence[Property]) -> pd.DataFrame:
     """The table with "<v" and ">v" as the declared detection limit, where v lies beyond it."""
-    frame = frame.copy()
-    for p in properties:
-        column = frame[p.name]
-        for sign, limit, way in zip("<>", p.detection_limit, (1, -1), strict=True):
-            if limit is None:
-                continue
-            marked = column.str.startswith(sign, na=False)
-            ends = pd.to_numeric(column.str.lstrip("<>= "), errors="coerce")
-            column = column.mask(marked & (way * ends <= way * limit), str(limit))
-        frame[p.name] = column
-    return frame
+    columns = {p.name: [_held(cell, p) for cell in frame[p.name]] for p in properties}
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _held(cell: Any, p: Property) -> Any:
+    below, above = p.detection_limit
+    if not isinstance(cell, str) or cell[0] not in "<>":
+        return cell
+    try:
+        value = float(cell.lstrip("<>= "))
+    except ValueError:
+        return cell
+    if cell[0] == "<" and below is not None and value <= below:
+        return below
+    return above if cell[0] == ">" and above is not None and value >= above else cell
 
 
 def _images(
