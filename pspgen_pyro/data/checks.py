@@ -262,7 +262,7 @@ def _ties(name: str, values: NDArray[np.float64], known: int) -> list[str]:
         if count >= 3 and count > _TIED * known / 2:
             return [
                 f"{name} is exactly {value:g}, its {end} value, in {count} of {known} rows: a "
-                f"detection limit? Then declare {side}={value:g}"
+                f"detection limit? Then declare {side}={float(value)!r}"
             ]
     count, value = counts.max(), distinct[counts.argmax()]
     if count >= 5 and count > _TIED * known:

@@ -70,7 +70,7 @@ def frame_of(value: Any, what: str) -> pd.DataFrame:
         raise InputError(
             f"{what!r} has shape {array.shape}; give one row a sample and one column a variable."
         )
-    return pd.DataFrame(array.reshape(len(array), -1), columns=labels)
+    return pd.DataFrame(array[:, None] if array.ndim == 1 else array, columns=labels)
 
 
 def named(frame: pd.DataFrame) -> bool:
@@ -124,10 +124,10 @@ def numbers(frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
         values = parsed.to_numpy(np.float64, na_value=np.nan)
         wrong = np.flatnonzero(np.isnan(values) & column.notna().to_numpy())
         if len(wrong):
-            cell = column.iloc[int(wrong[0])]
+            cell = str(column.iloc[int(wrong[0])]).strip()
             raise InputError(
                 f"{what!r}: column {str(name)!r} of row {wrong[0] + 1} is {cell!r:.40}, which is "
-                f"no number ({len(wrong)} such cells); {_advice(str(cell).strip(), wrong, values)}."
+                f"no number ({len(wrong)} such cells); {_advice(cell, wrong, values)}."
             )
         columns.append(values)
     return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))

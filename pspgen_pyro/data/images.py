@@ -98,7 +98,7 @@ def _decoded(file: Path) -> NDArray[Any]:
     if suffix == ".png":
         import imageio.v3
 
-        return imageio.v3.imread(file)
+        return imageio.v3.imread(file.read_bytes(), plugin="pillow")
     raise InputError(f"{str(file)!r} is neither PNG, TIFF nor NPY; convert it, without loss.")
 
 
