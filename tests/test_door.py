@@ -380,6 +380,17 @@ class TestWarnings:
         (told,) = warnings(arrays(parts.round(1), None, parts[:, 0] + parts[:, 1] ** 0.5))
         assert "phi1, phi2, phi3 sum to 100 in every row" in told
 
+    def test_settings_that_determine_each_other_are_told(self):
+        phi, k = rows(100)
+        told = warnings(arrays(np.c_[phi, 3 * phi[:, :1] - phi[:, 1:]], None, k))
+        assert "phi1, phi2, phi3 determine each other" in told[0]
+
+    def test_a_property_known_in_few_rows_is_told(self):
+        phi, k = rows(300)
+        values = np.concatenate([k, np.where(np.arange(300) < 15, k[:, 0], np.nan)[:, None]], 1)
+        told = warnings(arrays(phi, None, values, properties=[K, "s log"]))
+        assert "s is known in 15 rows only: expect wide answers" in told
+
     def test_few_rows_are_told(self):
         phi, k = rows(10)
         told = warnings(arrays(phi, None, k))
@@ -467,7 +478,7 @@ class TestTable:
             ("a,b,k\n1,2,3\n1,,3\n", "row 2, column 'b'"),
             ("a,b,k\n1,2,3\n1,x,3\n", "column 'b' of row 2 is 'x'"),
             ("a,b,k\nK,h,MPa\n1,2,3\n", "holds units"),
-            ("a,b,k\nhot,2,3\ncold,3,4\n", "one column of 0 and 1 for each word"),
+            ("a,b,k\nhot,2,3\ncold,3,4\n", "for settings that are words"),
             ("a,b,k\n1,2,<3\n2,3,4\n", "declare below=3"),
             ('a,b,k\n1,2,"3\n', "never varies"),
         ],

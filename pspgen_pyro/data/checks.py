@@ -111,7 +111,8 @@ def about_settings(
     for name, column in zip(names, phi.T, strict=True):
         if name not in unbounded:
             continue
-        if column.min() > 0 and column.max() > _DECADES**2 * column.min():
+        low, high = np.quantile(column, (0.05, 0.95))
+        if column.min() > 0 and high > _DECADES * low:
             told.append(
                 f"{name} reaches from {column.min():g} to {column.max():g}: if it acts by its "
                 "magnitude, give its logarithm as the setting"
@@ -129,6 +130,8 @@ def about_properties(
     for p, v, u in zip(properties, values.T, m.T, strict=True):
         at_limit = np.isin(v, [end for end in p.detection_limit if end is not None])
         known = v[~np.isnan(v)]
+        if len(known) < _FEW_ROWS <= len(v):
+            told.append(f"{p.name} is known in {len(known)} rows only: expect wide answers")
         low, high = np.quantile(known, (0.05, 0.95))
         if p.scale == "linear" and known.min() > 0 and high > _DECADES * low:
             told.append(
@@ -274,11 +277,12 @@ def _dependent(phi: NDArray[np.float64], names: Sequence[str]) -> list[str]:
     """Whether the settings sum to a constant, or follow from each other."""
     if phi.shape[1] < 2 or len(phi) <= phi.shape[1]:
         return []
-    standard = (phi - phi.mean(0)) / phi.std(0)
-    _, sizes, axes = np.linalg.svd(standard, full_matrices=False)
-    if sizes[-1] > _DEPENDENT * np.sqrt(len(phi)):
+    span = phi.max(0) - phi.min(0)
+    unit = (phi - phi.min(0)) / span
+    spread, axes = np.linalg.eigh(np.cov(unit.T))
+    if spread[0] > (_DEPENDENT * spread[-1] ** 0.5) ** 2:
         return []
-    part = np.abs(axes[-1] / phi.std(0))
+    part = np.abs(axes[:, 0] / span)
     members = [j for j in range(len(names)) if part[j] > 1e-3 * part.max()]
     together = ", ".join(names[j] for j in members)
     total = phi[:, members].sum(1)

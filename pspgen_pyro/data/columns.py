@@ -16,6 +16,7 @@ from ..errors import InputError
 
 __all__ = ["chosen", "frame_of", "named", "numbers", "plain", "split_unit"]
 
+_WORDS = "give numbers; for settings that are words, one column of 0 and 1 for each word"
 _UNIT = re.compile(r"\s*(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\])?\s*")
 
 
@@ -119,7 +120,7 @@ def numbers(frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
         known = column.dtype
         text = pd.api.types.is_object_dtype(known) or isinstance(known, pd.StringDtype)
         if not (text or pd.api.types.is_numeric_dtype(known)):
-            raise InputError(f"{what!r}: column {name!r} holds {known}; give numbers.")
+            raise InputError(f"{what!r}: column {name!r} holds {known}; {_WORDS}.")
         parsed = pd.Series(pd.to_numeric(column, errors="coerce"))
         values = parsed.to_numpy(np.float64, na_value=np.nan)
         wrong = np.flatnonzero(np.isnan(values) & column.notna().to_numpy())
@@ -162,7 +163,7 @@ def _advice(cell: str, wrong: NDArray[np.int64], values: NDArray[np.float64]) ->
         side, limit = ("below" if cell[0] == "<" else "above"), cell.lstrip("<>= ")
         return f"if that is a detection limit, declare {side}={limit} for this property"
     if len(wrong) == len(values):
-        return "settings that are words need numbers: one column of 0 and 1 for each word"
+        return _WORDS
     if list(wrong) == [0]:
         return "if row 1 holds units, delete it and declare them"
     return "correct the cell, or leave it empty if a property is unknown"

@@ -131,7 +131,7 @@ def read_microstructure(declared: Images, x: NDArray[Any] | None) -> Microstruct
             f"'x' has shape {x.shape} and holds {x.dtype}; images are numbers with the shape "
             "(N, H, W), one for each row of phi."
         )
-    if declared is None:
+    if not isinstance(declared, Microstructure | Mapping):
         raise InputError(f"'x' has shape {x.shape} and {shown_values(x)}, but {_IMAGES}")
     if isinstance(declared, Mapping):
         if not {"phases", "periodic"} <= set(declared):

@@ -71,8 +71,8 @@ def draw_settings(
     Raises:
         InputError: If one part would be empty.
     """
-    if not 0 < fraction < 1:
-        raise InputError(f"{fraction:g} of the settings are asked for; give a part such as 0.1.")
+    if not (isinstance(fraction, int | float | np.number) and 0 < fraction < 1):
+        raise InputError(f"{fraction!r} of the settings are asked for; give a part such as 0.1.")
     if not (isinstance(seed, int | np.integer) and seed >= 0):
         raise InputError(f"'seed' is {seed!r}; give a whole number that is not negative.")
     _, first, place = np.unique(phi_index, return_index=True, return_inverse=True)
