@@ -112,7 +112,8 @@ def about_settings(
         if name not in unbounded:
             continue
         low, high = np.quantile(column, (0.05, 0.95))
-        if column.min() > 0 and high > _DECADES * low:
+        # a uniform law from 0 already has the ratio 19
+        if column.min() > 0 and high > 3 * _DECADES * low:
             told.append(
                 f"{name} reaches from {column.min():g} to {column.max():g}: if it acts by its "
                 "magnitude, give its logarithm as the setting"
