@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from .chain import Chain
     from .data import generate, open_triads
     from .data.batches import Batches
+    from .data.triads import Triads
     from .design import Box, Design, design_in_loop, maximise, probability, verify
     from .errors import InputError
     from .model import PSPGen
     from .process import ProcessSpace
     from .properties import percolation, permeability
     from .runs import load_run, save_run
+    from .schema import Microstructure, Property, Schema
     from .study import case
     from .training import fit
     from .training.updates import Alternating, Cosine, Joint, Plateau
@@ -44,9 +46,13 @@ _HOME = {
     "Design": "design",
     "InputError": "errors",
     "Joint": "training",
+    "Microstructure": "schema",
     "PSPGen": "model",
     "Plateau": "training",
     "ProcessSpace": "process",
+    "Property": "schema",
+    "Schema": "schema",
+    "Triads": "data.triads",
     "case": "study",
     "design_in_loop": "design",
     "fit": "training",
@@ -71,9 +77,13 @@ __all__ = [
     "Design",
     "InputError",
     "Joint",
+    "Microstructure",
     "PSPGen",
     "Plateau",
     "ProcessSpace",
+    "Property",
+    "Schema",
+    "Triads",
     "case",
     "design_in_loop",
     "fit",

@@ -11,9 +11,9 @@ import pspgen_pyro
 
 PUBLIC = {
     "pspgen_pyro": (
-        "Alternating Batches Box Chain Cosine Design InputError Joint PSPGen Plateau "
-        "ProcessSpace case design_in_loop fit generate load_run maximise open_triads percolation "
-        "permeability probability save_run verify"
+        "Alternating Batches Box Chain Cosine Design InputError Joint Microstructure PSPGen "
+        "Plateau ProcessSpace Property Schema Triads case design_in_loop fit generate load_run "
+        "maximise open_triads percolation permeability probability save_run verify"
     ),
     "batches": "Batches TriadTensors",
     "chain": "Chain ChainSample EffectiveConductivity Permeability Property Structure",

@@ -29,6 +29,7 @@ from .data import DataInfo, DataVerify
 from .demo import Demo
 from .design import DesignCommand
 from .fit import Fit
+from .import_ import Import
 from .loop import Loop
 from .posterior import PosteriorCommand
 from .report import Report
@@ -54,6 +55,7 @@ class Data:
 
 Command = (
     Annotated[Simulate, subcommand("simulate")]
+    | Annotated[Import, subcommand("import")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Fit, subcommand("fit")]
     | Annotated[DesignCommand, subcommand("design")]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from ..schema import Schema
 
+if TYPE_CHECKING:
+    from .declared import Images, Process, Properties
+
 __all__ = ["Triads"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Triads:
     """Triads (φ, x, m) and what they are.
 
@@ -40,3 +45,137 @@ class Triads:
 
     def __len__(self) -> int:
         return self.data.sizes["sample"]
+
+    @classmethod
+    def from_arrays(
+        cls,
+        phi: Any,
+        x: Any,
+        m: Any,
+        *,
+        properties: Properties,
+        process: Process = None,
+        microstructure: Images = None,
+        validation: float = 0.1,
+        seed: int = 0,
+        quiet: bool = False,
+    ) -> Triads:
+        """Triads of arrays, checked; prints the summary once.
+
+        Arguments:
+            phi: Settings, with shape `(N, P)`: numpy, torch, pandas (columns by name) or xarray.
+            x: Images, with shape `(N, H, W)`; None if there are none.
+            m: Values of the properties in their own units, with shape `(N, K)`; NaN where one is
+                unknown.
+            properties: What each column of `m` is: a `Property`, or its text "name [unit] scale".
+            process: A `ProcessSpace`; or a mapping from names to (low, high) or (low, high, unit);
+                or names, whose bounds are then the range of the data. None takes the names from
+                `phi`.
+            microstructure: What `x` is: a `Microstructure`, or its entries without the shape, as
+                `dict(phases=2, periodic=False)`.
+            validation: The part of the settings that validates.
+            seed: Seeds the folds.
+            quiet: Print nothing.
+
+        Raises:
+            InputError: If something is wrong; the sentence names the row and the column.
+
+        Example:
+            >>> import numpy as np
+            >>> phi = np.random.default_rng(0).uniform(size=(100, 2))
+            >>> triads = Triads.from_arrays(
+            ...     phi, None, phi.sum(1), process={"a": (0, 1), "b": (0, 1)},
+            ...     properties="strength [MPa]", quiet=True,
+            ... )
+            >>> len(triads), int(triads.data["fold"].sum())
+            (100, 10)
+        """
+        from .arrays import triads_of_arrays
+
+        schema, data = triads_of_arrays(
+            phi,
+            x,
+            m,
+            process=process,
+            properties=properties,
+            microstructure=microstructure,
+            validation=validation,
+            seed=seed,
+        )
+        return cls(schema, data)._told(quiet)
+
+    @classmethod
+    def from_table(
+        cls,
+        path: str | Path,
+        *,
+        process: Process,
+        properties: Properties,
+        images: str | None = None,
+        microstructure: Images = None,
+        validation: float = 0.1,
+        seed: int = 0,
+        quiet: bool = False,
+    ) -> Triads:
+        """Triads of a CSV file and of images beside it, checked; prints the summary once.
+
+        Arguments:
+            path: The table, with a header and one row a sample.
+            process: The columns that are settings, as names, or as a mapping to (low, high) or
+                (low, high, unit); or a `ProcessSpace`.
+            properties: The columns that are properties: each a `Property`, or its text
+                "name [unit] scale".
+            images: The column that holds the paths of the images, or a pattern such as
+                "img/*.png" whose files are the rows in order; both count from the table's folder.
+            microstructure: What the images are, as in `from_arrays`.
+            validation: The part of the settings that validates.
+            seed: Seeds the folds.
+            quiet: Print nothing.
+
+        Raises:
+            InputError: If something is wrong; the sentence names the row and the column.
+        """
+        from .table import triads_of_table
+
+        schema, data = triads_of_table(
+            Path(path),
+            process=process,
+            properties=properties,
+            images=images,
+            microstructure=microstructure,
+            validation=validation,
+            seed=seed,
+        )
+        return cls(schema, data)._told(quiet)
+
+    def split(self, held_out: float = 0.2, *, seed: int = 0) -> tuple[Triads, Triads]:
+        """These triads without some settings, and the triads of those settings, kept for a test.
+
+        Every setting stays whole. The first part keeps its folds; no row of the second one trains
+        (its fold is 1).
+
+        Arguments:
+            held_out: The part of the settings to hold out, of each fold.
+            seed: Seeds the draw.
+
+        Raises:
+            InputError: If a part would be empty.
+        """
+        from .folds import hold_out
+
+        rest, test = hold_out(self.data, held_out, seed)
+        return Triads(self.schema, rest), Triads(self.schema, test)
+
+    def summary(self) -> str:
+        """What the triads are, what was noted when they were read, and what looks wrong."""
+        from .summary import summary
+
+        return summary(self.schema, self.data)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _told(self, quiet: bool) -> Triads:
+        if not quiet:
+            print(self.summary())
+        return self

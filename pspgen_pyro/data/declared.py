@@ -1,0 +1,172 @@
+"""What the caller declares of φ, x and m, read into the entries of a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..process import ProcessSpace
+from ..schema import Microstructure, Property
+from .columns import named, split_unit
+from .pixels import shown_values
+
+__all__ = [
+    "Bounds",
+    "Images",
+    "Process",
+    "Properties",
+    "Settings",
+    "read_microstructure",
+    "read_properties",
+    "read_settings",
+]
+
+Bounds = tuple[float, float] | tuple[float, float, str] | None
+Process = ProcessSpace | Mapping[str, Bounds] | Sequence[str] | None
+Properties = str | Property | Sequence[str | Property]
+Images = Microstructure | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is declared of the process.
+
+    Arguments:
+        names: The names of the parameters.
+        units: Their units.
+        bounds: Their bounds; None for the range of the data.
+        space: The process space, where it was declared as a whole.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    bounds: tuple[tuple[float, float] | None, ...]
+    space: ProcessSpace | None = None
+
+    @property
+    def unbounded(self) -> tuple[str, ...]:
+        """The parameters whose bounds are the range of the data."""
+        return tuple(n for n, b in zip(self.names, self.bounds, strict=True) if b is None)
+
+    def process(self, phi: NDArray[np.float64]) -> ProcessSpace:
+        """The process space, with the range of `phi`, of shape `(N, P)`, where no bounds are
+        declared."""
+        if self.space is not None:
+            return self.space
+        ends = zip(self.bounds, phi.T, strict=True)
+        found = [(float(v.min()), float(v.max())) if b is None else b for b, v in ends]
+        lower, upper = zip(*found, strict=True)
+        return ProcessSpace(self.names, lower, upper, self.units)
+
+
+def read_settings(process: Process, frame: pd.DataFrame) -> Settings:
+    """What the declaration of a process says.
+
+    Arguments:
+        process: A process space; a mapping from names, or "name [unit]", to (low, high),
+            (low, high, unit) or None for the range of the data; the names alone; or None for all
+            columns of `frame`.
+        frame: The settings.
+
+    Raises:
+        InputError: If the declaration has another form.
+    """
+    if isinstance(process, ProcessSpace):
+        ends = tuple(zip(process.lower, process.upper, strict=True))
+        return Settings(process.names, process.units, ends, process)
+    if process is None:
+        numbered = [f"phi{j + 1}" for j in range(len(frame.columns))]
+        process = [str(column) for column in frame.columns] if named(frame) else numbered
+    if isinstance(process, str):
+        process = [process]
+    if not isinstance(process, Mapping | Sequence) or not process:
+        raise InputError(f"'process' is {process!r:.80}; {_PROCESS}")
+    items = list(process.items() if isinstance(process, Mapping) else [(p, None) for p in process])
+    names, units, bounds = zip(*(_parameter(*item) for item in items), strict=True)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"'process' names {twice[0]!r} twice; names differ.")
+    return Settings(names, units, bounds)
+
+
+def read_properties(properties: Properties) -> tuple[Property, ...]:
+    """The declared properties.
+
+    Raises:
+        InputError: If there is none, or one is neither a `Property` nor the text of one.
+    """
+    if isinstance(properties, str | Property):
+        properties = [properties]
+    fits = isinstance(properties, Sequence) and len(properties) > 0
+    if not fits or not all(isinstance(p, str | Property) for p in properties):
+        raise InputError(
+            f"'properties' is {properties!r:.80}; give one a column of m, with unit and scale, "
+            'such as ["k_h [m^2] log", "strength [MPa]"].'
+        )
+    return tuple(Property.parse(p) if isinstance(p, str) else p for p in properties)
+
+
+def read_microstructure(declared: Images, x: NDArray[Any] | None) -> Microstructure | None:
+    """The declared microstructure, whose shape the images may fill in.
+
+    Arguments:
+        declared: A `Microstructure`, or its entries without the shape.
+        x: The images, with shape `(N, H, W)`, if there are any.
+
+    Raises:
+        InputError: If there are images and no declaration or the other way round, or they differ.
+    """
+    if x is None:
+        if declared is not None:
+            raise InputError("'microstructure' is declared but 'x' is None; give the images too.")
+        return None
+    if x.ndim != 3 or 0 in x.shape or x.dtype.kind not in "buif":
+        raise InputError(
+            f"'x' has shape {x.shape} and holds {x.dtype}; images are numbers with the shape "
+            "(N, H, W), one for each row of phi."
+        )
+    if not isinstance(declared, Microstructure | Mapping):
+        raise InputError(f"'x' has shape {x.shape} and {shown_values(x)}, but {_IMAGES}")
+    if isinstance(declared, Mapping):
+        if not {"phases", "periodic"} <= set(declared):
+            raise InputError(f"'microstructure' is {dict(declared)!r:.80}, but {_IMAGES}")
+        entries: dict[str, Any] = {"shape": x.shape[1:], **declared}
+        declared = Microstructure(**entries)
+    if x.shape[1:] != declared.shape:
+        raise InputError(
+            f"'x' has images of {x.shape[1:]} pixels, but the microstructure is declared with "
+            f"{declared.shape}; rows come first, then columns."
+        )
+    return declared
+
+
+def _parameter(key: Any, value: Any) -> tuple[str, str, tuple[float, float] | None]:
+    """The name, the unit and the bounds of one parameter."""
+    if not isinstance(key, str):
+        raise InputError(f"'process' has the name {key!r}; {_PROCESS}")
+    name, unit = split_unit(key)
+    if value is None:
+        return name, unit or "1", None
+    try:
+        low, high, *rest = value
+        bounds = float(low), float(high)
+        (unit,) = rest or (unit,)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'process' has {key!r}: {value!r}; {_PROCESS}") from error
+    return name, str(unit or "1"), bounds
+
+
+_PROCESS = (
+    'give names, as ["T [K]", "t"], a mapping to bounds, as {"T": (900, 1200, "K")}, or a '
+    "ProcessSpace."
+)
+_IMAGES = (
+    "what they are is not declared; pass microstructure=dict(phases=2, periodic=False): the "
+    'number of phases (or "grey"), and whether the image goes on at its opposite edge.'
+)
