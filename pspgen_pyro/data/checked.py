@@ -52,11 +52,6 @@ class CheckedFiles(Store):
         files: Its files, by their keys.
     """
 
-    supports_writes = False
-    supports_deletes = False
-    supports_partial_writes = False
-    supports_listing = True
-
     def __init__(self, path: Path, files: Mapping[str, Entry]) -> None:
         super().__init__(read_only=True)
         self.path, self.files = path, dict(files)
@@ -66,6 +61,18 @@ class CheckedFiles(Store):
 
     def __str__(self) -> str:
         return f"file://{self.path}"
+
+    @property
+    def supports_writes(self) -> bool:
+        return False
+
+    @property
+    def supports_deletes(self) -> bool:
+        return False
+
+    @property
+    def supports_listing(self) -> bool:
+        return True
 
     def _read(self, key: str) -> bytes | None:
         if key not in self.files:

@@ -139,7 +139,8 @@ def materials_at(
     seeds = [np.random.SeedSequence(seed, spawn_key=(0x5EE, i)) for i in range(count)]
     sample = chain.simulate(np.tile(phi, (count, 1)), seeds)
     return (
-        Materials("simulated by the chain", sample.x, sample.m, phases),
+        # the study's chains have images
+        Materials("simulated by the chain", np.asarray(sample.x), sample.m, phases),
         Materials("drawn from the model", x, _properties(chain, x), phases),
     )
 
