@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..io.publish import publishing, write_file
+from ..io.publish import publishing
 from . import layout
 from .layout import Layout
 from .manifest import Entry, Manifest
@@ -92,5 +92,6 @@ def _array(triads: Triads, made: Layout, name: str) -> xr.DataArray:
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> dict[str, Entry]:
     for key, data in files.items():
-        write_file(folder / key, data, folder)
+        (folder / key).parent.mkdir(exist_ok=True)
+        (folder / key).write_bytes(data)
     return {key: Entry.of(data) for key, data in files.items()}
