@@ -1,135 +1,49 @@
 r"""The chain as one seeded simulator.
 
-.. math:: \varphi \;\to\; x \sim p(x \mid \varphi) \;\to\; k(x), \qquad m = \log k.
+.. math:: \varphi \;\to\; x \sim p(x \mid \varphi) \;\to\; v(x) \;\to\; m,
 
-All randomness is in the structure; the property is a deterministic function of it. Every sample
-has a seed of its own, so a sample does not depend on the samples it was simulated with.
+with the properties v in their units and m on their scales. In the study all randomness is in the
+structure; the property is a deterministic function of it. Every sample has a seed of its own, so a
+sample does not depend on the samples it was simulated with.
+
+A chain declares what its triads are: the process space, the images of its structure simulator and
+the properties of its property simulator make its `Schema`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 from .process import ProcessSpace
-from .properties import Formulation, Solver, conductivity, percolation, permeability
-from .properties._inputs import choice, labels
-from .properties.conductivity import positive_values
+from .properties import percolation
+from .schema import Microstructure, Schema
+from .simulators import (
+    EffectiveConductivity,
+    Permeability,
+    PropertyFunction,
+    PropertySimulator,
+    StructureFunction,
+    StructureSimulator,
+)
 
 __all__ = [
     "Chain",
     "ChainSample",
     "EffectiveConductivity",
     "Permeability",
-    "Property",
-    "Structure",
+    "PropertyFunction",
+    "PropertySimulator",
+    "StructureFunction",
+    "StructureSimulator",
+    "percolating",
 ]
-
-
-class Structure(Protocol):
-    """Process → structure: one image of `n` × `n` phase labels per row of `phi`.
-
-    One with more than two phases says so in an attribute `phases`.
-    """
-
-    @property
-    def n(self) -> int: ...
-
-    def __call__(
-        self, phi: ArrayLike, seeds: Sequence[np.random.SeedSequence]
-    ) -> NDArray[np.uint8]: ...
-
-
-class Property(Protocol):
-    """Structure → property: positive numbers `(N, K)` of images `(N, n, n)`.
-
-    Three attributes are used where they exist: `phases`, the number of phases that it needs, and
-    `quantity` and `unit`, what data sets call its numbers.
-    """
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-
-    def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]: ...
-
-
-@dataclass(frozen=True)
-class Permeability:
-    """The permeability of the void phase along (horizontal, vertical), by one formulation only.
-
-    Arguments:
-        formulation: "study" or "consistent", see `pspgen_pyro.properties.permeability`.
-        solver: "multifrontal" or "dolfinx".
-
-    Raises:
-        InputError: If there is no such formulation or solver.
-    """
-
-    formulation: Formulation = "study"
-    solver: Solver = "multifrontal"
-
-    names = ("horizontal", "vertical")
-    phases = 2
-    quantity = "effective permeability"
-    unit = "area of the unit cell"
-
-    def __post_init__(self) -> None:
-        if self.formulation not in ("study", "consistent"):
-            raise InputError(
-                f"'formulation' is {self.formulation!r}; choose 'study' or 'consistent'."
-            )
-        if self.solver not in ("multifrontal", "dolfinx"):
-            raise InputError(f"'solver' is {self.solver!r}; choose 'multifrontal' or 'dolfinx'.")
-
-    def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return permeability(x, self.formulation, self.solver)
-
-
-@dataclass(frozen=True)
-class EffectiveConductivity:
-    """The effective conductivity along (horizontal, vertical) of any number of phases.
-
-    Arguments:
-        conductivities: The conductivity of each phase, in the order of the labels and in any one
-            unit.
-        solver: "scipy" or "dolfinx", see `pspgen_pyro.properties.conductivity`.
-        formulation: "bilinear", the only one; data sets name it.
-
-    Raises:
-        InputError: If a conductivity is not positive and finite, or there is no such formulation
-            or solver.
-
-    Example:
-        >>> layers = np.repeat([0, 1, 2], 2)[None, :, None].repeat(6, axis=2).astype(np.uint8)
-        >>> EffectiveConductivity((1.0, 2.0, 6.0))(layers).round(6)
-        array([[3. , 1.8]])
-    """
-
-    conductivities: tuple[float, ...]
-    solver: Literal["scipy", "dolfinx"] = "scipy"
-    formulation: Literal["bilinear"] = "bilinear"
-
-    names = ("horizontal", "vertical")
-    quantity = "effective conductivity"
-    unit = "that of the conductivities"
-
-    def __post_init__(self) -> None:
-        positive_values(self.conductivities)
-        choice("solver", self.solver, ("scipy", "dolfinx"))
-        choice("formulation", self.formulation, ("bilinear",))
-
-    @property
-    def phases(self) -> int:
-        """The number of phases."""
-        return len(self.conductivities)
-
-    def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return conductivity(x, self.conductivities, self.solver)
 
 
 @dataclass(frozen=True)
@@ -138,20 +52,21 @@ class ChainSample:
 
     Arguments:
         phi: The process parameters, with shape `(N, P)`.
-        x: The microstructures as phase labels (two-phase: 1 = void, 0 = solid), with shape
-            `(N, n, n)`.
-        k: The properties, with shape `(N, K)`; NaN where the simulation failed.
-        m: Their natural logarithms, with shape `(N, K)`; −∞ where k is 0.
-        percolates: Whether the phase with the last label percolates (two-phase: the void), with
-            shape `(N, 2)`.
+        x: The microstructures, with shape `(N, H, W)`: uint8 labels (two-phase: 1 = void, 0 =
+            solid) or float32 grey values; None in a chain without images.
+        value: The properties in their units, with shape `(N, K)`; NaN where unknown.
+        m: The same on the properties' scales, with shape `(N, K)`.
+        percolates: Whether the phase with the last label (two-phase: the void) percolates along
+            (horizontal, vertical), with shape `(N, 2)`; None where that is not defined, see
+            `percolating`.
         failures: The reason of each failed sample, by its index.
     """
 
     phi: NDArray[np.float64]
-    x: NDArray[np.uint8]
-    k: NDArray[np.float64]
+    x: NDArray[Any] | None
+    value: NDArray[np.float64]
     m: NDArray[np.float64]
-    percolates: NDArray[np.bool_]
+    percolates: NDArray[np.bool_] | None
     failures: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -164,11 +79,13 @@ class Chain:
 
     Arguments:
         process: The admissible process parameters.
-        structure: The structure simulator.
-        property_: The property of a structure, a `Permeability` in the study.
+        structure: The structure simulator; None in a chain without images, whose property
+            simulator is called with φ and seeds.
+        property_: The property simulator, a `Permeability` in the study.
 
     Raises:
-        InputError: If the property is for another number of phases than the structure has.
+        InputError: If the property cannot take the images, or the process declares a symmetry that
+            the images or the properties do not have.
 
     Example:
         >>> from pspgen_pyro.structure import PhaseSeparatedField, two_mode_spectrum
@@ -179,21 +96,24 @@ class Chain:
     """
 
     process: ProcessSpace
-    structure: Structure
-    property_: Property
+    structure: StructureSimulator | None
+    property_: PropertySimulator
 
     def __post_init__(self) -> None:
-        needed = getattr(self.property_, "phases", self.phases)
-        if needed != self.phases:
-            raise InputError(
-                f"'property_' is for {needed} phases but 'structure' makes {self.phases}; take a "
-                "property for that many, such as EffectiveConductivity with one conductivity each."
-            )
+        self.property_.check_images(self.schema.microstructure)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """What its triads are."""
+        images = None if self.structure is None else self.structure.microstructure
+        properties = tuple(self.property_.properties)
+        return Schema(process=self.process, microstructure=images, properties=properties)
 
     @property
-    def phases(self) -> int:
-        """The number of phases of a microstructure."""
-        return getattr(self.structure, "phases", 2)
+    def provenance(self) -> dict[str, Any]:
+        """What decides its numbers beside the schema; ready for JSON."""
+        structure = {} if self.structure is None else self.structure.provenance
+        return {**structure, **self.property_.provenance}
 
     def simulate(self, phi: ArrayLike, seeds: Sequence[np.random.SeedSequence]) -> ChainSample:
         """Simulates one triad per row of `phi`.
@@ -206,7 +126,8 @@ class Chain:
             The triads; a sample that cannot be simulated is there, as NaN and with the reason.
 
         Raises:
-            InputError: If `phi` is not admissible or there is not one seed a row.
+            InputError: If `phi` is not admissible, there is not one seed a row, or a simulator
+                returns something else than it declares.
         """
         values = self.process.check(phi)
         if values.ndim != 2 or len(seeds) != len(values):
@@ -214,31 +135,131 @@ class Chain:
                 f"'phi' has shape {values.shape} and 'seeds' {len(seeds)} entries; give shape "
                 f"(N, {len(self.process)}) and N seed sequences."
             )
-        n, count = self.structure.n, len(values)
         failures: dict[int, str] = {}
-        x = np.zeros((count, n, n), dtype=np.uint8)
-        k = np.full((count, len(self.property_.names)), np.nan)
-        _fill(x, lambda i: self.structure(values[i], [seeds[j] for j in i]), failures)
-        _fill(k, lambda i: self.property_(x[i]), failures)
-        m = np.log(k, out=np.full_like(k, -np.inf), where=~(k <= 0))
-        last = labels(x, self.phases) == self.phases - 1
-        return ChainSample(values, x, k, m, percolation(last), failures)
+        x = self._images(values, seeds, failures)
+        value = np.full((len(values), len(self.schema.properties)), np.nan)
+
+        def solve(i: NDArray[np.int64]) -> Any:
+            return self.property_(*((values[i], [seeds[j] for j in i]) if x is None else (x[i],)))
+
+        _fill(value, solve, self._checked_values, failures)
+        m = _on_scales(self.schema, value, failures)
+        return ChainSample(values, x, value, m, _flags(x, self.schema.microstructure), failures)
+
+    def _images(
+        self,
+        phi: NDArray[np.float64],
+        seeds: Sequence[np.random.SeedSequence],
+        failures: dict[int, str],
+    ) -> NDArray[Any] | None:
+        if self.structure is None:
+            return None
+        structure, images = self.structure, self.structure.microstructure
+        dtype = np.float32 if images.grey else np.uint8
+        x = np.zeros((len(phi), *images.shape), dtype=dtype)
+        check = partial(_checked_images, images)
+        _fill(x, lambda i: structure(phi[i], [seeds[j] for j in i]), check, failures)
+        return x
+
+    def _checked_values(self, value: Any, count: int) -> NDArray[Any]:
+        names = ", ".join(self.schema.property_names)
+        return _numbers(value, "property_", (count, len(self.schema.properties)), names)
+
+
+def percolating(microstructure: Microstructure | None) -> bool:
+    """Whether percolation is recorded of such images: labelled phases on a square periodic cell of
+    at least 3 pixels a side."""
+    if microstructure is None or microstructure.grey or not microstructure.periodic:
+        return False
+    height, width = microstructure.shape
+    return height == width >= 3
+
+
+def _flags(x: NDArray[Any] | None, images: Microstructure | None) -> NDArray[np.bool_] | None:
+    """Whether the last phase of each image percolates, where that is defined."""
+    if x is None or images is None or not percolating(images):
+        return None
+    return percolation(x == int(images.phases) - 1)
+
+
+def _checked_images(images: Microstructure, x: Any, count: int) -> NDArray[Any]:
+    """What a structure simulator returned, if it is what it declares."""
+    found = _numbers(x, "structure", (count, *images.shape), str(images))
+    if images.phases == "grey":
+        fits, allowed = (found >= 0) & (found <= 1), "grey values from 0 to 1"
+    else:
+        fits = np.isin(found, np.arange(images.phases))
+        allowed = f"the labels 0 to {images.phases - 1}"
+    if not fits.all():
+        raise InputError(
+            f"'structure' returned {found[~fits][0]:g} in an image, but declares {images}; "
+            f"return {allowed}."
+        )
+    return found
+
+
+def _numbers(came: Any, name: str, shape: tuple[int, ...], declared: str) -> NDArray[np.float64]:
+    """What a simulator returned as an array of numbers, or a sentence on why it is none."""
+    try:
+        found = np.asarray(came)
+    except ValueError:
+        found = np.array(None)
+    if found.dtype.kind not in "biuf" or found.shape != shape:
+        raise InputError(
+            f"'{name}' returned shape {found.shape} of {found.dtype}, but declares {declared}; "
+            f"return numbers of shape {shape} for {shape[0]} sample(s)."
+        )
+    return found
 
 
 def _fill(
     out: NDArray[Any],
-    function: Callable[[NDArray[np.int64]], NDArray[Any]],
+    function: Callable[[NDArray[np.int64]], Any],
+    check: Callable[[Any, int], NDArray[Any]],
     failures: dict[int, str],
 ) -> None:
     """Fills `out` for the samples not failed yet: all at once, or one by one if that fails."""
     index = np.array([i for i in range(len(out)) if i not in failures], dtype=np.int64)
     if not len(index):
         return
+    result, reason = _attempt(function, index)
+    if not reason:
+        out[index] = check(result, len(index))
+        return
+    for i in index:
+        result, reason = _attempt(function, np.array([i]))
+        if reason:
+            failures[int(i)] = reason
+        else:
+            out[i] = check(result, 1)[0]
+
+
+def _attempt(
+    function: Callable[[NDArray[np.int64]], Any], index: NDArray[np.int64]
+) -> tuple[Any, str]:
+    """What the function returns, or the reason why it does not."""
     try:
-        out[index] = function(index)
-    except (ArithmeticError, RuntimeError, ValueError):
-        for i in index:
-            try:
-                out[i] = function(np.array([i]))[0]
-            except (ArithmeticError, RuntimeError, ValueError) as error:
-                failures[int(i)] = f"{type(error).__name__}: {error}"
+        return function(index), ""
+    except (ArithmeticError, RuntimeError, ValueError) as error:
+        return None, f"{type(error).__name__}: {error}"
+
+
+def _on_scales(
+    schema: Schema, value: NDArray[np.float64], failures: dict[int, str]
+) -> NDArray[np.float64]:
+    """m of `value`; an entry that has no m becomes NaN in both, and its sample gets a reason."""
+    try:
+        return schema.scaled(value)
+    except InputError:
+        pass
+    for i, j in np.ndindex(value.shape):
+        p = schema.properties[j]
+        try:
+            p.scaled(value[i, j])
+        except InputError:
+            failures[i] = (
+                f"property {p.name!r} is {value[i, j]:g}, which has no m on a {p.scale} scale; "
+                "declare a detection limit, or another scale."
+            )
+            value[i, j] = np.nan
+    return schema.scaled(value)

@@ -11,10 +11,11 @@ import zarr
 from pspgen_pyro.chain import Chain, Permeability
 from pspgen_pyro.cli.data import DataInfo, DataVerify
 from pspgen_pyro.cli.simulate import Simulate
-from pspgen_pyro.data import Store, generate, open_triads, verify
+from pspgen_pyro.data import Store, Triads, generate, verify
 from pspgen_pyro.data.plan import Plan, make_plan
 from pspgen_pyro.errors import DataError, InputError
 from pspgen_pyro.process import ProcessSpace
+from pspgen_pyro.schema import Schema
 from pspgen_pyro.structure import CALIBRATED, PhaseSeparatedField, two_mode_spectrum
 from pspgen_pyro.study import Case, Split, case
 
@@ -49,13 +50,12 @@ def test_a_store_is_a_labelled_dataset_with_units_that_xarray_reads(store):
     assert {name: triads[name].dims for name in triads.data_vars} == {
         "phi": ("sample", "parameter"),
         "x": ("sample", "row", "column"),
-        "k": ("sample", "property"),
+        "value": ("sample", "property"),
         "m": ("sample", "property"),
-        "percolates": ("sample", "property"),
+        "percolates": ("sample", "direction"),
         "phi_index": ("sample",),
         "replicate": ("sample",),
         "fold": ("sample",),
-        "excluded": ("sample",),
     }
     assert dict(triads.sizes) == {
         "sample": 40,
@@ -63,26 +63,29 @@ def test_a_store_is_a_labelled_dataset_with_units_that_xarray_reads(store):
         "row": 12,
         "column": 12,
         "property": 2,
+        "direction": 2,
     }
     assert triads["x"].dtype == np.uint8
     assert list(triads["property"].values) == ["horizontal", "vertical"]
-    assert triads["k"].attrs["units"] == "area of the unit cell"
+    assert list(triads["direction"].values) == ["horizontal", "vertical"]
+    assert triads["value"].attrs["units"] == "1, 1"
+    assert triads["m"].attrs["long_name"] == "ln horizontal, ln vertical"
+    assert Schema.from_json(json.loads(triads.attrs["schema"])) == toy().chain.schema
     assert zarr.open_group(store).metadata.zarr_format == 3
 
 
 def test_the_attributes_say_what_made_the_data(store):
-    attributes = open_triads(store).attrs
+    attributes = Triads.open(store).data.attrs
     assert attributes["case"] == "toy"
     assert attributes["preset"] == "calibrated"
     assert attributes["formulation"] == "study"
     assert attributes["seed"] == 5
-    assert attributes["names"] == ["phi1", "phi2"]
-    assert attributes["bounds"] == [[1.0, 9.0], [0.2, 2.0]]
+    assert attributes["spectrum"].endswith(":two_mode_spectrum")
     assert {"pspgen-pyro", "numpy", "scipy", "numba", "zarr"} <= set(attributes["versions"])
 
 
 def test_every_sample_can_be_simulated_again_from_its_documented_seed(store):
-    triads = open_triads(store)
+    triads = Triads.open(store).data
     for s in (0, 17, 39):
         i, r = divmod(s, 2)
         parent = np.random.SeedSequence(5, spawn_key=(0, i))
@@ -91,14 +94,14 @@ def test_every_sample_can_be_simulated_again_from_its_documented_seed(store):
         sample = toy().chain.simulate(phi[None], [child])
         assert (triads["phi"][s].values == phi).all()
         assert (triads["x"][s].values == sample.x[0]).all()
-        assert (triads["k"][s].values == sample.k[0]).all()
-        assert (triads["m"][s].values == np.log(sample.k[0])).all()
+        assert (triads["value"][s].values == sample.value[0]).all()
+        assert (triads["m"][s].values == np.log(sample.value[0])).all()
         assert (triads["percolates"][s].values == sample.percolates[0]).all()
         assert (int(triads["phi_index"][s]), int(triads["replicate"][s])) == (i, r)
 
 
 def test_a_tenth_of_the_phi_is_for_validation_and_no_phi_is_in_both_folds(store):
-    triads = open_triads(store)
+    triads = Triads.open(store).data
     validation = set(triads["phi_index"].values[triads["fold"].values == 1])
     training = set(triads["phi_index"].values[triads["fold"].values == 0])
     assert len(validation) == 2
@@ -106,22 +109,22 @@ def test_a_tenth_of_the_phi_is_for_validation_and_no_phi_is_in_both_folds(store)
 
 
 def test_a_larger_store_begins_with_the_smaller_one_and_chunks_do_not_matter(store, tmp_path):
-    small = generate(toy(), tmp_path / "small.zarr", seed=5, samples=6, chunk=5)
-    large = open_triads(store).isel(sample=slice(0, 6))
+    small = generate(toy(), tmp_path / "small.zarr", seed=5, samples=6, chunk=5).data
+    large = Triads.open(store).data.isel(sample=slice(0, 6))
     for name in small.data_vars:
         assert (small[name].values == large[name].values).all(), name
 
 
 def test_splits_and_seeds_share_no_phi(store, tmp_path):
-    train = open_triads(store)["phi"].values
+    train = Triads.open(store).data["phi"].values
     for arguments in ({"split": "test"}, {"seed": 6, "samples": 8}):
         name = f"{len(arguments)}.zarr"
-        other = generate(toy(), tmp_path / name, **{"seed": 5} | arguments)["phi"].values
+        other = generate(toy(), tmp_path / name, **{"seed": 5} | arguments).data["phi"].values
         assert not np.isin(train, other).any()
 
 
 def test_the_reference_split_is_a_grid_with_its_ends(tmp_path):
-    reference = generate(toy(), tmp_path / "r.zarr", split="reference")
+    reference = generate(toy(), tmp_path / "r.zarr", split="reference").data
     points = np.unique(reference["phi"].values, axis=0)
     assert reference.sizes["sample"] == 18
     assert points.tolist() == [[a, b] for a in (1.0, 5.0, 9.0) for b in (0.2, 1.1, 2.0)]
@@ -152,14 +155,16 @@ def test_the_study_sizes_are_the_default_and_scale_with_phi():
         ({"scale": 0.0}, "scale"),
         ({"seed": -1}, "seed"),
         ({"chunk": 0}, "chunk"),
+        ({"points": 0, "split": "reference"}, "points"),
+        ({"points": 5}, "points"),
         ({"workers": 0}, "workers"),
-        ({"case": "case9"}, "case"),
+        ({"source": "case9"}, "case"),
         ({"scheduler": "tcp://127.0.0.1:9"}, "scheduler"),
     ],
 )
 def test_bad_arguments_are_named_and_nothing_is_made(arguments, name, tmp_path):
     with pytest.raises(InputError, match=f"'{name}'"):
-        generate(**{"case": "case1", "path": tmp_path / "t.zarr"} | arguments)
+        generate(**{"source": "case1", "path": tmp_path / "t.zarr"} | arguments)
     assert not (tmp_path / "t.zarr").exists()
 
 
@@ -176,33 +181,35 @@ def test_resuming_a_complete_store_changes_nothing(copy):
     assert Store(copy).digest() == before
 
 
-@pytest.mark.parametrize("change", [{"seed": 6}, {"chunk": 8}, {"samples": 8}, {"case": toy(16)}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 6}, {"chunk": 8}, {"samples": 8}, {"source": toy(16)}]
+)
 def test_a_store_of_another_configuration_is_not_resumed(copy, change):
     before = Store(copy).digest()
-    arguments = {"case": toy(), "path": copy, "seed": 5, "chunk": 16, "resume": True} | change
+    arguments = {"source": toy(), "path": copy, "seed": 5, "chunk": 16, "resume": True} | change
     with pytest.raises(DataError, match="another configuration"):
         generate(**arguments)
     assert Store(copy).digest() == before
 
 
 def test_case_2_hands_out_no_triad_near_its_target_unless_asked(tmp_path):
-    triads = generate("case2", tmp_path / "t.zarr", samples=60, seed=1)
-    everything = open_triads(tmp_path / "t.zarr", excluded=True)
+    triads = generate("case2", tmp_path / "t.zarr", samples=60, seed=1).data
+    everything = Triads.open(tmp_path / "t.zarr", excluded=True).data
     inside = case("case2").excludes(everything["m"].values)
     assert 0 < inside.sum() < 60
     assert triads.sizes["sample"] == 60 - inside.sum()
     assert not case("case2").excludes(triads["m"].values).any()
     test = generate("case2", tmp_path / "test.zarr", split="test", samples=60, seed=1)
-    assert test.sizes["sample"] == 60
+    assert len(test) == 60
 
 
 def test_a_failed_sample_stays_in_the_store_with_its_reason(tmp_path):
     process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
     structure = PhaseSeparatedField(12, two_mode_spectrum, replace(CALIBRATED, void_fraction=0.7))
     failing = replace(toy(), chain=Chain(process, structure, Permeability()))
-    triads = generate(failing, tmp_path / "t.zarr", samples=20, seed=0, chunk=8)
-    failures = Store(tmp_path / "t.zarr").manifest()["failures"]
-    failed = np.flatnonzero(triads["k"].isnull().any("property"))
+    triads = generate(failing, tmp_path / "t.zarr", samples=20, seed=0, chunk=8).data
+    failures = Store(tmp_path / "t.zarr").manifest().failures
+    failed = np.flatnonzero(triads["value"].isnull().any("property"))
     assert 0 < len(failed) < 20
     assert [int(s) for s in failures] == failed.tolist()
     assert all("no solid" in reason for reason in failures.values())
@@ -220,7 +227,7 @@ def test_what_is_no_triads_store_is_refused_in_one_sentence(what, tmp_path):
     elif what == "a folder":
         path.mkdir()
     with pytest.raises(DataError, match="triads store"):
-        open_triads(path)
+        Triads.open(path)
 
 
 def test_verify_passes_a_sound_store(store):
@@ -242,7 +249,7 @@ def test_verify_finds_a_damaged_coordinate_array_header_and_stranger_and_repairs
     assert report.unexpected == ("notes.txt",)
     assert not report.sound
     (copy / "notes.txt").unlink()
-    assert verify(copy, repair=True, case=toy()).sound
+    assert verify(copy, repair=True, source=toy()).sound
     assert Store(copy).digest() == before
 
 
@@ -256,18 +263,21 @@ def test_a_damaged_manifest_is_told_apart_from_damaged_data(copy):
 
 
 def test_a_repair_with_another_case_is_refused(copy):
-    (copy / "k" / "c.0.0").unlink()
-    with pytest.raises(DataError, match="'case'"):
-        verify(copy, repair=True, case=toy(16))
+    (copy / "m" / "c.0.0").unlink()
+    with pytest.raises(DataError, match=r"schema.microstructure.shape is \[16, 16\] in it"):
+        verify(copy, repair=True, source=toy(16))
 
 
 def test_the_commands_simulate_describe_verify_and_repair(tmp_path, capsys):
     path = tmp_path / "t.zarr"
-    assert not Simulate("case1", path, samples=8, seed=3).run()
+    assert not Simulate("case1", out=path, samples=8, seed=3).run()
     assert "8 triads of case1 (train, calibrated, seed 3); 0 failed" in capsys.readouterr().out
     digest = Store(path).digest()
     assert not DataInfo(path).run()
-    assert digest in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert digest in told
+    assert str(case("case1").chain.schema) in told
+    assert "ln horizontal: known for 8 of 8" in told
     assert DataVerify(path).run() == 0
     (path / "m" / "c.0.0").write_bytes(b"torn")
     assert DataVerify(path).run() == 1
@@ -282,6 +292,6 @@ def test_the_simulate_command_says_how_to_go_on_after_ctrl_c(tmp_path, capsys, m
 
     with monkeypatch.context() as patch:
         patch.setattr(Plan, "simulate", interrupted)
-        assert Simulate("case1", tmp_path / "t.zarr", samples=8).run() == 130
+        assert Simulate("case1", out=tmp_path / "t.zarr", samples=8).run() == 130
     assert "--resume" in capsys.readouterr().err
-    assert not Simulate("case1", tmp_path / "t.zarr", samples=8, resume=True).run()
+    assert not Simulate("case1", out=tmp_path / "t.zarr", samples=8, resume=True).run()

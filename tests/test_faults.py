@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from pspgen_pyro.chain import Chain, Permeability
-from pspgen_pyro.data import Store, generate, open_triads, verify
+from pspgen_pyro.data import Store, Triads, generate, verify
 from pspgen_pyro.data import engine as engine_module
 from pspgen_pyro.data import workers as workers_module
 from pspgen_pyro.data.files import Workplace
@@ -230,7 +230,7 @@ def test_an_interrupted_run_of_another_configuration_is_not_resumed(tmp_path):
     with pytest.raises(DataError, match="another configuration"):
         run(path, seed=10, resume=True)
     with pytest.raises(DataError, match="resume"):
-        open_triads(path)
+        Triads.open(path)
 
 
 def interrupt(path, after):
@@ -313,7 +313,8 @@ def test_a_really_full_disk_leaves_nothing_half_written(workers, small_disk):
     assert not path.exists()
     for record in (Workplace(path).folder / "records").iterdir():
         files = json.loads(record.read_text())["files"]
-        assert all(Store(Workplace(path).store).digest(key) == d for key, d in files.items())
+        store = Store(Workplace(path).store)
+        assert all(store.digest(key) == entry["sha256"] for key, entry in files.items())
 
 
 @pytest.mark.parametrize("damage", ["flipped bit", "truncated", "missing"])
@@ -329,6 +330,8 @@ def test_a_damaged_chunk_is_found_and_only_that_chunk_is_rebuilt(damage, undistu
         chunk.write_bytes(data[:-5])
     else:
         chunk.unlink()
+    with pytest.raises(DataError, match=r"x/c\.3\.0\.0 .*verify .* --repair"):
+        Triads.open(path).data.load()
     others = {key: (path / key).stat().st_mtime_ns for key in Store(path).names()}
     report = verify(path)
     assert (report.sound, report.damaged, report.chunks) == (False, ("x/c.3.0.0",), (3,))
@@ -336,7 +339,7 @@ def test_a_damaged_chunk_is_found_and_only_that_chunk_is_rebuilt(damage, undistu
     simulated, simulate = [], Plan.simulate
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Plan, "simulate", lambda p, j: simulated.append(j) or simulate(p, j))
-        assert verify(path, repair=True, case=toy()).sound
+        assert verify(path, repair=True, source=toy()).sound
     assert simulated == [3]
     assert Store(path).digest() == undisturbed[12]
     for key, time_of_change in others.items():

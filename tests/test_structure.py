@@ -130,6 +130,16 @@ def test_the_two_point_correlation_counts_pairs_of_void_pixels(height, width, se
     assert C[0, 0] == pytest.approx(void_fraction(x))
 
 
+@pytest.mark.parametrize("statistic", [void_fraction, two_point_correlation])
+@pytest.mark.parametrize(
+    "x", [[[0, 255]], [[0.5, 1.0]], [[np.nan, 1.0]], [[0, 2]], [1, 0], [["void"]], [[0], [0, 1]]]
+)
+def test_statistics_of_two_phases_refuse_anything_but_zeros_and_ones(statistic, x):
+    """A fraction of 0.35, or a correlation of 40,873, of an image that was saved as 0 and 255."""
+    with pytest.raises(InputError, match="'x' "):
+        statistic(x)
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [

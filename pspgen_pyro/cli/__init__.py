@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from tyro.conf import subcommand
+from tyro.conf import arg, subcommand
 
 from ..errors import (
     InputError,
@@ -44,10 +44,11 @@ _FAILURES = (MissingDependencyError, SimulationError, StorageError, TrainingErro
 class Data:
     """Describe a triads store, or check its checksums."""
 
-    command: (
+    command: Annotated[
         Annotated[DataInfo, subcommand("info", prefix_name=False)]
-        | Annotated[DataVerify, subcommand("verify", prefix_name=False)]
-    )
+        | Annotated[DataVerify, subcommand("verify", prefix_name=False)],
+        arg(name=""),
+    ]
 
     def run(self) -> int | None:
         return self.command.run()

@@ -1,20 +1,26 @@
-"""`pspgen simulate`: triads (φ, x, m) of a case into a Zarr store."""
+"""`pspgen simulate`: triads (φ, x, m) of a case or of one's own chain into a Zarr store."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..chain import Chain
+    from ..study import Case
 
 __all__ = ["Simulate"]
 
 
 @dataclass(frozen=True)
 class Simulate:
-    """Simulate triads of a case into a Zarr store.
+    """Simulate triads of a case, or of a chain of your own, into a Zarr store.
 
     The store appears under its name when it is complete; an interrupted run goes on with --resume.
     The same seed gives the same bytes, whoever does the work.
@@ -22,10 +28,15 @@ class Simulate:
     Example: pspgen simulate case1 --samples 2000 --seed 0 --workers 2 --out triads.zarr
     """
 
-    case: Positional[Literal["case1", "case2", "case3", "case4", "case5", "three_phase"]]
+    case: Positional[
+        Literal["case1", "case2", "case3", "case4", "case5", "three_phase"] | None
+    ] = None
     """The case of the study, or the three-phase one beside it."""
-    out: Path
+    out: Path = field(kw_only=True)
     """The store to make; it must not exist."""
+    chain: str | None = None
+    """A chain instead of a case: module:function, a function without arguments that returns a
+    Chain; the module may lie in the current folder."""
     samples: int | None = None
     """The TOTAL number of triads, that is φ times replicates. Default: as in the study."""
     seed: int = 0
@@ -33,13 +44,15 @@ class Simulate:
     workers: int = 1
     """Local processes."""
     split: Literal["train", "test", "reference"] = "train"
-    """The part of the case's data; no two parts share a random number."""
+    """The part of the data; no two parts share a random number."""
     replicates: int | None = None
-    """Microstructures a φ. Default: as in the study."""
+    """Triads a φ. Default: as in the study; of a chain 1."""
+    points: int | None = None
+    """The number of φ along each axis of a reference grid. Default: as in the study."""
     scale: float = 1.0
     """Multiplies the study's number of φ (of the reference grid: of replicates)."""
-    preset: Literal["calibrated", "as_stated"] = "calibrated"
-    """How a spectrum becomes a structure."""
+    preset: Literal["calibrated", "as_stated"] | None = None
+    """How a spectrum becomes a structure. Default: `calibrated`."""
     formulation: Literal["study", "consistent", "bilinear"] | None = None
     """The discretisation. Default: `study`, which the targets are meant for; `bilinear` in the
     three-phase case."""
@@ -53,15 +66,15 @@ class Simulate:
 
     def run(self) -> int | None:
         from ..data import generate
-        from ..study import case
 
-        chosen = case(self.case, self.preset, self.formulation, self.solver)
+        source = self._source()
         try:
             triads = generate(
-                chosen,
+                source,
                 self.out,
                 samples=self.samples,
                 replicates=self.replicates,
+                points=self.points,
                 seed=self.seed,
                 workers=self.workers,
                 split=self.split,
@@ -73,9 +86,33 @@ class Simulate:
         except KeyboardInterrupt:
             print("pspgen: interrupted; go on with --resume", file=sys.stderr)
             return 130
-        failed = int(triads["k"].isnull().any("property").sum())
+        failed = int(triads.data["m"].isnull().any("property").sum())
+        preset = triads.data.attrs["preset"]
+        made = ", ".join([self.split, *([preset] if preset else []), f"seed {self.seed}"])
         print(
-            f"{self.out}: {triads.sizes['sample']} triads of {self.case} ({self.split}, "
-            f"{self.preset}, seed {self.seed}); {failed} failed"
+            f"{self.out}: {len(triads)} triads of {self.case or self.chain} ({made}); "
+            f"{failed} failed"
         )
         return None
+
+    def _source(self) -> Case | Chain:
+        """The case or the chain to simulate.
+
+        Raises:
+            InputError: If there is not exactly one, or an option belongs to the other.
+        """
+        from ..study import case
+        from .chains import import_chain
+
+        if (self.case is None) == (self.chain is None):
+            raise InputError(
+                "'case' and 'chain' both say what to simulate; give one, such as `pspgen simulate "
+                "case1` or `pspgen simulate --chain module:function`."
+            )
+        if self.case is not None:
+            preset = self.preset or "calibrated"
+            return case(self.case, preset, self.formulation, self.solver)
+        for name in ("preset", "formulation", "solver"):
+            if vars(self)[name] is not None:
+                raise InputError(f"'{name}' is for the cases of the study; a chain has its own.")
+        return import_chain(str(self.chain))

@@ -1,6 +1,8 @@
-"""Labelled triads (φ, x, m) on disk: simulate, resume, open, verify."""
+"""Labelled triads (φ, x, m): simulate, save, open, verify."""
 
 from .engine import generate
-from .store import Report, Store, open_triads, verify
+from .opening import open_triads
+from .store import Report, Store, verify
+from .triads import Triads
 
-__all__ = ["Report", "Store", "generate", "open_triads", "verify"]
+__all__ = ["Report", "Store", "Triads", "generate", "open_triads", "verify"]

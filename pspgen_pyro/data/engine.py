@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Generator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..chain import Chain
+from ..errors import DataError, InputError
 from ..io.publish import refuse_existing
+from ..io.validation import Record, read
 from ..study import Case
 from ..study import case as study_case
-from . import layout, workers
+from . import workers
 from .files import Workplace
+from .manifest import Entry, Manifest
 from .plan import Plan, make_plan
-from .store import Store, open_triads
+from .store import Store
+from .triads import Triads
 
 __all__ = ["generate"]
 
 
+class _Finished(Record):
+    """A finished chunk: its files, and the reason of each failed sample."""
+
+    files: dict[str, Entry]
+    failures: dict[str, str]
+
+
 def generate(
-    case: Case | str,
+    source: Case | Chain | str,
     path: str | Path,
     *,
     samples: int | None = None,
     replicates: int | None = None,
+    points: int | None = None,
     seed: int = 0,
     workers: int = 1,
     split: str = "train",
@@ -38,7 +50,7 @@ def generate(
     resume: bool = False,
     scheduler: str | None = None,
     progress: bool = False,
-) -> xr.Dataset:
+) -> Triads:
     """Simulates triads (φ, x, m) into a Zarr store.
 
     The store appears under `path` when it is complete and on disk, not before; until then it grows
@@ -46,23 +58,24 @@ def generate(
     bytes depend on the arguments in the first list only.
 
     Arguments:
-        case: A case of the study, or its name.
+        source: A case of the study, its name, or any chain.
         path: The store to make.
         samples: The *total* number of triads, φ times replicates; the case's own if None.
-        replicates: The number of microstructures a φ; the case's own if None.
+        replicates: The number of triads a φ; the case's own if None, of a chain 1.
+        points: The number of φ along each axis of a reference grid; the case's own if None.
         seed: The root of all random numbers.
         split: "train", "test" or "reference"; no two share a random number.
         scale: Multiplies the case's number of φ (of the reference grid: of replicates).
         chunk: The number of samples a chunk.
 
     Other arguments:
-        workers: The number of local processes.
+        workers: The number of local processes; each needs to import the functions of a chain.
         resume: Whether to go on with an interrupted run of the same configuration.
         scheduler: The address of a dask scheduler to use instead of local processes.
         progress: Whether to show the progress, the rate and the time left on standard error.
 
     Returns:
-        The triads, opened by `open_triads`.
+        The triads, opened by `Triads.open`.
 
     Raises:
         InputError: If the arguments do not fit together, `path` exists, or another run writes it.
@@ -74,15 +87,15 @@ def generate(
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()
         >>> triads = generate("case1", f"{folder}/triads.zarr", samples=8, seed=1)
-        >>> dict(triads.sizes)["sample"]
-        8
+        >>> len(triads), triads.schema.property_names
+        (8, ('horizontal', 'vertical'))
     """
-    chosen = study_case(case) if isinstance(case, str) else case
     plan = make_plan(
-        chosen,
+        study_case(source) if isinstance(source, str) else source,
         split=split,
         samples=samples,
         replicates=replicates,
+        points=points,
         seed=seed,
         scale=scale,
         chunk=chunk,
@@ -93,28 +106,47 @@ def generate(
     if resume and out.exists():
         Store(out).check_configuration(plan.configuration())
         Workplace(out).discard()
-        return open_triads(out)
+        return Triads.open(out)
+    if workers > 1 or scheduler is not None:
+        _check_importable(plan)
     refuse_existing(out)
     place = Workplace(out)
     with place.locked(resume=resume):
         _begin(plan, place)
-        finished = [j for j in range(plan.chunks) if _finished(place, plan, j)]
-        rest = [j for j in range(plan.chunks) if j not in set(finished)]
-        task = partial(_build, plan, place)
-        done = _dispatch(task, rest, min(workers, max(1, len(rest))), scheduler)
-        initial = sum(len(plan.span(j)) for j in finished)
-        bar = tqdm(
-            total=plan.samples,
-            initial=initial,
-            unit="triad",
-            desc=out.name,
-            disable=None if progress else True,
-        )
-        with bar, closing(done):
-            for j in done:
-                bar.update(len(plan.span(j)))
+        _simulate(plan, place, workers, scheduler, progress)
         _finish(plan, place)
-    return open_triads(out)
+    return Triads.open(out)
+
+
+def _simulate(
+    plan: Plan, place: Workplace, workers: int, scheduler: str | None, progress: bool
+) -> None:
+    """Makes every chunk that is not finished."""
+    spans = [plan.layout.span(j) for j in range(plan.layout.chunks)]
+    rest = [j for j in range(len(spans)) if not _finished(place, plan, j)]
+    initial = plan.samples - sum(len(spans[j]) for j in rest)
+    done = _dispatch(partial(_build, plan, place), rest, min(workers, len(rest)), scheduler)
+    bar = tqdm(
+        total=plan.samples,
+        initial=initial,
+        unit="triad",
+        desc=place.out.name,
+        disable=None if progress else True,
+    )
+    with bar, closing(done):
+        for j in done:
+            bar.update(len(spans[j]))
+
+
+def _check_importable(plan: Plan) -> None:
+    """Refuses a chain that cannot be sent to another process."""
+    try:
+        pickle.dumps(plan.chain)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"'source' cannot be sent to worker processes ({error}); make its functions of a "
+            "module, no lambdas or functions inside others, or use one worker."
+        ) from error
 
 
 def _dispatch(
@@ -131,45 +163,64 @@ def _begin(plan: Plan, place: Workplace) -> None:
     """Writes what does not belong to a chunk, or checks that it is of the same configuration."""
     configuration = plan.configuration()
     if place.configuration.exists():
-        found = json.loads(place.configuration.read_text(encoding="utf-8"))
-        Store.compare(found, configuration, place.folder)
-    place.put(layout.metadata_files(plan))
+        Store.compare(_json(place.configuration), configuration, place.folder)
+    place.put(plan.layout.metadata_files())
     place.put_json(place.configuration, configuration)
 
 
 def _build(plan: Plan, place: Workplace, j: int) -> int:
     """Simulates and writes chunk j, then its record: the task of a worker."""
     arrays, failures = plan.simulate(j)
-    files = layout.chunk_files(plan, j, arrays)
+    files = plan.layout.chunk_files(j, arrays)
     place.put(files)
-    digests = {key: layout.sha256(data) for key, data in files.items()}
-    place.put_json(place.record(j), {"files": digests, "failures": failures})
+    record = {
+        "files": {key: Entry.of(data).model_dump() for key, data in files.items()},
+        "failures": failures,
+    }
+    place.put_json(place.record(j), record)
     return j
 
 
-def _record(place: Workplace, j: int) -> dict[str, Any]:
-    return json.loads(place.record(j).read_text(encoding="utf-8"))
+def _json(path: Path) -> Any:
+    """The content of a small file of the workplace.
+
+    Raises:
+        DataError: If it is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(
+            f"'out' has an unfinished store whose {path} is damaged; remove the folder "
+            f"{path.parent} and start again."
+        ) from error
+
+
+def _record(place: Workplace, j: int) -> _Finished:
+    return read(_Finished, _json(place.record(j)), str(place.record(j)))
 
 
 def _finished(place: Workplace, plan: Plan, j: int) -> bool:
     """Whether chunk j is recorded and its files are what the record says."""
     if not place.record(j).exists():
         return False
-    files = _record(place, j)["files"]
-    return len(files) == len(layout.VARIABLES) and all(
-        (place.store / key).is_file() and layout.sha256((place.store / key).read_bytes()) == digest
-        for key, digest in files.items()
+    files = _record(place, j).files
+    store = Store(place.store)
+    return len(files) == len(plan.layout.variables) and all(
+        store.digest(key) == entry.sha256 for key, entry in files.items()
     )
 
 
 def _finish(plan: Plan, place: Workplace) -> None:
     """Writes the manifest and gives the store its name."""
-    digests = {key: layout.sha256(data) for key, data in layout.metadata_files(plan).items()}
+    files = {key: Entry.of(data) for key, data in plan.layout.metadata_files().items()}
     failures: dict[str, str] = {}
-    for j in range(plan.chunks):
+    for j in range(plan.layout.chunks):
         record = _record(place, j)
-        digests |= record["files"]
-        failures |= record["failures"]
-    key, data = layout.manifest_file(plan.configuration(), digests, failures)
-    place.put({key: data})
+        files |= record.files
+        failures |= record.failures
+    manifest = Manifest(
+        configuration=plan.configuration(), files=dict(sorted(files.items())), failures=failures
+    )
+    place.put(dict([manifest.file()]))
     place.publish()

@@ -17,16 +17,18 @@ import fcntl
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, StorageError
+from ..errors import InputError
+from ..io.publish import storage_error, sync, write_file
 
-__all__ = ["Workplace", "storage_error", "write_file"]
+__all__ = ["Workplace"]
+
+_KEPT = "what was finished before is kept, so make room and resume"
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Workplace:
             self.folder.mkdir(exist_ok=True)
             descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise storage_error(self.folder, 0, error) from error
+            raise storage_error(self.folder, error, _KEPT, 0) from error
         try:
             self._hold(descriptor)
             if not (fresh or resume):
@@ -103,16 +105,19 @@ class Workplace:
     def put(self, files: dict[str, bytes], store: Path | None = None) -> None:
         """Writes files of a store, each by its key; of the one under construction if not told.
 
+        The names are forced to disk by `publish` only: until then, a name lost to a power cut is a
+        chunk without its file, which the next run misses and makes again.
+
         Raises:
             StorageError: If that fails.
         """
         for key, data in files.items():
             path = (store or self.store) / key
-            write_file(path, data, self.temporary)
+            write_file(path, data, self.temporary, _KEPT)
 
     def put_json(self, path: Path, content: Any) -> None:
         """Writes a small file of the workplace itself."""
-        write_file(path, json.dumps(content, indent=1).encode(), self.temporary)
+        write_file(path, json.dumps(content, indent=1).encode(), self.temporary, _KEPT)
 
     def publish(self) -> None:
         """Turns the finished store into `out`, in one step, and removes the rest.
@@ -122,54 +127,13 @@ class Workplace:
         """
         try:
             for folder in (*filter(Path.is_dir, self.store.iterdir()), self.store):
-                _sync_folder(folder)
+                sync(folder)
             os.rename(self.store, self.out)
-            _sync_folder(self.out.parent)
+            sync(self.out.parent)
         except OSError as error:
-            raise storage_error(self.out, 0, error) from error
+            raise storage_error(self.out, error, _KEPT, 0) from error
         self.discard()
 
     def discard(self) -> None:
         """Removes the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def write_file(path: Path, data: bytes, temporary: Path) -> None:
-    """Writes a file aside, forces it to disk and renames it to `path`.
-
-    The name itself is forced to disk by `Workplace.publish` only: until then, a name lost to a
-    power cut is a chunk without its file, which the next run misses and makes again.
-
-    Raises:
-        StorageError: If that fails; `path` is then what it was before.
-    """
-    draft = temporary / uuid.uuid4().hex
-    try:
-        try:
-            with open(draft, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            path.parent.mkdir(exist_ok=True)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise storage_error(path, len(data), error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Forces the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def storage_error(path: Path, size: int, error: OSError) -> StorageError:
-    """The sentence for a failed write."""
-    return StorageError(
-        f"writing {str(path)!r} ({size} bytes) failed: {error.strerror or error}; what was "
-        "finished before is kept, so make room and resume."
-    )

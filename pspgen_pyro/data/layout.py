@@ -1,13 +1,15 @@
 """The bytes of a triads store: Zarr version 3, encoded in memory, file by file.
 
 A store holds one array a variable, chunked along `sample` only, so that one writer owns one file
-of every variable. Nothing here touches the disk; `files` does, and only whole files.
+of every variable. Nothing here touches the disk; only whole files do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,62 +17,142 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import MemoryStore
 
+from ..schema import Schema
 from ..structure import phase_names
-from .plan import Plan
 
-__all__ = [
-    "FORMAT",
-    "VARIABLES",
-    "chunk_files",
-    "chunk_of",
-    "manifest_file",
-    "manifest_digest",
-    "metadata_files",
-    "sha256",
-]
+__all__ = ["FORMAT", "VARIABLES", "Layout", "chunk_of", "chunk_size", "encoded", "sha256"]
 
-FORMAT = "pspgen triads 1"
+FORMAT = "pspgen triads 2"
 """The name and the version of the format, in the attribute `format`."""
 
 _FOLDS = {"flag_values": [0, 1], "flag_meanings": "train validation"}
-VARIABLES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
-    "phi": ("float64", ("sample", "parameter"), {"long_name": "process parameters"}),
-    "x": (
-        "uint8",
-        ("sample", "row", "column"),
-        {"long_name": "microstructure", "units": "1"},
-    ),
-    "k": ("float64", ("sample", "property"), {}),
-    "m": (
-        "float64",
-        ("sample", "property"),
-        {"long_name": "natural logarithm of k", "units": "1"},
-    ),
-    "percolates": ("bool", ("sample", "property"), {}),
-    "phi_index": ("int64", ("sample",), {"long_name": "number of the process parameters"}),
-    "replicate": ("int64", ("sample",), {"long_name": "number of the microstructure of its phi"}),
-    "fold": ("int8", ("sample",), {"long_name": "fold, split by phi"} | _FOLDS),
-    "excluded": ("bool", ("sample",), {"long_name": "in the region without training data"}),
+VARIABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "phi": ("float64", ("sample", "parameter"), "process parameters"),
+    "x": ("uint8", ("sample", "row", "column"), "microstructure"),
+    "value": ("float64", ("sample", "property"), "properties in their units"),
+    "m": ("float64", ("sample", "property"), "properties on their scales"),
+    "percolates": ("bool", ("sample", "direction"), "whether a phase percolates"),
+    "phi_index": ("int64", ("sample",), "number of the process parameters"),
+    "replicate": ("int64", ("sample",), "number of the triad of its phi"),
+    "fold": ("int8", ("sample",), "fold, split by phi"),
+    "excluded": ("bool", ("sample",), "in the region without training data"),
 }
-"""Every variable: its type, its dimensions and the attributes that it always has."""
+"""Every variable: its type (of `x` where it holds labels), its dimensions and its name in words;
+`x`, `percolates` and `excluded` may be absent."""
+
+_SMALL_IMAGE = 64 * 64
 
 
-def metadata_files(plan: Plan) -> dict[str, bytes]:
-    """The files that do not belong to a chunk: groups, arrays and coordinates."""
-    files, arrays = _store(plan, {"format": FORMAT} | plan.configuration())
-    for name, labels in _coordinates(plan).items():
-        arrays[name][:] = np.array(labels, dtype=object)
-    return {key: value.to_bytes() for key, value in files.items()}
+@dataclass(frozen=True)
+class Layout:
+    """What decides every byte of a store but the numbers.
+
+    Arguments:
+        schema: What a triad is.
+        samples: The number of triads.
+        variables: The names of the variables.
+        attributes: Further attributes of the store, ready for JSON.
+        chunk: The number of samples a chunk.
+    """
+
+    schema: Schema
+    samples: int
+    variables: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    chunk: int
+
+    @property
+    def chunks(self) -> int:
+        """The number of chunks."""
+        return -(-self.samples // self.chunk)
+
+    def span(self, j: int) -> range:
+        """The samples of chunk j."""
+        return range(j * self.chunk, min((j + 1) * self.chunk, self.samples))
+
+    def dtype(self, name: str) -> str:
+        """The type of a variable."""
+        images = self.schema.microstructure
+        grey = name == "x" and images is not None and images.grey
+        return "float32" if grey else VARIABLES[name][0]
+
+    def metadata_files(self) -> dict[str, bytes]:
+        """The files that do not belong to a chunk: groups, arrays and coordinates."""
+        fixed = {"format": FORMAT, "schema": encoded(self.schema.to_json())}
+        files, arrays = self._store({**self.attributes, **fixed})
+        for name, labels in self._coordinates().items():
+            arrays[name][:] = np.array(labels, dtype=object)
+        return {key: value.to_bytes() for key, value in files.items()}
+
+    def chunk_files(self, j: int, variables: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
+        """The files of chunk j, one a variable."""
+        files, arrays = self._store({})
+        known, span = set(files), self.span(j)
+        for name in self.variables:
+            arrays[name][span.start : span.stop] = variables[name]
+        return {key: value.to_bytes() for key, value in files.items() if key not in known}
+
+    def _coordinates(self) -> dict[str, tuple[str, ...]]:
+        found = {
+            "parameter": self.schema.process.names,
+            "property": self.schema.property_names,
+        }
+        if "percolates" in self.variables:
+            found["direction"] = ("horizontal", "vertical")
+        return found
+
+    def _described(self, name: str) -> dict[str, Any]:
+        """The attributes of a variable."""
+        found: dict[str, Any] = {"long_name": VARIABLES[name][2]}
+        images = self.schema.microstructure
+        if name == "phi":
+            found["units"] = ", ".join(self.schema.process.units)
+        if name == "value":
+            found["units"] = ", ".join(p.unit for p in self.schema.properties)
+        if name == "m":
+            found["long_name"] = ", ".join(p.label for p in self.schema.properties)
+        if name == "fold":
+            found |= _FOLDS
+        if images is None or images.phases == "grey" or name not in ("x", "percolates"):
+            return found
+        names = phase_names(images.phases)
+        if name == "percolates":
+            last = "the void" if images.phases == 2 else names[-1]
+            return {"long_name": f"whether {last} percolates along the direction"}
+        meanings = " ".join(label.replace(" ", "_") for label in names)
+        return found | {"flag_values": list(range(images.phases)), "flag_meanings": meanings}
+
+    def _store(
+        self, attributes: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, zarr.Array]]:
+        """An empty store in memory: its files by key, and its arrays by name."""
+        files: dict[str, Any] = {}
+        group = zarr.create_group(MemoryStore(files), attributes=dict(attributes))
+        images = self.schema.microstructure
+        coordinates = self._coordinates()
+        sizes = {name: len(labels) for name, labels in coordinates.items()}
+        sizes["sample"] = self.samples
+        if images is not None:
+            sizes["row"], sizes["column"] = images.shape
+        arrays = {
+            name: _array(group, name, (size,), (size,), str, (name,), {})
+            for name in coordinates
+            for size in (sizes[name],)
+        }
+        for name in self.variables:
+            dims = VARIABLES[name][1]
+            shape = tuple(sizes[dim] for dim in dims)
+            chunks = (min(self.chunk, self.samples), *shape[1:])
+            arrays[name] = _array(
+                group, name, shape, chunks, self.dtype(name), dims, self._described(name)
+            )
+        return files, arrays
 
 
-def chunk_files(plan: Plan, j: int, variables: dict[str, NDArray[Any]]) -> dict[str, bytes]:
-    """The files of chunk j, one a variable."""
-    files, arrays = _store(plan, {})
-    known = set(files)
-    span = plan.span(j)
-    for name, values in variables.items():
-        arrays[name][span.start : span.stop] = values
-    return {key: value.to_bytes() for key, value in files.items() if key not in known}
+def chunk_size(schema: Schema) -> int:
+    """The number of samples a chunk, if nobody says: seconds of the study's work."""
+    images = schema.microstructure
+    return 250 if images is None or images.pixels <= _SMALL_IMAGE else 50
 
 
 def chunk_of(key: str) -> int | None:
@@ -79,66 +161,14 @@ def chunk_of(key: str) -> int | None:
     return int(rest.split(".")[1]) if name in VARIABLES and rest.startswith("c.") else None
 
 
-def manifest_file(
-    configuration: dict[str, Any], digests: dict[str, str], failures: dict[str, str]
-) -> tuple[str, bytes]:
-    """The last file of a store: what made it, the checksum of every file, every failed sample."""
-    content = {
-        "configuration": configuration,
-        "files": dict(sorted(digests.items())),
-        "failures": failures,
-    }
-    files: dict[str, Any] = {}
-    attributes = content | {"sha256": manifest_digest(content)}
-    zarr.create_group(MemoryStore(files), attributes=attributes)
-    return "manifest/zarr.json", files["zarr.json"].to_bytes()
-
-
-def manifest_digest(content: dict[str, Any]) -> str:
-    """The checksum of a manifest without its own."""
-    return sha256(json.dumps(content, sort_keys=True).encode())
+def encoded(content: Any) -> str:
+    """JSON whose bytes depend on the content only."""
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def sha256(data: bytes) -> str:
     """The SHA-256 of some bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def _coordinates(plan: Plan) -> dict[str, tuple[str, ...]]:
-    return {"parameter": plan.case.process.names, "property": plan.case.chain.property_.names}
-
-
-def _attributes(plan: Plan) -> dict[str, dict[str, Any]]:
-    """The attributes that depend on the chain, by variable."""
-    chain = plan.case.chain
-    names = phase_names(chain.phases)
-    meanings = " ".join(name.replace(" ", "_") for name in names)
-    quantity = getattr(chain.property_, "quantity", "property")
-    last = "the void" if chain.phases == 2 else names[-1]
-    return {
-        "phi": {"units": ", ".join(chain.process.units)},
-        "x": {"flag_values": list(range(chain.phases)), "flag_meanings": meanings},
-        "k": {"long_name": quantity, "units": getattr(chain.property_, "unit", "1")},
-        "percolates": {"long_name": f"whether {last} percolates along the direction"},
-    }
-
-
-def _store(plan: Plan, attributes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, zarr.Array]]:
-    """An empty store in memory: its files by key, and its arrays by name."""
-    files: dict[str, Any] = {}
-    group = zarr.create_group(MemoryStore(files), attributes=attributes)
-    n = plan.case.chain.structure.n
-    sizes = {"sample": plan.samples, "row": n, "column": n}
-    sizes |= {name: len(labels) for name, labels in _coordinates(plan).items()}
-    arrays = {}
-    for name, labels in _coordinates(plan).items():
-        arrays[name] = _array(group, name, (len(labels),), (len(labels),), str, (name,), {})
-    for name, (dtype, dims, described) in VARIABLES.items():
-        shape = tuple(sizes[dim] for dim in dims)
-        chunks = (min(plan.chunk, plan.samples), *shape[1:])
-        full = described | _attributes(plan).get(name, {})
-        arrays[name] = _array(group, name, shape, chunks, dtype, dims, full)
-    return files, arrays
 
 
 def _array(

@@ -1,47 +1,23 @@
-"""Reading a triads store, and checking every byte of it."""
+"""A triads store on disk: its manifest, its checksums and its repair."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
-
-from ..errors import DataError
+from ..chain import Chain
+from ..errors import DataError, InputError
+from ..io.validation import read
 from ..study import Case
 from ..study import case as study_case
 from . import layout
 from .files import Workplace
-from .plan import Plan
+from .manifest import KEY, OLD_FORMAT, Entry, Manifest, Recipe, attributes_of
+from .plan import Plan, make_plan
 
-__all__ = ["Report", "Store", "open_triads", "verify"]
-
-
-def open_triads(path: str | Path, *, excluded: bool = False) -> xr.Dataset:
-    """Opens a complete triads store; the arrays are read when they are used.
-
-    Arguments:
-        path: The store.
-        excluded: Whether to keep the triads of the region without training data (Case 2).
-
-    Returns:
-        The triads: `phi (sample, parameter)`, `x (sample, row, column)`, `k`, `m` and `percolates`
-        `(sample, property)`, and `phi_index`, `replicate`, `fold`, `excluded` `(sample)`. A sample
-        whose simulation failed has NaN in k and m.
-
-    Raises:
-        DataError: If there is no such store, it is unfinished, or it is not a triads store.
-    """
-    Store(Path(path)).manifest()
-    triads = xr.open_zarr(path, consolidated=False, chunks=None)
-    for name in ("parameter", "property"):
-        triads[name] = [str(label) for label in triads[name].values]
-    if excluded or not triads["excluded"].any():
-        return triads
-    return triads.isel(sample=~triads["excluded"].values)
+__all__ = ["Report", "Store", "case_of", "verify"]
 
 
 @dataclass(frozen=True)
@@ -68,27 +44,31 @@ class Report:
         return not self.unexpected and (self.repaired or not self.damaged)
 
 
-def verify(path: str | Path, *, repair: bool = False, case: Case | None = None) -> Report:
+def verify(
+    path: str | Path, *, repair: bool = False, source: Case | Chain | None = None
+) -> Report:
     """Compares every file of a store with its checksum.
 
     Arguments:
         path: The store.
         repair: Whether to simulate damaged chunks again. A file is replaced only if the new bytes
             have the recorded checksum.
-        case: The case that made the store; needed for a repair if it is none of the study's.
+        source: The case or the chain that made the store; needed for a repair if it is none of
+            the study's.
 
     Raises:
-        DataError: If it is not a triads store, or the repair gives other bytes.
+        DataError: If it is not a triads store, it was not simulated but there is something to
+            repair, or the repair gives other bytes.
         InputError: If another process repairs it.
     """
     store = Store(Path(path).absolute())
-    digests: dict[str, str] = store.manifest()["files"]
-    damaged = [key for key, digest in digests.items() if store.digest(key) != digest]
-    known = {*digests, "manifest/zarr.json"}
+    files = store.manifest().files
+    damaged = [key for key, entry in files.items() if store.digest(key) != entry.sha256]
+    known = {*files, KEY}
     unexpected = sorted(set(store.names()) - known)
     chunks = sorted({j for key in damaged if (j := layout.chunk_of(key)) is not None})
     if damaged and repair:
-        store.rebuild(damaged, case)
+        store.rebuild(damaged, source)
     return Report(len(known), tuple(damaged), tuple(chunks), tuple(unexpected), repair)
 
 
@@ -102,7 +82,7 @@ class Store:
 
     path: Path
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """The manifest, after a check of its own checksum.
 
         Raises:
@@ -114,19 +94,19 @@ class Store:
                 " It was interrupted: resume it." if Workplace(self.path).folder.exists() else ""
             )
             raise DataError(f"'path' is {name!r}, where there is no triads store.{left}")
-        root = self._attributes("zarr.json")
-        if root.get("format") != layout.FORMAT and not (self.path / "manifest").is_dir():
+        format_ = self._attributes("zarr.json").get("format")
+        if format_ not in (layout.FORMAT, OLD_FORMAT) and not (self.path / KEY).is_file():
             raise DataError(
                 f"'path' is {name!r}, which is not a triads store ({layout.FORMAT!r}); make one "
                 "with `pspgen simulate`."
             )
-        content = self._attributes("manifest/zarr.json")
-        digest = content.pop("sha256", None)
-        if not content or digest != layout.manifest_digest(content):
+        manifest = Manifest.parsed(self._attributes(KEY), name)
+        if manifest.format not in (layout.FORMAT, OLD_FORMAT):
             raise DataError(
-                f"'path' is {name!r}, a triads store whose manifest is damaged; simulate it again."
+                f"'path' is {name!r}, a store of the format {manifest.format!r}; this version "
+                f"reads {layout.FORMAT!r}, so take the version of the package that wrote it."
             )
-        return content
+        return manifest
 
     def check_configuration(self, wanted: dict[str, Any]) -> None:
         """Refuses a store made by another configuration.
@@ -134,21 +114,22 @@ class Store:
         Raises:
             DataError: If the configurations differ.
         """
-        self.compare(self.manifest()["configuration"], wanted, self.path)
+        self.compare(self.manifest().configuration, wanted, self.path)
 
     @staticmethod
-    def compare(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    def compare(found: Any, wanted: Mapping[str, Any], path: Path) -> None:
         """Names the first entry in which two configurations differ.
 
         Raises:
             DataError: If there is one.
         """
-        for key in wanted:
-            if found.get(key) != wanted[key]:
-                raise DataError(
-                    f"'out' holds data of another configuration in {str(path)!r}: {key} is "
-                    f"{found.get(key)!r} there and {wanted[key]!r} here; choose another name."
-                )
+        difference = _difference(found, wanted)
+        if difference is not None:
+            key, there, here = difference
+            raise DataError(
+                f"'out' holds data of another configuration in {str(path)!r}: {key} is "
+                f"{there!r} there and {here!r} here; choose another name."
+            )
 
     def names(self) -> list[str]:
         """The relative path of every file, sorted."""
@@ -163,55 +144,91 @@ class Store:
         lines = [f"{name} {self.digest(name)}" for name in self.names()]
         return layout.sha256("\n".join(lines).encode())
 
-    def rebuild(self, damaged: list[str], case: Case | None) -> None:
+    def rebuild(self, damaged: list[str], source: Case | Chain | None) -> None:
         """Makes the damaged files again, and only those.
 
         Raises:
-            DataError: If the new bytes are not those that were recorded.
+            DataError: If the store was not simulated, or the new bytes are not those that were
+                recorded.
             InputError: If another process works on the store.
         """
         manifest = self.manifest()
-        plan = _plan(manifest["configuration"], case)
+        plan = _plan(manifest, source, self.path)
         place = Workplace(self.path)
         with place.locked(resume=True):
             for j in sorted({layout.chunk_of(key) for key in damaged}, key=lambda j: j or -1):
                 wanted = [key for key in damaged if layout.chunk_of(key) == j]
                 files = (
-                    layout.metadata_files(plan)
+                    plan.layout.metadata_files()
                     if j is None
-                    else layout.chunk_files(plan, j, plan.simulate(j)[0])
+                    else plan.layout.chunk_files(j, plan.simulate(j)[0])
                 )
-                self._replace(place, {key: files[key] for key in wanted}, manifest["files"])
+                self._replace(place, {key: files[key] for key in wanted}, manifest.files)
             place.discard()
 
-    def _replace(self, place: Workplace, files: dict[str, bytes], digests: dict[str, str]) -> None:
+    def _replace(
+        self, place: Workplace, files: dict[str, bytes], entries: Mapping[str, Entry]
+    ) -> None:
         for key, data in files.items():
-            if layout.sha256(data) != digests[key]:
+            if layout.sha256(data) != entries[key].sha256:
                 place.discard()
                 raise DataError(
-                    f"'path' is {str(self.path)!r}, where {key} cannot be rebuilt: these "
-                    "versions of the "
-                    "packages give other bytes than those that wrote it; simulate it again."
+                    f"'path' is {str(self.path)!r}, where {key} cannot be rebuilt: these versions "
+                    "of the packages give other bytes than those that wrote it; simulate it again."
                 )
         place.put(files, self.path)
 
     def _attributes(self, key: str) -> dict[str, Any]:
-        """The attributes in a Zarr metadata file, or none if it cannot be read."""
         try:
-            return dict(json.loads((self.path / key).read_bytes())["attributes"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return attributes_of((self.path / key).read_bytes())
+        except OSError:
             return {}
 
 
-def _plan(configuration: dict[str, Any], case: Case | None) -> Plan:
-    """The plan of a stored configuration."""
-    c = configuration
-    chosen = case or study_case(c["case"], c["preset"], c["formulation"], c["solver"])
-    points = c["samples"] // c["replicates"]
-    plan = Plan(chosen, c["split"], points, c["replicates"], c["seed"], c["chunk"])
-    made = plan.configuration() | {"versions": c["versions"]}
-    if made != c:
+def _difference(found: Any, wanted: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """The path of the first entry in which two configurations differ, and both entries."""
+    if not isinstance(wanted, Mapping) or not isinstance(found, Mapping):
+        return None if found == wanted else (key or "configuration", found, wanted)
+    for name in sorted({*wanted, *found}):
+        inner = f"{key}.{name}" if key else name
+        difference = _difference(found.get(name), wanted.get(name), inner)
+        if difference is not None:
+            return difference
+    return None
+
+
+def _plan(manifest: Manifest, source: Case | Chain | None, path: Path) -> Plan:
+    """The plan that a store was simulated by."""
+    if manifest.format != layout.FORMAT or manifest.configuration is None:
+        made = "saved, not simulated" if manifest.configuration is None else "of the first format"
         raise DataError(
-            "'case' is not the one that made this store; pass the case it was made with."
+            f"'path' is {str(path)!r}, a store that was {made}, so that nothing can rebuild it; "
+            "restore it from a copy, or make it again."
+        )
+    recipe = read(Recipe, manifest.configuration, f"{path}/{KEY}")
+    try:
+        chosen = source if source is not None else case_of(recipe)
+    except InputError as error:
+        raise DataError(
+            f"'path' is {str(path)!r}, which no case of the study made; pass the chain that made "
+            "it as 'source' (on the command line --chain module:function)."
+        ) from error
+    sizes = {"replicates": recipe.replicates, "points": recipe.points, "samples": recipe.samples}
+    plan = make_plan(chosen, split=recipe.split, seed=recipe.seed, chunk=recipe.chunk, **sizes)
+    here = plan.configuration() | {"versions": recipe.versions}
+    difference = _difference(manifest.configuration, here)
+    if difference is not None:
+        raise DataError(
+            f"'source' is not what made this store: {difference[0]} is {difference[2]!r} in it "
+            f"and {difference[1]!r} in the store; pass the case or the chain it was made with."
         )
     return plan
+
+
+def case_of(recipe: Recipe) -> Case:
+    """The case of the study that a store was simulated from.
+
+    Raises:
+        InputError: If it was another chain.
+    """
+    return study_case(recipe.case or "", recipe.preset or "", recipe.formulation, recipe.solver)

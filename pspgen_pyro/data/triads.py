@@ -43,6 +43,38 @@ class Triads:
     schema: Schema
     data: xr.Dataset
 
+    @classmethod
+    def open(cls, path: str | Path, *, excluded: bool = False, verify: bool = True) -> Triads:
+        """Opens a complete triads store; the arrays are read when they are used.
+
+        Every file is looked for at once, and compared with its checksum when it is read.
+
+        Arguments:
+            path: The store.
+            excluded: Whether to keep the triads of the region without training data (Case 2).
+            verify: Whether to look at the files at all.
+
+        Raises:
+            DataError: If there is no such store, it is unfinished or damaged, or it is not a
+                triads store. The sentence names the file; a damaged chunk raises it when it is
+                read.
+        """
+        from .opening import open_store
+
+        return open_store(path, excluded=excluded, verify=verify)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes a triads store, all of it or nothing; equal triads have equal bytes.
+
+        Raises:
+            InputError: If `path` exists, or a variable is not what the schema says.
+            StorageError: If writing fails.
+        """
+        from .saving import save_store
+
+        save_store(self, path)
+        return Path(path)
+
     def __len__(self) -> int:
         return self.data.sizes["sample"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
-__all__ = ["environment", "versions"]
+__all__ = ["environment", "name_of", "versions"]
 
 _PACKAGES = (
     "pspgen-pyro",
@@ -59,6 +60,17 @@ def environment() -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS", "unset"),
         "versions": versions(),
     }
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Where a function lives, as module:name; of a callable object, where its class does.
+
+    Example:
+        >>> name_of(versions)
+        'pspgen_pyro.io.provenance:versions'
+    """
+    home: Any = function if isinstance(function, FunctionType) else type(function)
+    return f"{home.__module__}:{home.__qualname__}"
 
 
 def _portable(argument: str) -> str:

@@ -1,17 +1,28 @@
-"""Whole folders or nothing: write under a temporary name, force to disk, rename."""
+"""Whole files and folders or nothing: write under a temporary name, force to disk, rename."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError, StorageError
 
-__all__ = ["publish_file", "publishing", "refuse_existing", "sync_tree"]
+__all__ = [
+    "publish_file",
+    "publishing",
+    "refuse_existing",
+    "storage_error",
+    "sync",
+    "sync_tree",
+    "write_file",
+]
+
+_NOTHING = "nothing was kept"
 
 
 def refuse_existing(out: Path, name: str = "out") -> None:
@@ -30,14 +41,46 @@ def refuse_existing(out: Path, name: str = "out") -> None:
         )
 
 
+def sync(path: Path) -> None:
+    """Forces a file, or the names in a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_tree(folder: Path) -> None:
     """Forces every file and folder below `folder` to disk."""
     for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
+        sync(path)
+
+
+def write_file(path: Path, data: bytes, aside: Path, kept: str = _NOTHING) -> None:
+    """Writes a file aside, forces it to disk and renames it to `path`.
+
+    Arguments:
+        path: The file, whose folder is made if it is not there.
+        data: Its bytes.
+        aside: The folder for what is not whole yet, on the same disk.
+        kept: What is left if it fails, for the sentence of the error.
+
+    Raises:
+        StorageError: If that fails; `path` is then what it was before.
+    """
+    draft = aside / f".{path.name}.{uuid.uuid4().hex}"
+    try:
         try:
-            os.fsync(descriptor)
+            with open(draft, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            path.parent.mkdir(exist_ok=True)
+            os.replace(draft, path)
         finally:
-            os.close(descriptor)
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(path, error, kept, len(data)) from error
 
 
 @contextmanager
@@ -60,11 +103,11 @@ def publishing(out: Path) -> Iterator[Path]:
         folder.chmod(0o755)
         sync_tree(folder)
         os.replace(folder, out)
-        sync_tree(out)
+        sync(parent)
+    except StorageError:
+        raise
     except OSError as error:
-        raise StorageError(
-            f"writing {str(out)!r} failed: {error.strerror or error}; nothing was kept."
-        ) from error
+        raise storage_error(out, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -77,19 +120,12 @@ def publish_file(out: Path, text: str, name: str = "out") -> None:
         StorageError: If writing fails.
     """
     refuse_existing(out, name)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise StorageError(
-            f"writing {str(out)!r} ({len(text)} characters) failed: {error.strerror}; nothing was "
-            "kept."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(out, text.encode(), out.absolute().parent)
+
+
+def storage_error(
+    path: Path, error: OSError, kept: str = _NOTHING, size: int | None = None
+) -> StorageError:
+    """The sentence for a failed write."""
+    count = "" if size is None else f" ({size} bytes)"
+    return StorageError(f"writing {str(path)!r}{count} failed: {error.strerror or error}; {kept}.")

@@ -139,7 +139,8 @@ def materials_at(
     seeds = [np.random.SeedSequence(seed, spawn_key=(0x5EE, i)) for i in range(count)]
     sample = chain.simulate(np.tile(phi, (count, 1)), seeds)
     return (
-        Materials("simulated by the chain", sample.x, sample.m, phases),
+        # the study's chains have images
+        Materials("simulated by the chain", np.asarray(sample.x), sample.m, phases),
         Materials("drawn from the model", x, _properties(chain, x), phases),
     )
 
@@ -154,10 +155,10 @@ def _nearest(triads: xr.Dataset, run: Run, phi: NDArray[np.float64], count: int)
 
 
 def _properties(chain: Chain, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-    m = np.full((len(x), len(chain.property_.names)), np.nan)
+    m = np.full((len(x), len(chain.schema.properties)), np.nan)
+    images = chain.schema.microstructure
     # flow in a cell without solid has no steady state
-    solvable = ~x.all(axis=(1, 2)) | (chain.phases > 2)
-    with np.errstate(divide="ignore"):
-        if solvable.any():
-            m[solvable] = np.log(chain.property_(x[solvable]))
+    solvable = ~x.all(axis=(1, 2)) | (images is None or images.phases != 2)
+    if solvable.any():
+        m[solvable] = chain.schema.scaled(chain.property_(x[solvable]))
     return m

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..io.provenance import name_of
+from ..schema import Microstructure
 from .phase_separation import Spectrum
 from .random_field import gaussian_random_field
 
@@ -100,9 +102,20 @@ class ThresholdedField:
         _check_fractions(self.fractions)
 
     @property
-    def phases(self) -> int:
-        """The number of phases."""
-        return len(self.fractions)
+    def microstructure(self) -> Microstructure:
+        """What the images are."""
+        return Microstructure(shape=(self.n, self.n), phases=len(self.fractions))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What decides the images, ready for JSON."""
+        return {
+            "structure": "ThresholdedField",
+            "spectrum": name_of(self.spectrum),
+            "filter": self.filter,
+            "fractions": list(self.fractions),
+            "smoothing": self.smoothing,
+        }
 
     def __call__(
         self, phi: ArrayLike, seeds: Sequence[np.random.SeedSequence]

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..io.provenance import name_of
+from ..schema import Microstructure
 from .phase_field import cahn_hilliard
 from .random_field import gaussian_random_field, threshold
 
@@ -90,6 +92,23 @@ class PhaseSeparatedField:
                 f"'n' is {self.n} and 'gamma' is {self.gamma:g}; give at least 4 pixels a side "
                 "and a positive gradient coefficient."
             )
+
+    @property
+    def microstructure(self) -> Microstructure:
+        """What the images are."""
+        return Microstructure(shape=(self.n, self.n))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What decides the images, ready for JSON."""
+        return {
+            "structure": "PhaseSeparatedField",
+            "spectrum": name_of(self.spectrum),
+            "preset": self.preset.name,
+            "filter": self.preset.filter,
+            "void_fraction": self.preset.void_fraction,
+            "gamma": self.gamma,
+        }
 
     def __call__(
         self, phi: ArrayLike, seeds: Sequence[np.random.SeedSequence]
