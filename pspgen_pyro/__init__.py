@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .data import generate, open_triads
     from .data.batches import Batches
     from .design import Box, Design, design_in_loop, maximise, probability, verify
+    from .design.parsing import target
     from .errors import InputError
     from .model import PSPGen
     from .process import ProcessSpace
@@ -58,6 +59,7 @@ _HOME = {
     "permeability": "properties",
     "probability": "design",
     "save_run": "runs",
+    "target": "design.parsing",
     "verify": "design",
 }
 
@@ -85,6 +87,7 @@ __all__ = [
     "permeability",
     "probability",
     "save_run",
+    "target",
     "verify",
 ]
 

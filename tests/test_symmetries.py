@@ -172,7 +172,12 @@ def test_the_elements_of_a_symmetry_start_with_the_identity_and_undo_themselves(
 
 @pytest.mark.parametrize(
     ("symmetries", "count"),
-    [((), 1), ((Mirror("phi1", (1, 0)),), 2), ((Mirror("phi1", (1, 0)), Transposition((1, 0))), 4), (ALL, 4)],
+    [
+        ((), 1),
+        ((Mirror("phi1", (1, 0)),), 2),
+        ((Mirror("phi1", (1, 0)), Transposition((1, 0))), 4),
+        (ALL, 4),
+    ],
 )
 def test_the_orbit_lists_two_images_for_every_symmetry_that_can_be_listed(symmetries, count):
     triads = rows()

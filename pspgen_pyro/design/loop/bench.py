@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ...chain import ChainSample
 from ...data.batches import TriadTensors
-from ...process import ProcessSpace
+from ..simulators import Simulator
 from ..target import Target
 
-__all__ = ["Bench", "Simulator", "joined"]
+__all__ = ["Bench", "joined"]
 
 _BLOCK = 0.05
-
-
-class Simulator(Protocol):
-    """What the loop needs of a chain."""
-
-    @property
-    def process(self) -> ProcessSpace: ...
-
-    def simulate(self, phi: ArrayLike, seeds: list[np.random.SeedSequence]) -> ChainSample: ...
 
 
 class Bench:

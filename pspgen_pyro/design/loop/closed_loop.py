@@ -30,10 +30,11 @@ from ...errors import InputError, SimulationError
 from ...model import PSPGen
 from ..ascent import Design, maximise
 from ..probability import Estimate
+from ..simulators import Simulator
 from ..support import Support
 from ..target import Target
 from ..verification import frequency
-from .bench import Bench, Simulator, joined
+from .bench import Bench, joined
 from .candidates import Candidates
 from .discrepancy import Discrepancy
 from .refinement import Refinement
@@ -109,7 +110,7 @@ class ClosedLoop:
     def __str__(self) -> str:
         lines = [f"round {i}  {turn}" for i, turn in enumerate(self.rounds, 1)]
         return "\n".join(
-            [*lines, f"answer   P(m ∈ {self.target}) = {self.probability}; {self.status}"]
+            [*lines, f"answer   P({self.target.event}) = {self.probability}; {self.status}"]
         )
 
 

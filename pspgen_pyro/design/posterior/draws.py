@@ -142,7 +142,7 @@ class Draws:
         rows = [
             f"{self.method}: {self.phi.shape[0]} × {self.phi.shape[1]} draws in "
             f"{self.seconds:.1f} s CPU; {self.status}",
-            f"P(m ∈ {self.target}) over the prior = {self.evidence}",
+            f"P({self.target.event}) over the prior = {self.evidence}",
             f"{'':12s}{'mean':>9s}{'± mcse':>9s}{'sd':>9s}{'bulk':>8s}{'tail':>8s}{'R-hat':>8s}",
         ]
         for j, name in enumerate(self.names):
