@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from ..errors import DataError, InputError
 from ..process import ProcessSpace
+from ..schema import Microstructure, Property, Schema
 from .base import Dimensions, Part, part_from_json, part_to_json
 from .defaults import default_parts
 from .distributions import NormalMixture
@@ -95,8 +96,8 @@ class PSPGen(PyroModule):
 
     def __init__(
         self,
-        process: ProcessSpace,
-        image: tuple[int, int],
+        process: ProcessSpace | Schema,
+        image: tuple[int, int] = (2, 2),
         *,
         properties: Sequence[str] = ("horizontal", "vertical"),
         phases: int = 2,
@@ -110,8 +111,14 @@ class PSPGen(PyroModule):
         pair_encoder: Part | None = None,
         beta: float = 2.0,
     ) -> None:
+        if isinstance(process, Schema):
+            schema, process, properties = process, process.process, process.property_names
+            image, phases = _image(schema)
+        else:
+            schema = _schema_of(process, image, properties, phases)
         # parameters are stored globally by name: a name of its own keeps two models apart
         super().__init__(f"pspgen{next(_instances)}")
+        self.schema = schema
         self.process = process
         self.property_names = tuple(properties)
         sizes = len(process), (int(image[0]), int(image[1])), len(properties)
@@ -147,7 +154,7 @@ class PSPGen(PyroModule):
         self.register_buffer("m_scale", torch.ones(len(properties)))
 
     @classmethod
-    def paper(cls, process: ProcessSpace, image: tuple[int, int], **sizes: Any) -> PSPGen:
+    def paper(cls, process: Any, image: tuple[int, int] = (2, 2), **sizes: Any) -> PSPGen:
         """The published model: one Gaussian for m that reads all of z0, the standard normal prior,
         the three-branch encoder, β = 2; `sizes` as for the constructor."""
         parts = {
@@ -159,7 +166,7 @@ class PSPGen(PyroModule):
 
     @classmethod
     def convolutional(
-        cls, process: ProcessSpace, image: tuple[int, int], *, planes: int = 2, **sizes: Any
+        cls, process: Any, image: tuple[int, int] = (2, 2), *, planes: int = 2, **sizes: Any
     ) -> PSPGen:
         """The default's properties and prior beside a periodic convolutional image: slower to
         train, and its generated microstructures are worth looking at.
@@ -173,6 +180,8 @@ class PSPGen(PyroModule):
             sizes: As for the constructor; β is 1 unless given.
         """
         properties = len(sizes.get("properties", ("horizontal", "vertical")))
+        if isinstance(process, Schema):
+            properties, image = len(process.properties), _image(process)[0]
         return cls(
             process,
             image,
@@ -184,10 +193,14 @@ class PSPGen(PyroModule):
             **{"beta": 1.0, **sizes},
         )
 
+    @property
+    def members(self) -> tuple[PSPGen, ...]:
+        return (self,)
+
     def specification(self) -> dict[str, Any]:
         """What the model is made of, without its weights, ready for JSON."""
         return {
-            "process": self.process.to_json(),
+            "schema": self.schema.to_json(),
             "image": self.dims.image,
             "properties": self.property_names,
             "phases": self.dims.phases,
@@ -206,13 +219,10 @@ class PSPGen(PyroModule):
         """
         spec = specification
         try:
-            process = ProcessSpace.from_json(spec["process"])
+            schema = Schema.from_json(spec["schema"])
             parts = {name: part_from_json(part) for name, part in spec["parts"].items()}
             return cls(
-                process,
-                tuple(spec["image"]),
-                properties=spec["properties"],
-                phases=spec.get("phases", 2),
+                schema,
                 latent=spec["latent"],
                 process_latent=spec["process_latent"],
                 process_map=parts["process_map"],
@@ -372,3 +382,22 @@ class PSPGen(PyroModule):
     def guide(self, phi: Tensor, x: Tensor, m: Tensor) -> Tensor:
         """Samples z0 from q(z0 | x, m, φ), with shape `(N, D0)`; arguments as in `model`."""
         return self.guide_sites(phi, x, m)
+
+
+def _image(schema: Schema) -> tuple[tuple[int, int], int]:
+    known = schema.microstructure
+    if known is None:
+        return (2, 2), 2
+    return known.shape, 2 if known.grey else int(known.phases)
+
+
+def _schema_of(
+    process: ProcessSpace, image: tuple[int, int], properties: Sequence[str], phases: int
+) -> Schema:
+    both = tuple(properties) == ("horizontal", "vertical")
+    given = [
+        Property(name=n, scale="log", quantity="k", direction=n) if both else Property(name=n)
+        for n in properties
+    ]
+    known = Microstructure(shape=image, phases=phases)
+    return Schema(process=process, microstructure=known, properties=tuple(given))
