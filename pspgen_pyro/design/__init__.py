@@ -41,7 +41,7 @@ from .posterior.hmc import sample_hmc
 from .posterior.nuts import RecordedNUTS, sample_nuts
 from .posterior.variational import Flow, FullRank, Guide, MeanField, fit_svi
 from .probability import Estimate, log_probability, probability, property_law, sobol_normal
-from .simulators import SimulatedMaterials, Simulator, SimulatorFunction, adapted
+from .simulation import SimulatedMaterials, Simulator, SimulatorFunction, adapted
 from .support import Support
 from .target import Box, Boxes, Target, target_from_json
 from .verification import Verification, frequency, verify

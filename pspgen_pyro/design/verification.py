@@ -19,7 +19,7 @@ from ..errors import InputError, SimulationError
 from ..schema import Schema
 from .parsing import Requirement
 from .probability import Estimate
-from .simulators import SimulatedMaterials, Simulator, SimulatorFunction, adapted
+from .simulation import SimulatedMaterials, Simulator, SimulatorFunction, adapted
 from .target import Target
 
 __all__ = ["Verification", "frequency", "verify"]
@@ -72,7 +72,7 @@ def verify(
     r"""Simulates fresh materials at one :math:`\varphi` and counts those in the target.
 
     Arguments:
-        simulator: A chain, or a function of settings and seeds, see `simulators`.
+        simulator: A chain, or a function of settings and seeds, see `simulation`.
         target: The region.
         phi: The process parameters, with shape `(P)`.
 

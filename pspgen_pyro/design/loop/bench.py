@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from ...data.batches import TriadTensors
-from ..simulators import Simulator
+from ...errors import InputError
+from ..simulation import Simulator
 from ..target import Target
 
 __all__ = ["Bench", "joined"]
@@ -43,6 +44,11 @@ class Bench:
         self.calls += len(phi)
         seeds = [np.random.SeedSequence(self.seed, spawn_key=(0xC105, i)) for i in numbers]
         sample = self.simulator.simulate(phi, seeds)
+        if sample.x is None:
+            raise InputError(
+                "'simulator' returned no microstructures, but this model learns from them; return "
+                "microstructures and values."
+            )
         known = ~np.isnan(sample.m).any(axis=-1)
         self.failed += int((~known).sum())
         # k = 0 counts as a miss, but its m = −∞ has no density to learn

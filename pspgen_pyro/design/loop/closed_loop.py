@@ -29,8 +29,9 @@ from ...data.batches import Batches
 from ...errors import InputError, SimulationError
 from ...model import PSPGen
 from ..ascent import Design, maximise
+from ..parsing import Requirement
 from ..probability import Estimate
-from ..simulators import Simulator
+from ..simulation import Simulator, SimulatorFunction, adapted
 from ..support import Support
 from ..target import Target
 from ..verification import frequency
@@ -117,9 +118,9 @@ class ClosedLoop:
 def design_in_loop(
     model: PSPGen,
     data: Batches,
-    target: Target,
+    target: Target | Requirement,
     *,
-    simulator: Simulator,
+    simulator: Simulator | SimulatorFunction,
     budget: int = 500,
     precision: float = 0.03,
     explore: float = 0.4,
@@ -138,10 +139,11 @@ def design_in_loop(
     Arguments:
         model: The trained model; it is left alone.
         data: The triads that it was trained on.
-        target: The region of property space.
+        target: The region of property space, or what is wanted by the properties' names.
 
     Other arguments:
-        simulator: The chain, or anything with its `process` and `simulate`.
+        simulator: The chain, anything with its `process` and `simulate`, or a function of settings
+            and seeds, see `simulation`.
         budget: The largest number of simulator calls.
         precision: The standard error of the frequency that ends the loop.
         explore: The share of what is left that a round looks around with; with 0 the loop checks
@@ -160,8 +162,9 @@ def design_in_loop(
             fit the model.
         SimulationError: If every simulation of a check failed.
     """
-    _check_fit(model, data, target, simulator)
     _check_numbers(budget, precision, explore)
+    target, simulator = target.resolve(model.schema), adapted(simulator, model.schema)
+    data.check_against(model)
     begin = time.process_time()
     bench = Bench(simulator, target, data.train, budget, seed)
     support = Support(data.train.only_labelled().m.double().numpy(force=True))
@@ -242,18 +245,6 @@ def _ending(done: bool, last: Round, precision: float) -> str:
         f"budget spent: the last check agrees, but its standard error is above {precision:g}; "
         "raise the budget or 'precision'"
     )
-
-
-def _check_fit(model: PSPGen, data: Batches, target: Target, simulator: Simulator) -> None:
-    target.check_against(model.dims.properties)
-    data.check_against(model)
-    ours, theirs = model.process, simulator.process
-    if (ours.names, ours.lower, ours.upper) != (theirs.names, theirs.lower, theirs.upper):
-        raise InputError(
-            f"'simulator' has the process {theirs.names} in {theirs.lower} to {theirs.upper} but "
-            f"the model {ours.names} in {ours.lower} to {ours.upper}; pass the simulator of the "
-            "model's data."
-        )
 
 
 def _check_numbers(budget: int, precision: float, explore: float) -> None:

@@ -89,7 +89,7 @@ def adapted(simulator: Simulator | SimulatorFunction, schema: Schema | None) -> 
 
 @dataclass(frozen=True)
 class _Checked:
-    """A simulator whose answers have the shapes and the labels that the schema says."""
+    """A simulator whose properties are those that the schema says."""
 
     schema: Schema
     ask: Callable[[NDArray[np.float64], Seeds], SimulatedMaterials]
@@ -107,8 +107,6 @@ class _Checked:
                 f"give shape {wanted}, one column each for "
                 f"{', '.join(self.schema.property_names)}."
             )
-        if found.x is not None:
-            _check_images(found.x, len(seeds), self.schema)
         return found
 
 
@@ -144,9 +142,10 @@ def _function_caller(
         if v.ndim == 1 and len(schema.properties) == 1:
             v = v[:, None]
         m = schema.scaled(v) if v.shape[-1:] == (len(schema.properties),) else v
+        images = None if x is None else _images(x, len(seeds), schema)
         lost = np.flatnonzero(np.isnan(m).any(axis=-1)) if m.ndim == 2 else []
         reasons = {int(i): "it returned NaN" for i in lost}
-        return SimulatedMaterials(phi, None if x is None else np.asarray(x), m, reasons)
+        return SimulatedMaterials(phi, images, m, reasons)
 
     return ask
 
@@ -160,8 +159,9 @@ def _check_process(theirs: ProcessSpace, ours: ProcessSpace) -> None:
         )
 
 
-def _check_images(x: NDArray[Any], count: int, schema: Schema) -> None:
-    known = schema.microstructure
+def _images(given: Any, count: int, schema: Schema) -> NDArray[Any]:
+    """The microstructures, once they are what the schema says."""
+    known, x = schema.microstructure, np.asarray(given)
     if known is None:
         raise InputError(
             "'simulator' returned microstructures, but the schema has none; return the values "
@@ -177,3 +177,4 @@ def _check_images(x: NDArray[Any], count: int, schema: Schema) -> None:
     if not whole or not ((x >= 0) & (x <= top)).all():
         kind = "grey values from 0 to 1" if known.grey else f"whole labels from 0 to {top}"
         raise InputError(f"'simulator' returned microstructures that hold other than {kind}.")
+    return x.astype(np.float32 if known.grey else np.uint8)
