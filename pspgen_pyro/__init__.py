@@ -6,9 +6,8 @@ The chain, and where each step of it lives:
 2. :math:`\varphi \to x`, process to microstructure: `structure`
 3. :math:`x \to m`, microstructure to property: `properties`
 4. 1–3 as one seeded simulator, and labelled triads of it: `chain`, `data`, `study`
-5. :math:`p(x, m \mid \varphi)`, the whole chain as a Pyro model and guide: `model`, built of the
-parts in `family`
-6. learning it from triads: `training`
+5. :math:`p(x, m \mid \varphi)`, the whole chain as a Pyro model and guide: `model`
+6. learning it from triads: `training`; a trained model with its story: `runs`
 7. :math:`\varphi^* = \arg\max P(m \in \mathcal{M}_d \mid \varphi)`, and its check by fresh
 physics: `design`
 
@@ -31,9 +30,8 @@ if TYPE_CHECKING:
     from .model import PSPGen
     from .process import ProcessSpace
     from .properties import percolation, permeability
-    from .runs import load_run, save_run
+    from .runs import Run, fit, load_run
     from .study import case
-    from .training import fit
     from .training.updates import Alternating, Cosine, Joint, Plateau
 
 _HOME = {
@@ -48,9 +46,10 @@ _HOME = {
     "PSPGen": "model",
     "Plateau": "training",
     "ProcessSpace": "process",
+    "Run": "runs",
     "case": "study",
     "design_in_loop": "design",
-    "fit": "training",
+    "fit": "runs",
     "generate": "data",
     "load_run": "runs",
     "maximise": "design",
@@ -58,7 +57,6 @@ _HOME = {
     "percolation": "properties",
     "permeability": "properties",
     "probability": "design",
-    "save_run": "runs",
     "target": "design.parsing",
     "verify": "design",
 }
@@ -76,6 +74,7 @@ __all__ = [
     "PSPGen",
     "Plateau",
     "ProcessSpace",
+    "Run",
     "case",
     "design_in_loop",
     "fit",
@@ -86,7 +85,6 @@ __all__ = [
     "percolation",
     "permeability",
     "probability",
-    "save_run",
     "target",
     "verify",
 ]

@@ -2,5 +2,6 @@
 
 from .engine import generate
 from .store import Report, Store, open_triads, verify
+from .triads import Triads
 
-__all__ = ["Report", "Store", "generate", "open_triads", "verify"]
+__all__ = ["Report", "Store", "Triads", "generate", "open_triads", "verify"]

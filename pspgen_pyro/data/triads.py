@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import xarray as xr
 
+from ..process import ProcessSpace
 from ..schema import Schema
 
 __all__ = ["Triads"]
@@ -40,3 +42,25 @@ class Triads:
 
     def __len__(self) -> int:
         return self.data.sizes["sample"]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Triads:
+        """Branch only: today's stores of the study with a schema."""
+        from ..schema import Microstructure, Property
+        from .store import open_triads
+
+        data = open_triads(path)
+        attrs = data.attrs
+        lower, upper = zip(*attrs["bounds"], strict=True)
+        fields = {"lower": lower, "upper": upper, "symmetries": attrs.get("symmetries", [])}
+        process = ProcessSpace.from_json(
+            {"names": attrs["names"], "units": attrs["units"], **fields}
+        )
+        names = [str(name) for name in data["property"].values]
+        properties = tuple(
+            Property(name=n, scale="log", quantity="k", direction=n)  # type: ignore[arg-type]
+            for n in names
+        )
+        shape = (data.sizes["row"], data.sizes["column"])
+        images = Microstructure(shape=shape, phases=int(attrs.get("phases", 2)))
+        return cls(Schema(process=process, microstructure=images, properties=properties), data)

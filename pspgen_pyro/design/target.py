@@ -164,7 +164,7 @@ class Box(Target):
             raise InputError(
                 f"'target' is {text!r}; write bounds by name as in --target='k_h<1e-12 m^2, "
                 "strength>30 MPa', or one interval of m a property as lower:upper, separated by "
-                "commas, as in --target=-10:-9,-7:-5."
+                "commas, for example --target=-10:-9,-7:-5."
             ) from error
         return cls(lower, upper)
 

@@ -25,8 +25,7 @@ from .predictive import Materials
 from .reference_materials import ReferenceMaterials
 
 if TYPE_CHECKING:
-    import xarray as xr
-
+    from ..data.triads import Triads
     from .checkup import Checkup
 
 __all__ = ["check_images", "check_probabilities", "materials_of"]
@@ -38,10 +37,10 @@ _LARGE = 64 * 64
 _SHOWN_LEVEL = 0.9
 
 
-def materials_of(triads: xr.Dataset, reference: ReferenceMaterials) -> Materials:
+def materials_of(triads: Triads, reference: ReferenceMaterials) -> Materials:
     """The materials on which draws and densities are scored, with their images."""
     rows = reference.rows
-    x = triads["x"].isel(sample=reference.index[rows]).values
+    x = triads.data["x"].isel(sample=reference.index[rows]).values
     return Materials(reference.phi[reference.group[rows]], x, reference.m[rows])
 
 
@@ -69,8 +68,8 @@ def check_probabilities(
         found.figures["probabilities"] = plot_probabilities([scores], reference)
     found.figures["central_coverage"] = plot_central_coverage([scores])
     found.figures["density_scores"] = plot_density_scores(scores, reference)
-    if len(run.history):
-        found.figures["training"] = training_curves(run.history)
+    if len(run.histories[0]):
+        found.figures["training"] = training_curves(run.histories[0])
     found.content["later"] += score_rows(scores)
     return scores
 
@@ -78,7 +77,7 @@ def check_probabilities(
 def check_images(
     found: Checkup,
     run: Run,
-    triads: xr.Dataset,
+    triads: Triads,
     materials: Materials,
     group: NDArray[np.int64],
     *,
@@ -95,7 +94,7 @@ def check_images(
     found.content["reconstruction"] = back.to_json()
     found.content["generated"] = [one.to_json() for one in made]
     found.figures["reconstruction"] = plot_reconstruction(back)
-    found.figures["generated"] = plot_generated(made, titles, run.model.property_names)
+    found.figures["generated"] = plot_generated(made, titles, run.schema)
     found.figures["generated_images"] = show_generated(made, titles)
     rows = found.content["later"]
     accuracy = float(back.accuracy.value)

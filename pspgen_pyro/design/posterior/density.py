@@ -126,7 +126,7 @@ class DesignPosterior:
     _exact: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.target.check_against(self.model.dims.properties)
+        object.__setattr__(self, "target", self.target.resolve(self.model.schema))
         _check_trained(self.model)
         process = self.model.process
         low, high = np.array(process.lower), np.array(process.upper)
