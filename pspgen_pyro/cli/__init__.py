@@ -31,7 +31,7 @@ from .design import DesignCommand
 from .fit import Fit
 from .loop import Loop
 from .posterior import PosteriorCommand
-from .report import Report
+from .report import ReportCommand
 from .simulate import Simulate
 
 __all__ = ["main"]
@@ -61,7 +61,7 @@ Command = (
     | Annotated[PosteriorCommand, subcommand("posterior")]
     | Annotated[Check, subcommand("check")]
     | Annotated[Compare, subcommand("compare")]
-    | Annotated[Report, subcommand("report")]
+    | Annotated[ReportCommand, subcommand("report")]
     | Annotated[Demo, subcommand("demo")]
 )
 

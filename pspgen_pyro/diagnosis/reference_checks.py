@@ -40,7 +40,8 @@ _SHOWN_LEVEL = 0.9
 def materials_of(triads: Triads, reference: ReferenceMaterials) -> Materials:
     """The materials on which draws and densities are scored, with their images."""
     rows = reference.rows
-    x = triads.data["x"].isel(sample=reference.index[rows]).values
+    index, data = reference.index[rows], triads.data
+    x = data["x"].isel(sample=index).values if "x" in data else None
     return Materials(reference.phi[reference.group[rows]], x, reference.m[rows])
 
 
@@ -85,9 +86,10 @@ def check_images(
 ) -> None:
     """Reconstructs and generates images and adds numbers, rows and figures."""
     part = np.linspace(0, len(group) - 1, min(_IMAGES, len(group))).astype(int)
-    some = Materials(materials.phi[part], materials.x[part], materials.m[part])
+    some = materials.rows(part)
     back = reconstruction_check(run.model, some, group[part])
-    count = _COUNT if materials.x[0].size <= _LARGE else _COUNT // 4
+    images = run.schema.microstructure
+    count = _COUNT if images is None or images.pixels <= _LARGE else _COUNT // 4
     settings = spread_settings(materials.phi, _SETTINGS)
     made = generated_check(run, triads, settings, count=count, seed=seed)
     titles = names_of(made, run.model.process.names)

@@ -252,14 +252,12 @@ class Run:
         from ..diagnosis.checkup import check_run
 
         self._one("check")
-        if held_out is not None:
-            self.check_against(held_out)
         region = None if target is None else self.target(target)
         chosen = chain_of(self) if simulator is None else simulator
         return check_run(
             self,
             region,
-            reference=None if held_out is None else held_out.data,
+            reference=held_out,
             simulator=chosen,
             **options,
         )

@@ -91,6 +91,7 @@ class ClosedLoop:
         data: The data passed in, the simulated triads added to the training fold.
         calls: The simulator calls, failed ones included; never more than the budget.
         failed: How many of them failed.
+        added: How many of them joined the data.
         status: "agreed", or why the loop ended without; "unsupported: …" where hardly any of the
             data lie in the target.
         seconds: CPU time.
@@ -105,6 +106,7 @@ class ClosedLoop:
     data: Batches
     calls: int
     failed: int
+    added: int
     status: str
     seconds: float
 
@@ -194,6 +196,7 @@ def design_in_loop(
         data=Batches(joined(data.train, bench.triads), data.validation),
         calls=bench.calls,
         failed=bench.failed,
+        added=len(bench.triads),
         status=_status(design, done, rounds[-1], precision),
         seconds=time.process_time() - begin,
     )
