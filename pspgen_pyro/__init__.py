@@ -6,9 +6,8 @@ The chain, and where each step of it lives:
 2. :math:`\varphi \to x`, process to microstructure: `structure`
 3. :math:`x \to m`, microstructure to property: `properties`
 4. 1–3 as one seeded simulator, and labelled triads of it: `chain`, `data`, `study`
-5. :math:`p(x, m \mid \varphi)`, the whole chain as a Pyro model and guide: `model`, built of the
-parts in `family`
-6. learning it from triads: `training`
+5. :math:`p(x, m \mid \varphi)`, the whole chain as a Pyro model and guide: `model`
+6. learning it from triads: `training`; a trained model with its story: `runs`
 7. :math:`\varphi^* = \arg\max P(m \in \mathcal{M}_d \mid \varphi)`, and its check by fresh
 physics: `design`
 
@@ -27,14 +26,14 @@ if TYPE_CHECKING:
     from .data.batches import Batches
     from .data.triads import Triads
     from .design import Box, Design, design_in_loop, maximise, probability, verify
+    from .design.parsing import target
     from .errors import InputError
     from .model import PSPGen
     from .process import ProcessSpace
     from .properties import percolation, permeability
-    from .runs import load_run, save_run
+    from .runs import Run, fit, load_run
     from .schema import Microstructure, Property, Schema
     from .study import case
-    from .training import fit
     from .training.updates import Alternating, Cosine, Joint, Plateau
 
 _HOME = {
@@ -50,12 +49,13 @@ _HOME = {
     "PSPGen": "model",
     "Plateau": "training",
     "ProcessSpace": "process",
+    "Run": "runs",
     "Property": "schema",
     "Schema": "schema",
     "Triads": "data.triads",
     "case": "study",
     "design_in_loop": "design",
-    "fit": "training",
+    "fit": "runs",
     "generate": "data",
     "load_run": "runs",
     "maximise": "design",
@@ -63,7 +63,7 @@ _HOME = {
     "percolation": "properties",
     "permeability": "properties",
     "probability": "design",
-    "save_run": "runs",
+    "target": "design.parsing",
     "verify": "design",
 }
 
@@ -81,6 +81,7 @@ __all__ = [
     "PSPGen",
     "Plateau",
     "ProcessSpace",
+    "Run",
     "Property",
     "Schema",
     "Triads",
@@ -94,7 +95,7 @@ __all__ = [
     "percolation",
     "permeability",
     "probability",
-    "save_run",
+    "target",
     "verify",
 ]
 

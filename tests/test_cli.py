@@ -82,7 +82,9 @@ def test_design_speaks_in_sentences_for_people(toy_run, capsys):
         ("", "'target' is ''"),
         ("-10:-9", "'target' has 1 interval"),
         ("nan:-9,-7:-5", "'target' has NaN"),
-        ("low:high,-7:-5", "write one interval a property"),
+        ("low:high,-7:-5", "one interval of m a property"),
+        ("horizontal>-7", "write ln horizontal for a bound on m"),
+        ("k_horizontal>1e-3", "'k_horizontal' is no property here"),
     ],
 )
 def test_a_bad_target_ends_with_one_sentence_and_code_2(toy_run, capsys, target, words):
@@ -127,9 +129,10 @@ def test_fit_refuses_numbers_that_are_not_positive_and_writes_nothing(toy_path, 
     for option in (
         "--epochs=-1",
         "--batch-size=0",
-        "--beta=-1",
         "--latent=0",
         "--learning-rate=0",
+        "--members=0",
+        "--workers=2",
     ):
         assert "'" in refused(capsys, "fit", toy_path, "--out", tmp_path / "run", option)
     assert list(tmp_path.iterdir()) == []
@@ -149,7 +152,7 @@ def test_an_unknown_case_is_refused_with_code_2(tmp_path, capsys):
 
 
 def test_an_interrupted_fit_goes_on_only_when_asked_to(toy_path, tmp_path, capsys, monkeypatch):
-    from pspgen_pyro import training
+    from pspgen_pyro.training import fitting as training
 
     options = ["fit", toy_path, "--out", tmp_path / "run", "--epochs", 3, "--latent", 8]
     options += ["--property-steps", 20, "--prior-steps", 20]
@@ -188,25 +191,89 @@ def weights(module):
 def test_fit_learns_the_code_from_the_labels_alone_and_its_prior_from_the_pairs_too(
     toy_path, toy_triads, tmp_path
 ):
-    from pspgen_pyro import Batches, generate
+    from pspgen_pyro import generate
+    from pspgen_pyro.runs import training_data
 
     generate("case1", tmp_path / "pairs.zarr", samples=40, seed=4)
     labels = ["--labels", 100]
     alone = quickly_fitted(toy_path, tmp_path / "a", *labels).model
     found = quickly_fitted(toy_path, tmp_path / "b", *labels, "--pairs", tmp_path / "pairs.zarr")
-    assert found.training["settings"]["pairs"] == str(tmp_path / "pairs.zarr")
+    assert found.training["settings"]["pairs"]["samples"] == 40
     assert torch.equal(weights(found.model.encoder.code), weights(alone.encoder.code))
     assert not torch.equal(weights(found.model.prior), weights(alone.prior))
-    kept = Batches.from_dataset(toy_triads).hide_properties(100, seed=0).train.only_labelled().m
+    kept = training_data(toy_triads, 100, None, 0).train.only_labelled().m
     assert torch.allclose(alone.m_loc, kept.mean().to(alone.m_loc), atol=1e-5)
 
 
-def test_fit_trains_the_convolutional_model_if_asked_to(toy_path, tmp_path):
-    from pspgen_pyro import PSPGen
+def test_the_command_and_the_call_make_the_same_run(toy_path, toy_triads, tmp_path):
+    from pspgen_pyro import fit
 
-    found = quickly_fitted(toy_path, tmp_path / "run", "--model", "convolutional").model
-    fresh = PSPGen.convolutional(found.process, (36, 36))
-    assert found.specification() == fresh.specification()
+    torch.set_default_dtype(torch.float32)
+    few = {"property_steps": 5, "prior_steps": 5, "epochs": 0}
+    quickly_fitted(toy_path, tmp_path / "command")
+    fit(toy_triads, progress=False, **few).save(tmp_path / "call")
+    for name in ("model-1.safetensors", "support.safetensors"):
+        assert (tmp_path / "command" / name).read_bytes() == (
+            tmp_path / "call" / name
+        ).read_bytes()
+    one, other = (json.loads((tmp_path / p / "run.json").read_text()) for p in ("command", "call"))
+    for story in (one, other):
+        del story["training"]["environment"]
+    assert one == other
+
+
+SIMULATOR = """
+import numpy as np
+
+def pores(phi, seeds):
+    draws = [np.random.default_rng(seed).normal(size=2) for seed in seeds]
+    x = np.zeros((len(phi), 36, 36), dtype=int)
+    return x, np.exp(np.array(draws) - 7)
+
+def one_value(phi, seeds):
+    return phi[:, :1]
+
+broken = 1
+"""
+
+
+@pytest.fixture
+def simulator(tmp_path, monkeypatch):
+    """A module of the working folder, under a name that no other test has."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = f"furnace_{abs(hash(tmp_path))}"
+    (tmp_path / f"{name}.py").write_text(SIMULATOR)
+    (tmp_path / f"{name}_fails.py").write_text("1 / 0")
+    return name
+
+
+def test_design_and_loop_ask_a_function_of_ones_own(toy_run, toy_path, simulator, capsys):
+    ask = ["--target=horizontal>1e-4", "--simulator", f"{simulator}:pores", "--json"]
+    assert run("design", toy_run, *ask, "--verify", 30) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["target"]["words"] == "horizontal > 1e-4"
+    assert answer["simulated"]["probability"] > 0.9
+    assert run("loop", toy_run, "--triads", toy_path, *ask, "--budget", 20) == 0
+    assert json.loads(capsys.readouterr().out)["calls"] == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("pores", "write module:function"),
+        ("no_such_module:pores", "no module 'no_such_module'"),
+        ("{}:nothing", "has no 'nothing'; it has one_value, pores"),
+        ("{}:broken", "is 'int'; give a chain, or a function"),
+        ("{}:one_value", "returned values of shape (4, 1) for 4 settings"),
+        ("{}_fails:pores", "fails when it is imported: ZeroDivisionError"),
+    ],
+)
+def test_a_simulator_that_cannot_be_asked_ends_with_one_sentence(
+    toy_run, simulator, capsys, text, words
+):
+    options = ["--verify", 4, "--simulator", text.format(simulator)]
+    assert words in refused(capsys, "design", toy_run, "--target=horizontal>1e-4", *options)
 
 
 def test_pairs_of_another_case_are_refused(toy_path, tmp_path, capsys):
@@ -249,7 +316,7 @@ def test_the_loop_refuses_triads_that_the_run_was_not_trained_on(toy_run, tmp_pa
     assert run("simulate", "case1", "--samples", 20, "--seed", 9, "--out", other) == 0
     capsys.readouterr()
     line = refused(capsys, "loop", toy_run, "--triads", other, "--target=-10:-9,-7:-5")
-    assert "differs in seed and samples" in line
+    assert "differs in seed and samples and digest" in line
 
 
 @pytest.mark.parametrize(
@@ -257,13 +324,13 @@ def test_the_loop_refuses_triads_that_the_run_was_not_trained_on(toy_run, tmp_pa
     [
         ("--budget=0", "'budget' is 0"),
         ("--precision=0", "'precision' is 0"),
-        ("--pairs=other.zarr", "trained without any; leave the option away"),
+        ("--pairs={}", "trained without any; leave it out"),
         ("--refined=.", "'refined' is '.', which exists"),
     ],
 )
 def test_the_loop_refuses_what_it_cannot_do(toy_run, toy_path, capsys, option, words):
     asked = ["loop", toy_run, "--triads", toy_path, "--target=-10:-9,-7:-5"]
-    assert words in refused(capsys, *asked, option)
+    assert words in refused(capsys, *asked, option.format(toy_path))
 
 
 @pytest.mark.parametrize("command", ["design", "loop"])
@@ -282,4 +349,4 @@ def test_a_run_of_a_chain_of_ones_own_is_not_simulated_by_another(
     (triads / "zarr.json").write_text(json.dumps(attributes))
     options = ["--verify", 4] if command == "design" else ["--triads", triads]
     line = refused(capsys, command, own, "--target=-10:-9,-7:-5", *options)
-    assert "which no chain of the study makes" in line
+    assert "'simulator' is missing" in line

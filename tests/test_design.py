@@ -152,7 +152,7 @@ def test_a_point_objective_asks_for_no_support(training):
     assert maximise(exact_model(), objective, support=Support(training)).status == "converged"
 
 
-@pytest.mark.parametrize("m", [np.zeros(3), np.zeros((0, 2)), np.array([[np.nan, 0.0]])])
+@pytest.mark.parametrize("m", [np.zeros(3), np.zeros((0, 2)), np.array([[np.inf, 0.0]])])
 def test_support_is_made_of_finite_properties(m):
     with pytest.raises(InputError, match="training properties with shape"):
         Support(m)

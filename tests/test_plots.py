@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pspgen_pyro import plots
+from pspgen_pyro import ProcessSpace, plots
+from pspgen_pyro.data.triads import Triads
 from pspgen_pyro.design import Box
 from pspgen_pyro.errors import InputError
+from pspgen_pyro.schema import Microstructure, Schema
 from pspgen_pyro.training.checkpoint import History
 
 BOX = Box((-10, -7), (-9, -5))
@@ -19,16 +21,20 @@ def _closed():
     plt.close("all")
 
 
-def triads(names=("horizontal", "vertical"), samples=60):
-    rng = np.random.default_rng(0)
-    k = len(names)
-    return xr.Dataset(
-        {
-            "m": (("sample", "property"), rng.normal(-7, 1, (samples, k))),
-            "percolates": (("sample", "property"), rng.random((samples, k)) < 0.5),
-        },
-        coords={"property": list(names)},
+def schema(names=("horizontal", "vertical")):
+    process = ProcessSpace(("T",), (900.0,), (1200.0,))
+    images = Microstructure(shape=(6, 6))
+    return Schema(
+        process=process, microstructure=images, properties=tuple(f"{n} log" for n in names)
     )
+
+
+def triads(names=("horizontal", "vertical"), samples=60, percolates=True):
+    rng = np.random.default_rng(0)
+    data = xr.Dataset({"m": (("sample", "property"), rng.normal(-7, 1, (samples, len(names))))})
+    if percolates:
+        data["percolates"] = (("sample", "direction"), rng.random((samples, 2)) < 0.5)
+    return Triads(schema(names), data)
 
 
 def surface(values=((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))):
@@ -76,14 +82,38 @@ def test_three_properties_give_a_panel_for_every_pair():
     assert len(plots.property_cloud(triads("abc")).axes) == 3
 
 
-def test_a_cloud_of_one_property_is_refused():
-    with pytest.raises(InputError, match="at least two"):
-        plots.property_cloud(triads(("only",)))
+def test_one_property_is_a_histogram_of_every_triad_with_the_ends_of_its_target():
+    ax = plots.property_cloud(triads(("only",)), {"L": Box((-8,), (np.inf,))}).axes[0]
+    assert sum(patch.get_height() for patch in ax.patches) == 60
+    assert [line.get_xdata()[0] for line in ax.lines] == [-8]
+    assert ax.get_xlabel() == "ln only"
+
+
+def test_data_that_say_nothing_of_percolation_are_drawn_in_one_colour_with_units():
+    some = triads(("a", "b"), percolates=False)
+    some.data["m"][0, 1] = np.nan
+    ax = plots.property_cloud(some).axes[0]
+    assert len(ax.collections) == 1
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["triads"]
+    assert ax.get_xlabel() == "ln a"
+
+
+def test_of_many_properties_simulations_are_drawn_in_those_that_the_target_bounds():
+    inf = np.inf
+    box = Box((-inf, -1, -inf, -1), (inf, 1, inf, 1))
+    ax = plots.simulated_cloud(np.zeros((5, 4)), box, schema("abcd"))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("ln b", "ln d")
+
+
+def test_simulations_of_one_property_are_counted_as_the_target_does():
+    ax = plots.simulated_cloud([[0.0], [0.5], [3.0]], Box((-1,), (1,)), schema("a"))
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words == ["inside: 2", "outside: 1"]
 
 
 def test_the_simulated_cloud_counts_inside_and_outside_as_the_box_does():
     m = [[-9.5, -6.0], [-9.5, -4.0], [-7.0, -6.0]]
-    ax = plots.simulated_cloud(m, BOX, ("horizontal", "vertical"))
+    ax = plots.simulated_cloud(m, BOX, schema())
     words = [text.get_text() for text in ax.get_legend().get_texts()]
     assert words == ["inside: 1", "outside: 2"]
 
@@ -122,7 +152,7 @@ def test_training_curves_mark_the_epoch_whose_weights_were_kept():
 
 
 def test_inside_and_outside_differ_in_shape_and_not_only_in_colour():
-    ax = plots.simulated_cloud([[-9.5, -6.0], [-7.0, -6.0]], BOX, ("horizontal", "vertical"))
+    ax = plots.simulated_cloud([[-9.5, -6.0], [-7.0, -6.0]], BOX, schema())
     inside, outside = (points.get_paths()[0].vertices.shape for points in ax.collections)
     assert inside != outside
 

@@ -32,7 +32,7 @@ from .fit import Fit
 from .import_ import Import
 from .loop import Loop
 from .posterior import PosteriorCommand
-from .report import Report
+from .report import ReportCommand
 from .simulate import Simulate
 
 __all__ = ["main"]
@@ -64,7 +64,7 @@ Command = (
     | Annotated[PosteriorCommand, subcommand("posterior")]
     | Annotated[Check, subcommand("check")]
     | Annotated[Compare, subcommand("compare")]
-    | Annotated[Report, subcommand("report")]
+    | Annotated[ReportCommand, subcommand("report")]
     | Annotated[Demo, subcommand("demo")]
 )
 

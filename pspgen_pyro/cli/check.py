@@ -41,6 +41,10 @@ class Check:
     """Triads over the whole process space that no training saw, such as those of the reference or
     the test split: predictions are scored against them. Without them 1600 fresh ones are
     simulated."""
+    simulator: str | None = None
+    """Who simulates, as for `pspgen design`."""
+    member: int | None = None
+    """Of an ensemble: the model to ask, counted from 1."""
     seed: int = 0
     """Seeds everything."""
 
@@ -48,23 +52,18 @@ class Check:
         from ..io.publish import publish_file, publishing, refuse_existing
 
         refuse_existing(self.out)
-        from ..data import open_triads
-        from ..design import parse_target
-        from ..diagnosis.checkup import check_run
+        from ..data import Triads
         from ..io.provenance import environment
-        from ..runs import load_run
+        from .questions import open_run, simulator_from
 
-        run = load_run(self.run_folder)
-        names = run.model.property_names
-        target = None if self.target is None else parse_target(self.target, names)
-        if target is not None:
-            target.check_against(len(names))
-        found = check_run(
-            run,
+        run = open_run(self.run_folder, self.member)
+        target = None if self.target is None else run.target(self.target)
+        found = run.check(
+            None if self.reference is None else Triads.open(self.reference),
             target,
+            simulator=simulator_from(self.simulator),
             simulations=self.sbc,
             materials=self.materials,
-            reference=None if self.reference is None else open_triads(self.reference),
             seed=self.seed,
             progress=_progress,
         )

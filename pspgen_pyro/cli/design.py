@@ -13,11 +13,10 @@ from tyro.conf import Positional, arg
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..chain import Chain
     from ..design import Design, Estimate, Optimiser, Target, Verification
-    from ..runs import EnsembleRun, Run
+    from ..runs import Run
 
-__all__ = ["DesignCommand", "estimate_to_json", "simulator_of"]
+__all__ = ["DesignCommand", "estimate_to_json"]
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,15 @@ class DesignCommand:
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder made by `pspgen fit`, of one model or of an ensemble."""
     target: str
-    """One interval a property as lower:upper, separated by commas; or bounds by name, as in
-    "horizontal>-7,vertical<-9", "k_horizontal>1e-3" and "horizontal=-7+-0.5"; or several of these
-    regions, separated by semicolons. Write it with an equals sign."""
+    """Bounds by name in the property's own unit or one that converts to it, as in
+    "k_h<1e-12 m^2, strength>30 MPa", "strength in [20, 30]" and "strength=30+-2", with ln before
+    the name for a bound on m; or one interval of m a property as lower:upper, separated by commas;
+    or several of these regions, separated by semicolons. Write it with an equals sign."""
     verify: int = 0
     """How many fresh materials to simulate at the answer; 0 for none."""
+    simulator: str | None = None
+    """Who simulates them: a function of phi and seeds that returns values in the properties'
+    units, or a chain, as module:name. Default: the chain of the study's case."""
     optimiser: Literal["lbfgs", "adam", "sgd"] = "lbfgs"
     """How to climb: L-BFGS-B on a fixed sample; Adam on that sample; or the paper's stochastic
     gradient ascent (Eq. 21), which takes minutes."""
@@ -58,51 +61,50 @@ class DesignCommand:
             refuse_existing(self.out)
         if self.verify < 0:
             raise InputError(f"'verify' is {self.verify}; give the number of simulations, or 0.")
-        from ..design import parse_target
-        from ..runs import is_ensemble, load_ensemble, load_run
+        from .questions import open_run, simulator_from
 
-        ensemble = is_ensemble(self.run_folder)
-        if not self.risk >= 0 or (self.risk and not ensemble):
-            raise InputError(
-                f"'risk' is {self.risk:g} for {str(self.run_folder)!r}; it may be positive for an "
-                "ensemble, as made by `pspgen fit --members 5`, and is 0 otherwise."
-            )
-        run = load_ensemble(self.run_folder) if ensemble else load_run(self.run_folder)
-        target = parse_target(self.target, run.model.property_names)
-        design, estimate = self._ask(run, target)
-        check = _verify(run, target, design, self.verify, self.seed) if self.verify else None
-        names = ("target", "verify", "optimiser", "starts", "risk", "draws", "seed")
-        answer = _answer(run, target, design, estimate, check)
-        answer |= {"settings": {n: getattr(self, n) for n in names}}
+        run, simulator = open_run(self.run_folder), simulator_from(self.simulator)
+        target = run.target(self.target)
+        if self.verify:
+            run.simulator(simulator)
+        design = run.design(
+            target,
+            risk=self.risk,
+            optimiser=_optimiser(self.optimiser),
+            starts=self.starts,
+            draws=self.draws,
+            seed=self.seed,
+        )
+        estimate = (
+            run.probability(target, design.phi, seed=self.seed + 1)
+            if self.risk
+            else design.probability
+        )
+        check = self._check(run, target, design, simulator) if self.verify else None
+        names = ("target", "verify", "simulator", "optimiser", "starts", "risk", "draws", "seed")
+        given = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+        answer = _answer(run, target, design, estimate, check) | {"settings": given}
         if self.out is not None:
             fresh = None if check is None else check.m.tolist()
             publish_file(self.out, json.dumps(answer | {"simulated_m": fresh}, indent=1) + "\n")
         if self.json:
             print(json.dumps(answer))
         else:
-            print(_sentences(answer, str(target), run.model.process.units))
+            print(_sentences(answer, target.event, run.schema.process.units))
         return None
 
-    def _ask(self, run: Run | EnsembleRun, target: Target) -> tuple[Design, Estimate]:
-        """The design, and P at it."""
-        from ..design import RiskAverse, maximise, probability
-        from ..runs import EnsembleRun
+    def _check(self, run: Run, target: Target, design: Design, simulator: Any) -> Verification:
+        from tqdm.auto import tqdm
 
-        objective = target
-        if self.risk and isinstance(run, EnsembleRun):
-            objective = RiskAverse(target, run.model, self.risk)
-        design = maximise(
-            run.model,
-            objective,
-            optimiser=_optimiser(self.optimiser),
-            starts=self.starts,
-            draws=self.draws,
-            support=run.support,
-            seed=self.seed,
-        )
-        if objective is target:
-            return design, design.probability
-        return design, probability(run.model, target, design.phi, seed=self.seed + 1)
+        with tqdm(total=self.verify, desc="simulating", unit="sample", disable=None) as bar:
+            return run.verify(
+                design,
+                target,
+                simulator=simulator,
+                samples=self.verify,
+                seed=self.seed,
+                progress=bar.update,
+            )
 
 
 def _optimiser(name: str) -> Optimiser:
@@ -111,39 +113,8 @@ def _optimiser(name: str) -> Optimiser:
     return {"lbfgs": LBFGS, "adam": Adam, "sgd": SGD}[name]()
 
 
-def _verify(
-    run: Run | EnsembleRun, target: Target, design: Design, samples: int, seed: int
-) -> Verification:
-    from tqdm.auto import tqdm
-
-    from ..design import verify
-
-    simulator = simulator_of(run)
-    with tqdm(total=samples, desc="simulating", unit="sample", disable=None) as bar:
-        return verify(
-            simulator, target, design.phi, samples=samples, seed=seed, progress=bar.update
-        )
-
-
-def simulator_of(run: Run | EnsembleRun) -> Chain:
-    """The chain that made the triads of a run.
-
-    Raises:
-        InputError: If it is none of the study's.
-    """
-    from ..runs import chain_of
-
-    chain = chain_of(run)
-    if chain is None:
-        raise InputError(
-            f"'run' was trained on data of {run.data.get('case')!r}, which no chain of the study "
-            "makes; simulate with your own in Python, by `verify` or `design_in_loop`."
-        )
-    return chain
-
-
 def _answer(
-    run: Run | EnsembleRun,
+    run: Run,
     target: Target,
     design: Design,
     estimate: Estimate,
@@ -152,10 +123,10 @@ def _answer(
     """The answer as JSON: plain numbers with their standard errors beside them."""
     from ..design import Probability
 
-    names = run.model.process.names
+    names = run.schema.process.names
     answer = {
         "target": target.to_json(),
-        "properties": list(run.model.property_names),
+        "properties": list(run.schema.property_names),
         "phi": dict(zip(names, map(float, design.phi), strict=True)),
         "model": estimate_to_json(estimate),
         "starts_agreed": f"{design.agreed.sum()} of {len(design.agreed)}",
@@ -174,12 +145,20 @@ def _answer(
         gap = abs(float(estimate.value) - float(check.probability.value))
         answer["simulated"] = estimate_to_json(check.probability) | {"samples": len(check.m)}
         answer["difference"] = gap
-        answer["blocked_fraction"] = dict(
-            zip(
-                run.model.property_names, (1 - check.percolates.mean(axis=0)).tolist(), strict=True
-            )
-        )
+        answer["blocked_fraction"] = _blocked(run, check)
     return answer
+
+
+def _blocked(run: Run, check: Verification) -> dict[str, float]:
+    """Of the study's cases: how many of the simulated images the void (of more than two phases,
+    the last one) does not cross, by direction."""
+    from ..report import SolvedImages
+    from ..runs import chain_of
+
+    images = run.schema.microstructure
+    if check.x is None or images is None or chain_of(run) is None:
+        return {}
+    return SolvedImages("", check.x, check.m, images).blocked
 
 
 def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
@@ -213,7 +192,7 @@ def _words(estimate: dict[str, Any]) -> str:
 
 def _sentences(answer: dict[str, Any], target: str, units: tuple[str, ...]) -> str:
     lines = [
-        f"target     m ∈ {target}",
+        f"target     {target}",
         "φ*         "
         + ", ".join(f"{name} = {value:.4g}" for name, value in answer["phi"].items()),
         f"model      P = {_words(answer['model'])}",

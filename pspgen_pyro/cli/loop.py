@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from ..data.batches import Batches
     from ..design import ClosedLoop
     from ..runs import Run
 
@@ -27,13 +25,17 @@ class Loop:
     """
 
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
-    """The run folder made by `pspgen fit`, of one model."""
+    """The run folder made by `pspgen fit`."""
     target: str
     """The design question, as for `pspgen design`."""
     triads: Path
     """The triads that the run was trained on; a refit learns the new ones together with them."""
     pairs: Path | None = None
     """The bare pairs that it was trained on too, if there were any."""
+    simulator: str | None = None
+    """Who simulates, as for `pspgen design`."""
+    member: int | None = None
+    """Of an ensemble: the model to ask, counted from 1."""
     budget: int = 500
     """The largest number of simulations."""
     precision: float = 0.03
@@ -57,53 +59,29 @@ class Loop:
         for name in ("out", "refined"):
             if (path := getattr(self, name)) is not None:
                 refuse_existing(path, name)
-        from ..design import design_in_loop, parse_target
-        from ..runs import load_run, save_run
-        from .design import simulator_of
+        from ..data import Triads
+        from .questions import open_run, simulator_from
 
-        run = load_run(self.run_folder)
-        target = parse_target(self.target, run.model.property_names)
-        data = _training_data(run, self.triads, self.pairs)
+        run = open_run(self.run_folder, self.member)
+        triads = Triads.open(self.triads)
+        pairs = None if self.pairs is None else Triads.open(self.pairs)
         names = ("budget", "precision", "starts", "draws", "seed")
         settings = {name: getattr(self, name) for name in names}
-        loop = design_in_loop(run.model, data, target, simulator=simulator_of(run), **settings)
+        loop = run.loop(
+            self.target,
+            triads=triads,
+            pairs=pairs,
+            simulator=simulator_from(self.simulator),
+            **settings,
+        )
         settings |= {"target": self.target, "triads": str(self.triads)}
         answer = _answer(run, loop) | {"settings": settings}
         if self.refined is not None:
-            told = run.training | {"closed_loop": answer["settings"]}
-            save_run(dataclasses.replace(run, model=loop.model, training=told), self.refined)
+            run.refined(loop).save(self.refined)
         if self.out is not None:
-            publish_file(self.out, json.dumps(answer | _simulated(loop, data), indent=1) + "\n")
+            publish_file(self.out, json.dumps(answer | _simulated(loop), indent=1) + "\n")
         print(json.dumps(answer) if self.json else _sentences(run, loop))
         return None
-
-
-def _training_data(run: Run, triads_path: Path, pairs: Path | None) -> Batches:
-    """What the run was trained on, with as many labels as it had then."""
-    from ..data import open_triads
-    from ..errors import InputError
-    from ..runs import describe
-    from .fit import training_data
-
-    triads = open_triads(triads_path)
-    run.check_against(triads)
-    if (came := describe(triads)) != run.data:
-        differing = [name for name, value in came.items() if run.data.get(name) != value]
-        raise InputError(
-            f"'triads' is {str(triads_path)!r}, which differs in {' and '.join(differing)} from "
-            "the triads that the run was trained on; give those."
-        )
-    told = run.training.get("settings", {})
-    if (told.get("pairs") is None) != (pairs is None):
-        raise InputError(
-            f"'pairs' is {pairs and str(pairs)!r} but the run was trained "
-            + (
-                "without any; leave the option away."
-                if told.get("pairs") is None
-                else f"on those of {told['pairs']!r} too; give them."
-            )
-        )
-    return training_data(triads, told.get("labels"), pairs, told.get("seed", 0))
 
 
 def _answer(run: Run, loop: ClosedLoop) -> dict[str, Any]:
@@ -111,8 +89,8 @@ def _answer(run: Run, loop: ClosedLoop) -> dict[str, Any]:
 
     return {
         "target": loop.target.to_json(),
-        "properties": list(run.model.property_names),
-        "phi": dict(zip(run.model.process.names, map(float, loop.phi), strict=True)),
+        "properties": list(run.schema.property_names),
+        "phi": dict(zip(run.schema.process.names, map(float, loop.phi), strict=True)),
         "probability": estimate_to_json(loop.probability),
         "model": estimate_to_json(loop.predicted),
         "rounds": [
@@ -134,18 +112,18 @@ def _answer(run: Run, loop: ClosedLoop) -> dict[str, Any]:
     }
 
 
-def _simulated(loop: ClosedLoop, before: Batches) -> dict[str, Any]:
-    new = slice(len(before.train), None)
+def _simulated(loop: ClosedLoop) -> dict[str, Any]:
+    new = slice(len(loop.data.train) - loop.added, None)
     rows = {"phi": loop.data.train.phi[new], "m": loop.data.train.m[new]}
     return {"simulations": {name: tensor.tolist() for name, tensor in rows.items()}}
 
 
 def _sentences(run: Run, loop: ClosedLoop) -> str:
-    phi = zip(run.model.process.names, loop.phi, strict=True)
+    phi = zip(run.schema.process.names, loop.phi, strict=True)
     calls = f"{loop.calls} simulations" + (f", {loop.failed} failed" if loop.failed else "")
     return "\n".join(
         [
-            f"target     m ∈ {loop.target}",
+            f"target     {loop.target.event}",
             *(f"round {i:<4d} {turn}" for i, turn in enumerate(loop.rounds, 1)),
             "φ*         " + ", ".join(f"{name} = {value:.4g}" for name, value in phi),
             f"answer     P = {loop.probability}, by the model and the simulations together",

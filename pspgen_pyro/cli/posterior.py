@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from ..errors import InputError
-
-if TYPE_CHECKING:
-    from ..design import DesignPosterior, Draws
-
 __all__ = ["PosteriorCommand"]
-
-_CHAINS = {"hmc": 64, "nuts": 4, "svi": 4}
-_DRAWS = {"hmc": 400, "nuts": 500, "svi": 500}
-_WARMUP = {"hmc": 150, "nuts": 200, "svi": 1000}
 
 
 @dataclass(frozen=True)
@@ -31,10 +21,11 @@ class PosteriorCommand:
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder made by `pspgen fit`."""
     target: str
-    """One interval a property as lower:upper, separated by commas; write it with an equals
-    sign."""
+    """The design question, as for `pspgen design`."""
     out: Path
     """The Zarr store to write, for ArviZ; it must not exist."""
+    member: int | None = None
+    """Of an ensemble: the model to ask, counted from 1."""
     method: Literal["hmc", "nuts", "svi"] = "hmc"
     """`hmc`: many chains in one batch. `nuts`: Pyro's NUTS. `svi`: a fitted guide."""
     chains: int | None = None
@@ -56,60 +47,35 @@ class PosteriorCommand:
         from ..io.publish import publishing, refuse_existing
 
         refuse_existing(self.out)
-        chains, draws, warmup = self._counts()
-        from ..design import DesignPosterior, parse_target
-        from ..runs import load_run
+        from ..design.posterior import counts_of
+        from .questions import open_run
 
-        run = load_run(self.run_folder)
-        model = run.model
-        target = parse_target(self.target, model.property_names)
-        posterior = DesignPosterior(model, target, support=run.support)
+        counts = counts_of(self.method, self.chains, self.draws, self.warmup)
+        posterior = open_run(self.run_folder, self.member).posterior(self.target)
         import torch
         from tqdm.auto import tqdm
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            total = warmup + draws * (self.method != "svi")
-            total *= chains if self.method == "nuts" else 1
+            total = counts.warmup + counts.draws * (self.method != "svi")
+            total *= counts.chains if self.method == "nuts" else 1
             with tqdm(total=total, desc=self.method, unit="step", disable=None) as bar:
-                found = self._sample(posterior, chains, draws, warmup, bar.update)
+                found = posterior.sample(
+                    self.method,
+                    chains=self.chains,
+                    draws=self.draws,
+                    warmup=self.warmup,
+                    guide=self.guide,
+                    workers=self.workers,
+                    seed=self.seed,
+                    progress=bar.update,
+                )
         finally:
             torch.set_num_threads(threads)
-        from ..diagnosis import to_datatree
-
-        tree = to_datatree(found, model, images=self.images, seed=self.seed)
+        tree = found.to_arviz(images=self.images, seed=self.seed)
         with publishing(self.out) as folder:
             tree.to_zarr(folder, mode="a", consolidated=False)
         print(found)
         print(f"{self.out}: read it with `xarray.open_datatree(..., engine='zarr')`")
         return None
-
-    def _counts(self) -> tuple[int, int, int]:
-        counts = {
-            "chains": _CHAINS[self.method] if self.chains is None else self.chains,
-            "draws": _DRAWS[self.method] if self.draws is None else self.draws,
-            "warmup": _WARMUP[self.method] if self.warmup is None else self.warmup,
-        }
-        for name, count in (counts | {"workers": self.workers}).items():
-            if count < 1:
-                raise InputError(f"'{name}' is {count}; it must be at least 1.")
-        return counts["chains"], counts["draws"], counts["warmup"]
-
-    def _sample(
-        self,
-        posterior: DesignPosterior,
-        chains: int,
-        draws: int,
-        warmup: int,
-        tick: Callable[[int], object],
-    ) -> Draws:
-        from ..design import Flow, FullRank, MeanField, fit_svi, sample_hmc, sample_nuts
-
-        shared = {"chains": chains, "draws": draws, "seed": self.seed, "progress": tick}
-        if self.method == "hmc":
-            return sample_hmc(posterior, warmup=warmup, **shared)
-        if self.method == "nuts":
-            return sample_nuts(posterior, warmup=warmup, workers=self.workers, **shared)
-        guides = {"mean-field": MeanField(), "full-rank": FullRank(), "flow": Flow()}
-        return fit_svi(posterior, steps=warmup, guide=guides[self.guide], **shared)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    import xarray as xr
-
+    from ..data import Triads
     from ..report import Answer
     from ..runs import Run
 
-__all__ = ["Report"]
+__all__ = ["ReportCommand"]
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportCommand:
     """Write one HTML file: pictures, and the model's probabilities beside the simulated ones.
 
     The file needs nothing else: it opens offline, prints, and follows the light or dark theme of
@@ -43,13 +42,13 @@ class Report:
         from ..io.publish import publish_file, refuse_existing
 
         refuse_existing(self.out)
-        from ..data import open_triads
+        from ..data import Triads
         from ..report import read_answer, write_page
-        from ..runs import load_run
+        from .questions import open_run
 
-        run = load_run(self.run_folder)
-        triads = open_triads(self.triads)
-        reference = None if self.reference is None else open_triads(self.reference)
+        run = open_run(self.run_folder)
+        triads = Triads.open(self.triads)
+        reference = None if self.reference is None else Triads.open(self.reference)
         answers = [read_answer(path, run) for path in self.designs]
         commands = _commands(self, run, triads, reference, answers)
         page = write_page(run, triads, answers, reference, commands=commands)
@@ -59,14 +58,14 @@ class Report:
 
 
 def _commands(
-    report: Report,
+    report: ReportCommand,
     run: Run,
-    triads: xr.Dataset,
-    reference: xr.Dataset | None,
+    triads: Triads,
+    reference: Triads | None,
     answers: list[Answer],
 ) -> list[str]:
     """The commands that make the same again, from what each file recorded of itself."""
-    lines = [_simulate(report.triads, triads), _fit(report, run)]
+    lines = [*_simulate(report.triads, triads), _fit(report, run)]
     lines += [
         _design(report, path, answer) for path, answer in zip(report.designs, answers, strict=True)
     ]
@@ -74,7 +73,7 @@ def _commands(
     if report.designs:
         last += ["--designs", *report.designs]
     if reference is not None:
-        lines.append(_simulate(report.reference, reference))
+        lines += _simulate(report.reference, reference)
         last += ["--reference", report.reference]
     return [*lines, _line(*last, "--out", report.out)]
 
@@ -83,28 +82,23 @@ def _line(*words: object) -> str:
     return shlex.join(["pspgen", *map(str, words)])
 
 
-def _simulate(path: Path | None, triads: xr.Dataset) -> str:
+def _simulate(path: Path | None, triads: Triads) -> list[str]:
+    """The command that simulated the triads; none where they are data of one's own."""
     names = ("split", "samples", "replicates", "seed", "preset", "formulation", "solver")
-    options = [word for name in names for word in (f"--{name}", triads.attrs[name])]
-    return _line("simulate", triads.attrs["case"], *options, "--out", path)
+    told = triads.data.attrs
+    if any(name not in told for name in ("case", *names)):
+        return []
+    options = [word for name in names for word in (f"--{name}", told[name])]
+    return [_line("simulate", told["case"], *options, "--out", path)]
 
 
-def _fit(report: Report, run: Run) -> str:
-    from .fit import Fit
+def _fit(report: ReportCommand, run: Run) -> str:
+    from .fit import options_of
 
-    settings, options = run.training.get("settings", {}), []
-    for entry in fields(Fit):
-        value, flag = settings.get(entry.name), f"--{entry.name.replace('_', '-')}"
-        if value is None or entry.name in ("triads", "out", "resume"):
-            continue
-        if not isinstance(value, bool):
-            options += [flag, value]
-        elif value is not entry.default:
-            options.append(flag if value else f"--no-{flag[2:]}")
-    return _line("fit", report.triads, *options, "--out", report.run_folder)
+    return _line("fit", report.triads, *options_of(run), "--out", report.run_folder)
 
 
-def _design(report: Report, path: Path, answer: Answer) -> str:
+def _design(report: ReportCommand, path: Path, answer: Answer) -> str:
     settings = dict(answer.settings)
     options = [f"--target={settings.pop('target')}"] if "target" in settings else []
     options += [word for name, value in settings.items() for word in (f"--{name}", value)]

@@ -21,7 +21,6 @@ from .estimators import (
     plain,
     sobol,
 )
-from .loop.bench import Simulator
 from .loop.closed_loop import ClosedLoop, Round, design_in_loop
 from .loop.discrepancy import Correction, Discrepancy
 from .loop.refinement import Refinement
@@ -34,7 +33,7 @@ from .objectives import (
     SquaredDistance,
 )
 from .optimisers import LBFGS, SGD, Adam, Optimiser
-from .parsing import parse_target
+from .parsing import Bound, Requirement, parse_target
 from .posterior import DesignPosterior
 from .posterior.draws import Convergence, Draws
 from .posterior.grid import GridPosterior, on_grid
@@ -42,60 +41,66 @@ from .posterior.hmc import sample_hmc
 from .posterior.nuts import RecordedNUTS, sample_nuts
 from .posterior.variational import Flow, FullRank, Guide, MeanField, fit_svi
 from .probability import Estimate, log_probability, probability, property_law, sobol_normal
+from .simulation import SimulatedMaterials, Simulator, SimulatorFunction, adapted
 from .support import Support
 from .target import Box, Boxes, Target, target_from_json
 from .verification import Verification, frequency, verify
 
 __all__ = [
-    "sample_nuts",
-    "sample_hmc",
-    "on_grid",
-    "fit_svi",
-    "RecordedNUTS",
-    "MeanField",
-    "Guide",
-    "GridPosterior",
-    "FullRank",
-    "Flow",
-    "Draws",
-    "Discrepancy",
-    "DesignPosterior",
-    "Convergence",
-    "LBFGS",
-    "SGD",
     "Adam",
+    "Bound",
     "Box",
     "Boxes",
     "ClosedForm",
     "ClosedLoop",
-    "Refinement",
-    "Round",
-    "Simulator",
-    "design_in_loop",
+    "Convergence",
     "Correction",
     "Design",
+    "DesignPosterior",
+    "Discrepancy",
+    "Draws",
     "EnsembleProbability",
     "Estimate",
     "Estimator",
+    "Flow",
+    "FullRank",
+    "GridPosterior",
+    "Guide",
     "KullbackLeibler",
+    "LBFGS",
+    "MeanField",
     "Objective",
     "Optimiser",
     "Probability",
+    "RecordedNUTS",
+    "Refinement",
+    "Requirement",
     "RiskAverse",
+    "Round",
+    "SGD",
     "ScoreFunction",
+    "SimulatedMaterials",
+    "Simulator",
+    "SimulatorFunction",
     "SquaredDistance",
     "Support",
     "Target",
     "UniformInTarget",
     "Verification",
+    "adapted",
     "antithetic",
+    "design_in_loop",
+    "fit_svi",
     "frequency",
     "log_probability",
     "maximise",
+    "on_grid",
     "parse_target",
     "plain",
     "probability",
     "property_law",
+    "sample_hmc",
+    "sample_nuts",
     "sobol",
     "sobol_normal",
     "target_from_json",

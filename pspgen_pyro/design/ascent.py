@@ -22,6 +22,7 @@ from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from .objectives import EnsembleProbability, Objective, Probability, RiskAverse
 from .optimisers import LBFGS, Climb, Optimiser, Problem
+from .parsing import Requirement
 from .probability import Estimate, mean_of, probability, scrambled, sobol_normal
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
@@ -115,7 +116,7 @@ class Design:
 
 def maximise(
     model: PSPGen | Ensemble,
-    target: Target | Objective,
+    target: Target | Requirement | Objective,
     *,
     optimiser: Optimiser | None = None,
     starts: int = 8,
@@ -130,7 +131,7 @@ def maximise(
     Arguments:
         model: The trained model; of an ensemble, the mean P over its members is climbed, or what
             a `RiskAverse` objective says.
-        target: The region, or an objective.
+        target: The region, what is wanted by the properties' names, or an objective.
 
     Other arguments:
         optimiser: How to climb; `LBFGS(iterations)` if None.
@@ -187,8 +188,12 @@ def maximise(
     )
 
 
-def _asked(model: PSPGen | Ensemble, target: Target | Objective) -> tuple[PSPGen, Objective]:
+def _asked(
+    model: PSPGen | Ensemble, target: Target | Requirement | Objective
+) -> tuple[PSPGen, Objective]:
     """The model whose process space is searched, and the objective, which knows every member."""
+    if isinstance(target, Requirement):
+        target = target.resolve(model.schema)
     if isinstance(model, PSPGen):
         return model, Probability(target) if isinstance(target, Target) else target
     if isinstance(target, Target):

@@ -97,7 +97,7 @@ class Probability(Objective):
         return self.score(model, phi, noise).exp()
 
     def __str__(self) -> str:
-        return f"P(m ∈ {self.target})"
+        return f"P({self.target.event})"
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class EnsembleProbability(Probability):
         return torch.stack(log_p).logsumexp(dim=0) - math.log(len(log_p))
 
     def __str__(self) -> str:
-        return f"mean P(m ∈ {self.target}) over {len(self.members)} models"
+        return f"mean P({self.target.event}) over {len(self.members)} models"
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +273,7 @@ class RiskAverse(Objective):
 
     def __str__(self) -> str:
         return (
-            f"mean − {self.caution:g} sd of P(m ∈ {self.target}) over {len(self.members)} models"
+            f"mean − {self.caution:g} sd of P({self.target.event}) over {len(self.members)} models"
         )
 
 

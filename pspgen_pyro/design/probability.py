@@ -37,6 +37,7 @@ from ..errors import InputError
 from ..model import PSPGen
 from ..model.distributions import NormalMixture
 from ..model.ensemble import Ensemble
+from .parsing import Requirement
 from .target import Target
 
 __all__ = [
@@ -174,7 +175,7 @@ def log_probability(model: PSPGen, target: Target, phi: Tensor, noise: Tensor) -
 
 def probability(
     model: PSPGen | Ensemble,
-    target: Target,
+    target: Target | Requirement,
     phi: ArrayLike,
     *,
     draws: int = 1024,
@@ -200,12 +201,12 @@ def probability(
     """
     options = {"draws": draws, "replicates": replicates, "seed": seed}
     if isinstance(model, Ensemble):
-        return _of_ensemble(model, target, phi, options)
+        return _of_ensemble(model, target.resolve(model.schema), phi, options)
     values = model.process.check(phi)
-    target.check_against(model.dims.properties)
+    region = target.resolve(model.schema)
 
     def p(phi: Tensor, noise: Tensor) -> Tensor:
-        return log_probability(model, target, phi, noise).exp()
+        return log_probability(model, region, phi, noise).exp()
 
     return mean_of(scrambled(model, p, values, **options))
 
@@ -215,7 +216,6 @@ def _of_ensemble(
 ) -> EnsembleEstimate:
     """The probability by every member, on the same Sobol points."""
     values = ensemble.process.check(phi)
-    target.check_against(ensemble.dims.properties)
 
     def p(member: PSPGen) -> Callable[[Tensor, Tensor], Tensor]:
         return lambda phi, noise: log_probability(member, target, phi, noise).exp()

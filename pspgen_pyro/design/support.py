@@ -9,18 +9,25 @@ counts the training properties in the target, the centre :math:`c_j` of every in
 width raised to a twentieth of the range :math:`r_j` between the 5 % and the 95 % quantile of
 :math:`m_j`, so that a narrow target is judged by its neighbourhood. With fewer than five, a
 relative error of nearly a half, a model's P there is extrapolation: the target is *unsupported*.
+
+A material some of whose properties are unknown counts for a box where every property that the box
+bounds is known: one that it leaves free may be anything. Materials whose bounded properties were
+never measured together say nothing of how the properties go together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from .target import Box, Target
+
+if TYPE_CHECKING:
+    from ..data.triads import Triads
 
 __all__ = ["NOT_CHECKED", "UNRESOLVED", "Support"]
 
@@ -37,10 +44,12 @@ class Support:
     """The properties that a model learned from.
 
     Arguments:
-        m: Properties of training materials, all or an even sample, with shape `(N, K)`.
+        m: Properties of training materials, all or an even sample, with shape `(N, K)`; NaN where
+            one is unknown.
 
     Raises:
-        InputError: If `m` has another number of dimensions, no row, or a value that is not finite.
+        InputError: If `m` has another number of dimensions, an infinite value, or a row of which
+            nothing is known, or there is no row.
 
     Example:
         >>> support = Support(np.random.default_rng(0).normal(size=(1000, 2)))
@@ -54,31 +63,46 @@ class Support:
 
     def __post_init__(self) -> None:
         m = np.asarray(self.m, dtype=np.float64)
-        if m.ndim != 2 or not m.size or not np.isfinite(m).all():
+        if m.ndim != 2 or not m.size or np.isinf(m).any() or np.isnan(m).all(axis=-1).any():
             raise InputError(
-                f"'m' has shape {m.shape} or values that are not finite; give the training "
-                "properties with shape (N, K)."
+                f"'m' has shape {m.shape}, infinite values or rows of which nothing is known; "
+                "give the training properties with shape (N, K)."
             )
         object.__setattr__(self, "m", m)
 
     @classmethod
-    def from_dataset(cls, triads: xr.Dataset) -> Support:
-        """The properties of the training fold; of more than 20,000, an even sample.
+    def of(cls, triads: Triads) -> Support:
+        """The known properties of the training fold; of more than 20,000 rows, an even sample.
 
         Raises:
             InputError: If the fold has no property that is known.
         """
-        m = triads["m"].values[triads["fold"].values == 0]
-        m = m[np.isfinite(m).all(axis=-1)]
+        m = triads.data["m"].values[triads.data["fold"].values == 0]
+        m = m[np.isfinite(m).any(axis=-1) & ~np.isinf(m).any(axis=-1)]
         return cls(m[:: max(1, -(-len(m) // _MOST))])
 
     def count(self, target: Target) -> int:
         """How many of the properties lie in the target or, where it is narrow, around it."""
-        low, high = np.quantile(self.m, [_SHARE, 1 - _SHARE], axis=0)
+        least = _SHARE * self._ranges()
         wide = np.zeros(len(self.m), dtype=bool)
         for box in target.boxes:
-            wide |= _widened(box, _SHARE * (high - low)).contains(self.m)
+            wide |= _widened(box, least).contains(np.where(_free(box), 0.0, self.m))
         return int(wide.sum())
+
+    def _known(self, target: Target) -> int:
+        """How many rows know every property that some box of the target bounds."""
+        known = [(_free(box) | ~np.isnan(self.m)).all(axis=-1) for box in target.boxes]
+        return int(np.logical_or.reduce(known).sum())
+
+    def _ranges(self) -> NDArray[np.float64]:
+        """The range of each property between its outer quantiles, with shape `(K)`; 0 where it
+        is never known."""
+        found = np.zeros(self.m.shape[1])
+        for j, column in enumerate(self.m.T):
+            if len(known := column[~np.isnan(column)]):
+                low, high = np.quantile(known, [_SHARE, 1 - _SHARE])
+                found[j] = high - low
+        return found
 
     def verdict(self, target: Target) -> str:
         """Why the target is unsupported and what to try; empty if it is not.
@@ -91,10 +115,15 @@ class Support:
         if count >= _LEAST:
             return ""
         return (
-            f"unsupported: {count} of {len(self.m)} training materials lie in or near this "
-            "target, so its P is extrapolation; simulate there and train again, or choose a "
-            "target nearer to the training data"
+            f"unsupported: {count} of {self._known(target)} training materials lie in or near "
+            "this target, so its P is extrapolation; simulate there and train again, or choose "
+            "a target nearer to the training data"
         )
+
+
+def _free(box: Box) -> NDArray[np.bool_]:
+    """Which properties the box does not bound, with shape `(K)`."""
+    return np.isinf(box.lower) & np.isinf(box.upper)
 
 
 def _widened(box: Box, least: NDArray[np.float64]) -> Box:

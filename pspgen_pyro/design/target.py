@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,14 +23,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.validation import Record, read
 from ..model.distributions import NormalMixture
 from ..model.normal import truncated_normal
+
+if TYPE_CHECKING:
+    from ..schema import Schema
 
 __all__ = ["Box", "Boxes", "Target", "target_from_json"]
 
 
 class Target(ABC):
-    """A region of property space that is a union of boxes."""
+    """A region of property space, of m on the properties' scales, that is a union of boxes."""
 
     @property
     @abstractmethod
@@ -53,6 +57,25 @@ class Target(ABC):
                 f"'target' has {came} interval(s) but the model has {properties} properties; "
                 "give one interval for each."
             )
+
+    def resolve(self, schema: Schema) -> Target:
+        """The region itself, once its dimension is known to fit; see `Requirement.resolve`.
+
+        Raises:
+            InputError: If the schema has another number of properties.
+        """
+        self.check_against(len(schema.properties))
+        return self
+
+    @property
+    @abstractmethod
+    def words(self) -> str:
+        """The region by the properties' names and units; empty if it was given on m."""
+
+    @property
+    def event(self) -> str:
+        """What P is the probability of, in words."""
+        return self.words or f"m ∈ {self}"
 
     def contains(self, m: ArrayLike) -> NDArray[np.bool_]:
         """Whether each m with shape `(*, K)` lies in the region, its boundary included."""
@@ -98,8 +121,9 @@ class Box(Target):
     An end may be infinite: :math:`[-7, \infty)` bounds a property from below alone.
 
     Arguments:
-        lower: The ends :math:`a`, one a property, in the units of m (log permeability).
+        lower: The ends :math:`a`, one a property, on the properties' scales.
         upper: The ends :math:`b`.
+        words: The same by the properties' names and units, where somebody asked so.
 
     Raises:
         InputError: If the lengths differ, an end is NaN, or an interval is inverted or empty.
@@ -113,6 +137,7 @@ class Box(Target):
 
     lower: tuple[float, ...]
     upper: tuple[float, ...]
+    words: str = field(default="", compare=False, repr=False)  # type: ignore[override]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lower", tuple(float(a) for a in self.lower))
@@ -146,9 +171,9 @@ class Box(Target):
             lower, upper = zip(*[(a, b) for a, b in ends], strict=True)
         except ValueError as error:
             raise InputError(
-                f"'target' is {text!r}; write one interval a property as lower:upper, separated "
-                "by commas, "
-                "for example --target=-10:-9,-7:-5."
+                f"'target' is {text!r}; write bounds by name as in --target='k_h<1e-12 m^2, "
+                "strength>30 MPa', or one interval of m a property as lower:upper, separated by "
+                "commas, for example --target=-10:-9,-7:-5."
             ) from error
         return cls(lower, upper)
 
@@ -180,34 +205,6 @@ class Box(Target):
             raise InputError(f"'tolerance' is {tolerance}; it must be positive.")
         return cls(tuple(np.atleast_1d(centre - reach)), tuple(np.atleast_1d(centre + reach)))
 
-    @classmethod
-    def bounded(
-        cls, names: Sequence[str], bounds: Mapping[str, tuple[float | None, float | None]]
-    ) -> Box:
-        r"""The box with bounds on some properties, by name; the others may take any value.
-
-        Arguments:
-            names: The names of all properties, as in `model.property_names`.
-            bounds: Lower and upper bounds by name, None for no bound. The name "k_horizontal"
-                bounds :math:`k = e^m` instead of the property m "horizontal".
-
-        Raises:
-            InputError: If a name is unknown, a bound on k is negative, or an interval is inverted
-                or empty.
-
-        Example:
-            >>> Box.bounded(("horizontal", "vertical"), {"horizontal": (-7, None)})
-            Box(lower=(-7.0, -inf), upper=(inf, inf))
-        """
-        lower, upper = [-np.inf] * len(names), [np.inf] * len(names)
-        for name, (a, b) in bounds.items():
-            j, of_k = _find(name, names)
-            if a is not None:
-                lower[j] = max(lower[j], _log(name, a) if of_k else a)
-            if b is not None:
-                upper[j] = min(upper[j], _log(name, b) if of_k else b)
-        return cls(tuple(lower), tuple(upper))
-
     @property
     def boxes(self) -> tuple[Box, ...]:
         """The box itself."""
@@ -224,16 +221,16 @@ class Box(Target):
         return a, b
 
     def to_json(self) -> dict[str, Any]:
-        """The ends, under "lower" and "upper"."""
+        """The ends, under "lower" and "upper", and the words, if there are any."""
         a, b = ([end if np.isfinite(end) else None for end in ends] for ends in self._ends)
-        return {"lower": a, "upper": b}
+        return {"lower": a, "upper": b} | ({"words": self.words} if self.words else {})
 
     @property
     def _ends(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         return self.lower, self.upper
 
     def __str__(self) -> str:
-        return " × ".join(
+        return self.words or " × ".join(
             ("(-∞" if np.isinf(a) else f"[{a:g}") + ", " + ("∞)" if np.isinf(b) else f"{b:g}]")
             for a, b in zip(self.lower, self.upper, strict=True)
         )
@@ -277,31 +274,55 @@ class Boxes(Target):
         """The disjoint pieces, in the order of the members."""
         return self._disjoint  # type: ignore[attr-defined]
 
+    @property
+    def words(self) -> str:
+        """The members' words, joined by "or"."""
+        every = [box.words for box in self.members]
+        return " or ".join(every) if all(every) else ""
+
     def to_json(self) -> dict[str, Any]:
         """The members, under "boxes"."""
         return {"boxes": [box.to_json() for box in self.members]}
 
     def __str__(self) -> str:
-        return " ∪ ".join(f"({box})" for box in self.members)
+        return self.words or " ∪ ".join(f"({box})" for box in self.members)
 
 
-def target_from_json(content: Mapping[str, Any]) -> Target:
+class _StoredBox(Record):
+    """A box as JSON holds it."""
+
+    lower: tuple[float | None, ...]
+    upper: tuple[float | None, ...]
+    words: str = ""
+
+    def box(self) -> Box:
+        return Box(
+            tuple(-np.inf if end is None else end for end in self.lower),
+            tuple(np.inf if end is None else end for end in self.upper),
+            self.words,
+        )
+
+
+class _StoredBoxes(Record):
+    """A union of boxes as JSON holds it."""
+
+    boxes: tuple[_StoredBox, ...]
+
+
+def target_from_json(content: Any, where: str = "target") -> Target:
     """The target that `to_json` described.
+
+    Raises:
+        DataError: If an entry is missing, unknown or of another type.
+        InputError: If the region makes no sense.
 
     Example:
         >>> target_from_json(Box((-7, -9), (np.inf, -8)).to_json())
         Box(lower=(-7.0, -9.0), upper=(inf, -8.0))
     """
-    if "boxes" in content:
-        return Boxes(tuple(_box_from_json(box) for box in content["boxes"]))
-    return _box_from_json(content)
-
-
-def _box_from_json(content: Mapping[str, Any]) -> Box:
-    return Box(
-        tuple(-np.inf if end is None else end for end in content["lower"]),
-        tuple(np.inf if end is None else end for end in content["upper"]),
-    )
+    if isinstance(content, Mapping) and "boxes" in content:
+        return Boxes(tuple(one.box() for one in read(_StoredBoxes, content, where).boxes))
+    return read(_StoredBox, content, where).box()
 
 
 def _minus(box: Box, other: Box) -> list[Box]:
@@ -318,24 +339,3 @@ def _minus(box: Box, other: Box) -> list[Box]:
             pieces.append(Box((*lower[:j], d, *lower[j + 1 :]), tuple(upper)))
             upper[j] = d
     return pieces
-
-
-def _find(name: str, names: Sequence[str]) -> tuple[int, bool]:
-    """The index of a property, and whether the name means k rather than m."""
-    if name in names:
-        return list(names).index(name), False
-    if name.startswith("k_") and name[2:] in names:
-        return list(names).index(name[2:]), True
-    raise InputError(
-        f"'target' names {name!r}, which is no property of this model; known properties are "
-        f"{', '.join(names)}, and {', '.join('k_' + known for known in names)} for k = exp(m)."
-    )
-
-
-def _log(name: str, bound: float) -> float:
-    if bound < 0:
-        raise InputError(
-            f"'target' bounds {name} by {bound:g}, but k = exp(m) is positive; give a bound of at "
-            "least 0."
-        )
-    return float(np.log(bound)) if bound > 0 else -np.inf

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, SimulationError
+from ..schema import Schema
+from .parsing import Requirement
 from .probability import Estimate
+from .simulation import SimulatedMaterials, Simulator, SimulatorFunction, adapted
 from .target import Target
-
-if TYPE_CHECKING:
-    from ..chain import Chain
 
 __all__ = ["Verification", "frequency", "verify"]
 
@@ -32,16 +32,19 @@ class Verification:
     """Fresh simulations at one design.
 
     Arguments:
+        target: The region.
         probability: The fraction that met the target, with its standard error.
-        m: The simulated properties, with shape `(N, K)`.
-        x: The simulated microstructures, with shape `(N, H, W)`.
-        percolates: Whether the void percolates, a direction each, with shape `(N, K)`.
+        m: The simulated properties on their scales, with shape `(N, K)`.
+        x: The simulated microstructures, with shape `(N, H, W)`; None if there are none.
     """
 
+    target: Target
     probability: Estimate
     m: NDArray[np.float64]
-    x: NDArray[np.uint8]
-    percolates: NDArray[np.bool_]
+    x: NDArray[Any] | None
+
+    def __str__(self) -> str:
+        return f"P({self.target.event}) = {self.probability} by {len(self.m)} simulations"
 
 
 def frequency(hits: ArrayLike, samples: int) -> Estimate:
@@ -57,10 +60,11 @@ def frequency(hits: ArrayLike, samples: int) -> Estimate:
 
 
 def verify(
-    chain: Chain,
-    target: Target,
+    simulator: Simulator | SimulatorFunction,
+    target: Target | Requirement,
     phi: ArrayLike,
     *,
+    schema: Schema | None = None,
     samples: int = 400,
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
@@ -68,30 +72,35 @@ def verify(
     r"""Simulates fresh materials at one :math:`\varphi` and counts those in the target.
 
     Arguments:
-        chain: The simulator.
+        simulator: A chain, or a function of settings and seeds, see `simulation`.
         target: The region.
         phi: The process parameters, with shape `(P)`.
 
     Other arguments:
+        schema: What the simulator's materials are; needed by a function, and by a target that is
+            given by names.
         samples: How many materials.
         seed: Seeds them; no data set shares their random numbers.
         progress: Called with the number of materials just finished.
 
     Raises:
-        InputError: If φ is not one admissible setting or `samples` is not positive.
+        InputError: If φ is not one admissible setting, `samples` is not positive, or the simulator
+            returns other sizes than the schema says.
         SimulationError: If a simulation failed; the sentence says why.
     """
     if samples < 1:
         raise InputError(f"'samples' is {samples}; it must be at least 1.")
-    setting = chain.process.check(phi)
+    asked = adapted(simulator, schema)
+    region = _region(target, schema)
+    setting = asked.process.check(phi)
     if setting.ndim != 1:
         raise InputError(f"'phi' has shape {setting.shape}; verify one setting at a time.")
     # a spawn key that no data set uses, so that these materials are new to the model
     seeds = [np.random.SeedSequence(seed, spawn_key=(0xF2E5, i)) for i in range(samples)]
-    parts = []
+    parts: list[SimulatedMaterials] = []
     for start in range(0, samples, _BATCH):
         batch = seeds[start : start + _BATCH]
-        part = chain.simulate(np.tile(setting, (len(batch), 1)), batch)
+        part = asked.simulate(np.tile(setting, (len(batch), 1)), batch)
         if part.failures:
             i, reason = next(iter(part.failures.items()))
             raise SimulationError(
@@ -100,8 +109,18 @@ def verify(
         parts.append(part)
         if progress is not None:
             progress(len(batch))
-    m, x, percolates = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("m", "x", "percolates")
-    )
-    return Verification(frequency(target.contains(m).sum(), samples), m, x, percolates)
+    m = np.concatenate([part.m for part in parts])
+    images = [part.x for part in parts if part.x is not None]
+    x = np.concatenate(images) if len(images) == len(parts) else None
+    return Verification(region, frequency(region.contains(m).sum(), samples), m, x)
+
+
+def _region(target: Target | Requirement, schema: Schema | None) -> Target:
+    if schema is not None:
+        return target.resolve(schema)
+    if isinstance(target, Requirement):
+        raise InputError(
+            f"'target' is {str(target)!r}, by names, but 'schema' is missing; give the schema, or "
+            "ask by `run.verify`."
+        )
+    return target

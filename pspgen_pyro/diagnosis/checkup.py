@@ -16,8 +16,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..design import DesignPosterior, Draws, Target, sample_hmc
+from ..design.simulation import Simulator, SimulatorFunction, adapted
 from ..errors import InputError
-from ..runs import Run, chain_of
 from .coverage import plot_coverage, tarp
 from .guides import guide_check, plot_guide
 from .latents import latent_posterior, plot_latent_properties, plot_process_latent, process_latent
@@ -37,6 +37,9 @@ from .uniformity import Uniformity, plot_ranks
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from ..data.triads import Triads
+    from ..runs import Run
 
 __all__ = ["Checkup", "check_run"]
 
@@ -80,7 +83,8 @@ def check_run(
     *,
     simulations: int = 1000,
     materials: int = 300,
-    reference: xr.Dataset | None = None,
+    reference: Triads | None = None,
+    simulator: Simulator | SimulatorFunction | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Checkup:
@@ -95,12 +99,13 @@ def check_run(
         materials: Fresh simulations of the predictive check.
         reference: Triads spread over the process space: predictions are scored against them, and
             images compared; None checks predictions beside fresh simulations alone.
+        simulator: A chain, or a function of settings and seeds, for the fresh simulations.
         seed: Seeds everything.
         progress: Called with a title and a total, returns what is called with every advance.
 
     Raises:
-        InputError: If the run's data came from no simulator of the study and there is no
-            reference, the reference belongs to another run, or a number is too small.
+        InputError: If there is neither a simulator nor a reference, the reference belongs to
+            another run, or a number is too small.
     """
     if (simulations != 0 and simulations < 10) or materials < 10:
         raise InputError(
@@ -109,34 +114,42 @@ def check_run(
         )
     if reference is not None:
         run.check_against(reference)
-    elif chain_of(run) is None:
+    elif simulator is None:
         raise InputError(
-            "'reference' is missing and the run's data came from no simulator of the study; give "
-            "triads with --reference."
+            "'reference' is missing and there is no simulator to make fresh materials; give "
+            "triads that no training saw (on the command line --reference) or a simulator "
+            "(--simulator)."
         )
+    chain = None if simulator is None else adapted(simulator, run.schema)
+    images = run.schema.microstructure
+    pictured = images is not None and not images.grey
     bar = progress or (lambda _title, _total: lambda _: None)
     found, tests = Checkup(content={"later": []}), {}
     if simulations:
         tests |= _trials(found, run, target, simulations, seed, bar)
     if reference is None:
-        spread = _fresh(run, seed, bar)
+        spread = _fresh(run, chain, seed, bar)
         over = predictive_check(run.model, spread, draws=_DRAWS, seed=seed)
     else:
         known = ReferenceMaterials.of(reference, seed=seed)
         asked = study_targets(reference) if target is None else {"target": target}
         scores = check_probabilities(found, run, known, asked, draws=_DRAWS, seed=seed)
         spread = materials_of(reference, known)
-        check_images(found, run, reference, spread, known.group[known.rows], seed=seed)
+        if pictured:
+            check_images(found, run, reference, spread, known.group[known.rows], seed=seed)
         over = PredictiveCheck(scores.pit, scores.uniformity)
-    tests |= _predictions(found, run, target, materials, over, seed, bar)
+    tests |= _predictions(found, run, target, chain, materials, over, seed, bar)
     level = _ALARM / len(tests)
     for name, (uniform, verdict) in tests.items():
         found.rows.append(
             (name, f"p = {uniform.p_value:.2g}, gap {uniform.gap:.3f}", verdict(level))
         )
     found.content |= {"false_alarm_rate": _ALARM, "tests": len(tests)}
-    _guide(found, run, spread, seed)
-    _latents(found, run, spread, seed)
+    if spread.x is not None:
+        _guide(found, run, spread, seed)
+        _latents(found, run, spread, seed)
+    else:
+        found.notes.append("Left out, since there are no images: the guide and the latents.")
     found.rows += found.content.pop("later")
     return found
 
@@ -175,10 +188,9 @@ def _trials(
     return tests | {f"coverage, {c.of}": (c.uniformity, c.verdict) for c in coverages}
 
 
-def _fresh(run: Run, seed: int, bar: Progress) -> Materials:
+def _fresh(run: Run, chain: Simulator | None, seed: int, bar: Progress) -> Materials:
     """Fresh materials over the whole process space."""
     phi = run.model.process.sample(_FRESH, np.random.default_rng((seed, 1)))
-    chain = chain_of(run)
     if chain is None:
         raise InputError("'reference' is missing; give triads with --reference.")
     return simulate_at(chain, phi, seed=seed + 1, progress=bar("simulating", _FRESH))
@@ -188,6 +200,7 @@ def _predictions(
     found: Checkup,
     run: Run,
     target: Target | None,
+    chain: Simulator | None,
     materials: int,
     over: PredictiveCheck,
     seed: int,
@@ -195,7 +208,6 @@ def _predictions(
 ) -> _Tests:
     """The model's predictions beside materials over the process space and at posterior draws."""
     sets = {"predictions over U_φ": over}
-    chain = chain_of(run)
     if target is not None:
         posterior = DesignPosterior(run.model, target)
         draws = sample_hmc(posterior, seed=seed, progress=bar("sampling", 350))
@@ -268,7 +280,7 @@ def _latents(found: Checkup, run: Run, spread: Materials, seed: int) -> None:
     if len(model.property_names) < 2:
         return
     chosen = np.random.default_rng((seed, 3)).choice(len(spread), _LOOKS, replace=False)
-    some = Materials(spread.phi[chosen], spread.x[chosen], spread.m[chosen])
+    some = spread.rows(chosen)
     clouds = latent_posterior(model, some, seed=seed)
     figure, axes = plt.subplots(1, _LOOKS, figsize=(3.6 * _LOOKS, 3.4), layout="constrained")
     for i, ax in enumerate(axes):

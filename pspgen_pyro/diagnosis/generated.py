@@ -40,15 +40,14 @@ from ..design import Estimate
 from ..errors import InputError
 from ..model import PSPGen
 from ..properties import percolation
-from ..report.materials import Materials as Solved
-from ..report.materials import materials_at
+from ..report.materials import SolvedImages, materials_at
 from ..runs import Run
 from ..structure import two_point_correlation
 from .calibration import clustered_mean, estimate_to_json
 from .predictive import Materials
 
 if TYPE_CHECKING:
-    import xarray as xr
+    from ..data.triads import Triads
 
 __all__ = [
     "Generated",
@@ -110,8 +109,8 @@ class Generated:
     """
 
     phi: NDArray[np.float64]
-    real: Solved
-    generated: Solved
+    real: SolvedImages
+    generated: SolvedImages
     void: Estimate
     correlation: float
     noise: float
@@ -167,14 +166,14 @@ def reconstruction_check(
 
 
 def generated_check(
-    run: Run, triads: xr.Dataset, phi: ArrayLike, *, count: int = 200, seed: int = 0
+    run: Run, triads: Triads, phi: ArrayLike, *, count: int = 200, seed: int = 0
 ) -> list[Generated]:
     """Compares real and generated materials at several settings.
 
     Arguments:
         run: The run.
-        triads: Reference triads; those nearest to a setting are the real ones where the simulator
-            is none of the study's.
+        triads: Reference triads; those nearest to a setting are the real ones where there is no
+            simulator.
         phi: The settings, with shape `(S, P)`.
 
     Other arguments:
@@ -264,7 +263,7 @@ def _reconstruct(model: PSPGen, materials: Materials) -> NDArray[np.uint8]:
 
 
 def _compare(
-    phi: NDArray[np.float64], real: Solved, made: Solved, last: int, seed: int
+    phi: NDArray[np.float64], real: SolvedImages, made: SolvedImages, last: int, seed: int
 ) -> Generated:
     correlation, noise = _correlation_gap(real.x == last, made.x == last)
     void = [_void(one.x == last) for one in (real, made)]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..plots import PALETTE, property_labels, show_microstructures
+from ..schema import Schema
 from ..structure import two_point_correlation
 from .generated import Generated, Reconstruction
 
@@ -43,7 +44,7 @@ def show_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
 def plot_generated(
     found: Sequence[Generated],
     titles: Sequence[str],
-    names: Sequence[str] = ("horizontal", "vertical"),
+    schema: Schema,
 ) -> Figure:
     """Void fractions, two-point correlations along both axes, and the first two properties of real
     and generated materials; one column a setting.
@@ -51,9 +52,9 @@ def plot_generated(
     Arguments:
         found: What `generated_check` returned.
         titles: The settings in words.
-        names: The names of the properties.
+        schema: What the properties are.
     """
-    labels = property_labels(names)
+    labels = property_labels(schema)
     solved = all(one.real.m.shape[1] >= 2 for one in found)
     figure, grid = plt.subplots(
         2 + solved,

@@ -151,7 +151,11 @@ def _labelled(
             "phi": (("material", "parameter"), materials.phi),
         },
         coords={
-            "property": list(model.property_names),
+            "property": (
+                ["property"],
+                list(model.property_names),
+                {"labels": property_labels(model.schema)},
+            ),
             "parameter": list(model.process.names),
         },
     )
@@ -227,7 +231,7 @@ def plot_process_latent(found: xr.Dataset, model: PSPGen, *, property_: int = 0)
         property_: The property that colours the points.
     """
     figure, axes = plt.subplots(1, 3, figsize=(11.0, 3.2), layout="constrained")
-    labels, names = parameter_labels(model.process), property_labels(model.property_names)
+    labels, names = parameter_labels(model.process), property_labels(model.schema)
     share = [f" ({100 * float(s):.0f} % of the variance)" for s in found["share"]]
     panels = [
         (found["phi"].values, labels),
@@ -256,7 +260,7 @@ def plot_latent_properties(found: xr.Dataset, material: int = 0, ax: Axes | None
     """
     ax = ax or panel(3.8, 3.6)[1]
     one = found.isel(material=material)
-    names = property_labels([str(name) for name in found["property"].values])
+    names = found["property"].attrs["labels"]
     for name, colour, label in (("m_prior", "grey", "p(m | φ)"), ("m", "blue", "p(m | x, φ)")):
         ax.scatter(
             *one[name].values[:, :2].T, s=9, lw=0, alpha=0.7, c=PALETTE[colour], label=label

@@ -29,7 +29,7 @@ from .uniformity import Uniformity, uniformity
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..chain import Chain
+    from ..design import Simulator
 
 __all__ = [
     "Comparison",
@@ -50,16 +50,21 @@ class Materials:
 
     Arguments:
         phi: Their settings, with shape `(N, P)`.
-        x: Their microstructures, with shape `(N, H, W)`.
+        x: Their microstructures, with shape `(N, H, W)`; None if there are none.
         m: Their properties, with shape `(N, K)`.
     """
 
     phi: NDArray[np.float64]
-    x: NDArray[np.uint8]
+    x: NDArray[Any] | None
     m: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.phi)
+
+    def rows(self, index: NDArray[Any]) -> Materials:
+        """Some of them."""
+        x = None if self.x is None else self.x[index]
+        return Materials(self.phi[index], x, self.m[index])
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ class Comparison:
 
 
 def simulate_at(
-    chain: Chain,
+    chain: Simulator,
     phi: NDArray[np.float64],
     *,
     seed: int = 0,
@@ -126,7 +131,8 @@ def simulate_at(
     """
     settings = np.atleast_2d(chain.process.check(phi))
     seeds = [np.random.SeedSequence(seed, spawn_key=(0xC4EC, i)) for i in range(len(settings))]
-    x, m = [], []
+    x: list[NDArray[Any] | None] = []
+    m: list[NDArray[np.float64]] = []
     for i in range(0, len(settings), _BATCH):
         part = chain.simulate(settings[i : i + _BATCH], seeds[i : i + _BATCH])
         x.append(part.x)
@@ -135,7 +141,9 @@ def simulate_at(
             progress(len(part.m))
     properties = np.concatenate(m)
     known = ~np.isnan(properties).any(axis=1)
-    return Materials(settings[known], np.concatenate(x)[known], properties[known])
+    images = [part for part in x if part is not None]
+    pictured = np.concatenate(images) if len(images) == len(x) else None
+    return Materials(settings, pictured, properties).rows(known)
 
 
 def predictive_check(

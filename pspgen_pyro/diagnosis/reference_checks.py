@@ -25,8 +25,7 @@ from .predictive import Materials
 from .reference_materials import ReferenceMaterials
 
 if TYPE_CHECKING:
-    import xarray as xr
-
+    from ..data.triads import Triads
     from .checkup import Checkup
 
 __all__ = ["check_images", "check_probabilities", "materials_of"]
@@ -38,10 +37,11 @@ _LARGE = 64 * 64
 _SHOWN_LEVEL = 0.9
 
 
-def materials_of(triads: xr.Dataset, reference: ReferenceMaterials) -> Materials:
+def materials_of(triads: Triads, reference: ReferenceMaterials) -> Materials:
     """The materials on which draws and densities are scored, with their images."""
     rows = reference.rows
-    x = triads["x"].isel(sample=reference.index[rows]).values
+    index, data = reference.index[rows], triads.data
+    x = data["x"].isel(sample=index).values if "x" in data else None
     return Materials(reference.phi[reference.group[rows]], x, reference.m[rows])
 
 
@@ -69,8 +69,8 @@ def check_probabilities(
         found.figures["probabilities"] = plot_probabilities([scores], reference)
     found.figures["central_coverage"] = plot_central_coverage([scores])
     found.figures["density_scores"] = plot_density_scores(scores, reference)
-    if len(run.history):
-        found.figures["training"] = training_curves(run.history)
+    if len(run.histories[0]):
+        found.figures["training"] = training_curves(run.histories[0])
     found.content["later"] += score_rows(scores)
     return scores
 
@@ -78,7 +78,7 @@ def check_probabilities(
 def check_images(
     found: Checkup,
     run: Run,
-    triads: xr.Dataset,
+    triads: Triads,
     materials: Materials,
     group: NDArray[np.int64],
     *,
@@ -86,16 +86,17 @@ def check_images(
 ) -> None:
     """Reconstructs and generates images and adds numbers, rows and figures."""
     part = np.linspace(0, len(group) - 1, min(_IMAGES, len(group))).astype(int)
-    some = Materials(materials.phi[part], materials.x[part], materials.m[part])
+    some = materials.rows(part)
     back = reconstruction_check(run.model, some, group[part])
-    count = _COUNT if materials.x[0].size <= _LARGE else _COUNT // 4
+    images = run.schema.microstructure
+    count = _COUNT if images is None or images.pixels <= _LARGE else _COUNT // 4
     settings = spread_settings(materials.phi, _SETTINGS)
     made = generated_check(run, triads, settings, count=count, seed=seed)
     titles = names_of(made, run.model.process.names)
     found.content["reconstruction"] = back.to_json()
     found.content["generated"] = [one.to_json() for one in made]
     found.figures["reconstruction"] = plot_reconstruction(back)
-    found.figures["generated"] = plot_generated(made, titles, run.model.property_names)
+    found.figures["generated"] = plot_generated(made, titles, run.schema)
     found.figures["generated_images"] = show_generated(made, titles)
     rows = found.content["later"]
     accuracy = float(back.accuracy.value)

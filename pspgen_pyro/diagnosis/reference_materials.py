@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from ..design import Box, Target
 from ..errors import InputError
 from ..process import ProcessSpace
-from ..runs import process_of
 from ..study import CASES, case
 
 if TYPE_CHECKING:
-    import xarray as xr
+    from ..data.triads import Triads
 
 __all__ = ["ReferenceMaterials", "spread_rows", "study_targets"]
 
@@ -52,7 +51,7 @@ class ReferenceMaterials:
 
     @classmethod
     def of(
-        cls, triads: xr.Dataset, *, rows: int = 4000, settings: int = 2000, seed: int = 0
+        cls, triads: Triads, *, rows: int = 4000, settings: int = 2000, seed: int = 0
     ) -> ReferenceMaterials:
         """The materials of a triads set; those whose simulation failed are left out.
 
@@ -67,15 +66,14 @@ class ReferenceMaterials:
         Raises:
             InputError: If fewer than ten materials are known, or a property is infinite.
         """
-        m = np.asarray(triads["m"].values, dtype=float)
+        m = np.asarray(triads.data["m"].values, dtype=float)
         if np.isinf(m).any():
             raise InputError(
-                f"'reference' has {int(np.isinf(m).any(axis=1).sum())} sample(s) with k = 0, "
-                "whose m = log k is infinite; the 'study' formulation keeps a blocked direction "
-                "finite."
+                f"'reference' has {int(np.isinf(m).any(axis=1).sum())} sample(s) with an infinite "
+                "m; declare a detection limit, or leave the value empty if it is unknown."
             )
         rng, known = np.random.default_rng(seed), np.flatnonzero(~np.isnan(m).any(axis=1))
-        index = triads["phi_index"].values
+        index = triads.data["phi_index"].values
         different = np.unique(index[known])
         if len(different) > settings:
             known = known[np.isin(index[known], rng.choice(different, settings, replace=False))]
@@ -85,10 +83,10 @@ class ReferenceMaterials:
                 "10."
             )
         _, first, group = np.unique(index[known], return_index=True, return_inverse=True)
-        names = tuple(str(name) for name in triads["property"].values)
-        phi = triads["phi"].values[known[first]]
+        phi = triads.data["phi"].values[known[first]]
         spread = spread_rows(group, rows, rng)
-        return cls(process_of(triads), names, phi, m[known], group, spread, known)
+        names = triads.schema.property_names
+        return cls(triads.schema.process, names, phi, m[known], group, spread, known)
 
     @property
     def samples(self) -> NDArray[np.int64]:
@@ -101,11 +99,12 @@ class ReferenceMaterials:
         return hits / self.samples
 
 
-def study_targets(triads: xr.Dataset) -> dict[str, Target]:
+def study_targets(triads: Triads) -> dict[str, Target]:
     """The targets of the study's case that the triads belong to; none if they belong to none."""
-    if triads.attrs.get("case") not in CASES:
+    name = triads.data.attrs.get("case")
+    if name not in CASES:
         return {}
-    return {name: Box(*ends) for name, ends in case(triads.attrs["case"]).targets.items()}
+    return {target: Box(*ends) for target, ends in case(name).targets.items()}
 
 
 def spread_rows(

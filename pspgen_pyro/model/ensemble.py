@@ -15,6 +15,7 @@ from typing import overload
 
 from ..errors import InputError
 from ..process import ProcessSpace
+from ..schema import Schema
 from .base import Dimensions
 from .pspgen import PSPGen
 
@@ -55,6 +56,11 @@ class Ensemble(Sequence[PSPGen]):
     def __getitem__(self, index: slice) -> tuple[PSPGen, ...]: ...
     def __getitem__(self, index: int | slice) -> PSPGen | tuple[PSPGen, ...]:
         return self.members[index]
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of all members."""
+        return self.members[0].schema
 
     @property
     def process(self) -> ProcessSpace:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from ..process import ProcessSpace
+    from ..schema import Schema
 
 __all__ = ["PALETTE", "panel", "parameter_labels", "property_labels"]
 
@@ -23,7 +26,7 @@ PALETTE = {
 """The colours of the data (Okabe and Ito, 2008)."""
 
 
-def parameter_labels(process: Any) -> list[str]:
+def parameter_labels(process: ProcessSpace) -> list[str]:
     """The axis label of each process parameter, with its unit.
 
     Example:
@@ -37,9 +40,17 @@ def parameter_labels(process: Any) -> list[str]:
     ]
 
 
-def property_labels(names: Sequence[str]) -> list[str]:
-    """The axis label of each property m = ln k; k is an area, in unit cells."""
-    return [f"m {name} = ln(k / cell area)" for name in names]
+def property_labels(schema: Schema) -> list[str]:
+    """The axis label of each property on its scale, with its unit.
+
+    Example:
+        >>> from pspgen_pyro.process import ProcessSpace
+        >>> from pspgen_pyro.schema import Schema
+        >>> furnace = ProcessSpace(("T",), (900.0,), (1200.0,))
+        >>> property_labels(Schema(process=furnace, properties=("k [m^2] log", "strength [MPa]")))
+        ['ln(k / m^2)', 'strength [MPa]']
+    """
+    return [known.label for known in schema.properties]
 
 
 def panel(width: float = 4.6, height: float = 3.8) -> tuple[Figure, Axes]:

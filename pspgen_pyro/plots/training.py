@@ -17,15 +17,20 @@ __all__ = ["training_curves"]
 
 
 def training_curves(history: History) -> Figure:
-    """The terms of the objective in every epoch, by fold; a line marks the weights kept."""
+    """The terms of the objective that the history has, in every epoch, by fold; a line marks the
+    weights kept."""
     titles = {
         "x": "log p(x | z): microstructure",
         "m": "log p(m | z): property",
         "kl": "KL(q(z0) ‖ p(z0))",
     }
-    figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.1), layout="constrained")
+    shown = {name: title for name, title in titles.items() if f"train_{name}" in history.epochs}
+    size = (3.5 * max(1, len(shown)), 3.1)
+    figure, (axes,) = plt.subplots(
+        1, max(1, len(shown)), figsize=size, squeeze=False, layout="constrained"
+    )
     epochs = np.arange(1, len(history) + 1)
-    for ax, (name, title) in zip(axes, titles.items(), strict=True):
+    for ax, (name, title) in zip(axes, shown.items(), strict=False):
         for fold, colour, style in (("train", "blue", "-"), ("validation", "vermilion", "--")):
             ax.plot(
                 epochs,

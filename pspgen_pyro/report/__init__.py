@@ -7,12 +7,12 @@ the process space, `materials` puts simulated and generated microstructures side
 
 from ..diagnosis.surfaces import SurfaceError, model_surface, reference_surface, surface_error
 from .answers import Answer, Verdict, judge, read_answer, summarise
-from .materials import Materials, generate_images, materials_at
+from .materials import SolvedImages, generate_images, materials_at
 from .page import write_page
 
 __all__ = [
     "Answer",
-    "Materials",
+    "SolvedImages",
     "SurfaceError",
     "Verdict",
     "judge",

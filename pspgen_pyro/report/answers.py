@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..design import Estimate, Target, probability, target_from_json
 from ..errors import DataError, InputError
+from ..io.validation import Record, read
 
 if TYPE_CHECKING:
     from ..runs import Run
@@ -94,22 +95,23 @@ def read_answer(path: str | Path, run: Run) -> Answer:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        answer, names = _answer(Path(path).stem, content), tuple(content["phi"])
-        data = content["data"]
     except OSError as error:
         raise DataError(
             f"'designs' has {str(path)!r}, which cannot be read: {error.strerror}."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except ValueError as error:
         raise DataError(
-            f"'designs' has {str(path)!r}, which is no answer of `pspgen design` ({error!r}); "
+            f"'designs' has {str(path)!r}, which is no answer of `pspgen design` ({error}); "
             "make one with `pspgen design RUN --target=... --out FILE`."
         ) from error
-    if names != run.model.process.names or data != run.data:
+    stored = read(_StoredAnswer, content, str(path))
+    answer, names, data = _answer(Path(path).stem, stored), tuple(stored.phi), stored.data
+    answer.target.check_against(len(run.schema.properties))
+    if names != run.schema.process.names or data != run.data:
         raise InputError(
             f"'designs' has {str(path)!r}, an answer of a run on {data} with the parameters "
             f"{', '.join(names)}, but this run was trained on {run.data} with "
-            f"{', '.join(run.model.process.names)}; design with this run."
+            f"{', '.join(run.schema.process.names)}; design with this run."
         )
     _check_probability(path, answer, run)
     return answer
@@ -126,26 +128,55 @@ def _check_probability(path: str | Path, answer: Answer, run: Run) -> None:
         )
 
 
-def _answer(name: str, content: dict[str, Any]) -> Answer:
-    simulated, m = content.get("simulated"), content.get("simulated_m")
+class _StoredEstimate(Record):
+    """An estimate as an answer holds it."""
+
+    probability: float
+    standard_error: float
+    aleatoric: float | None = None
+    epistemic: float | None = None
+    members: tuple[float, ...] = ()
+    samples: int | None = None
+
+    def estimate(self) -> Estimate:
+        return Estimate(np.array(self.probability), np.array(self.standard_error))
+
+
+class _StoredAnswer(Record):
+    """The file that `pspgen design --out` writes."""
+
+    target: dict[str, Any]
+    properties: tuple[str, ...]
+    phi: dict[str, float]
+    model: _StoredEstimate
+    starts_agreed: str
+    active_bounds: tuple[str, ...]
+    sensitivity: dict[str, Any]
+    share: float | None
+    status: str
+    cpu_seconds: float
+    data: dict[str, Any]
+    settings: dict[str, Any] = {}
+    simulated: _StoredEstimate | None = None
+    difference: float | None = None
+    blocked_fraction: dict[str, float] = {}
+    simulated_m: tuple[tuple[float, ...], ...] | None = None
+
+
+def _answer(name: str, stored: _StoredAnswer) -> Answer:
+    m = stored.simulated_m
     return Answer(
         name=name,
-        target=target_from_json(content["target"]),
-        phi=np.array(list(content["phi"].values()), dtype=float),
-        model=_estimate(content["model"]),
-        simulated=None if simulated is None else _estimate(simulated),
+        target=target_from_json(stored.target),
+        phi=np.array(list(stored.phi.values()), dtype=float),
+        model=stored.model.estimate(),
+        simulated=None if stored.simulated is None else stored.simulated.estimate(),
         m=None if m is None else np.array(m, dtype=float).reshape(len(m), -1),
-        blocked=dict(content.get("blocked_fraction") or {}),
-        status=str(content["status"]),
-        starts_agreed=str(content["starts_agreed"]),
-        active_bounds=tuple(content["active_bounds"]),
-        settings=dict(content.get("settings") or {}),
-    )
-
-
-def _estimate(content: dict[str, float]) -> Estimate:
-    return Estimate(
-        np.array(float(content["probability"])), np.array(float(content["standard_error"]))
+        blocked=stored.blocked_fraction,
+        status=stored.status,
+        starts_agreed=stored.starts_agreed,
+        active_bounds=stored.active_bounds,
+        settings=stored.settings,
     )
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 from markupsafe import Markup
 
 from .. import plots
+from ..data.triads import Triads
 from ..design import frequency
 from ..diagnosis.surfaces import model_surface, reference_surface, surface_error
 from ..runs import Run
@@ -31,13 +32,13 @@ _HEADER = (
 
 
 def surface_sections(
-    run: Run, answers: Sequence[Answer], reference: xr.Dataset | None
+    run: Run, answers: Sequence[Answer], reference: Triads | None
 ) -> list[Section]:
     """The model's surfaces, beside the simulated ones if there is a reference.
 
     There is nothing to draw without an answer, or over another number of parameters than two.
     """
-    if len(run.model.process) != 2 or not answers:
+    if len(run.schema.process) != 2 or not answers:
         return []
     if reference is None:
         return [_alone(run, answers)]
@@ -58,11 +59,11 @@ def _alone(run: Run, answers: Sequence[Answer]) -> Section:
     return Section(_TITLE, [words], embed(figure, "surfaces", words))
 
 
-def _compared(run: Run, answers: Sequence[Answer], reference: xr.Dataset) -> Section:
+def _compared(run: Run, answers: Sequence[Answer], reference: Triads) -> Section:
     pictures, rows, counts = [], [], []
     for answer in answers:
-        counted = reference_surface(reference, answer.target, run.model.process)
-        axes = [counted[name].values for name in run.model.process.names]
+        counted = reference_surface(reference.data, answer.target, run.schema.process)
+        axes = [counted[name].values for name in run.schema.process.names]
         model = model_surface(run.model, answer.target, axes)
         pictures.append(_triptych(answer, model["probability"], counted["probability"]))
         rows.append(_row(answer, model, counted))

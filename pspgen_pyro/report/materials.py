@@ -1,6 +1,7 @@
 r"""Simulated and generated materials at one :math:`\varphi`, judged by the same physics.
 
-Simulated materials come from the chain. Generated ones are the model's: :math:`z_0 \sim p(z_0 \mid
+Simulated materials come from the simulator, where there is one, else the training triads nearest
+to φ stand in. Generated ones are the model's: :math:`z_0 \sim p(z_0 \mid
 \varphi)`, and the most probable image given :math:`z_0` and :math:`z_1 = g(\varphi)` (every pixel
 its most probable phase: void where its Bernoulli mean exceeds ½). Both are then given to the
 chain's own property solver, which says what a generated image would really do.
@@ -9,54 +10,67 @@ chain's own property solver, which says what a generated image would really do.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..chain import Chain
 from ..errors import InputError
 from ..properties import percolation
 from ..runs import chain_of
+from ..schema import Microstructure
 from ..structure import phase_names
 
 if TYPE_CHECKING:
-    from ..chain import Chain
+    from ..data.triads import Triads
     from ..model import PSPGen
     from ..runs import Run
 
-__all__ = ["Materials", "generate_images", "materials_at"]
+__all__ = ["SolvedImages", "generate_images", "materials_at"]
 
 
 @dataclass(frozen=True)
-class Materials:
+class SolvedImages:
     """Microstructures and their properties.
 
     Arguments:
         source: Where they come from, in words.
         x: The images, with shape `(N, H, W)`.
-        m: Their properties by the chain's solver, with shape `(N, K)`; NaN where it has none.
-        phases: The number of phases.
+        m: Their properties on their scales, with shape `(N, K)`; NaN where nobody has solved them.
+        images: What the images are.
     """
 
     source: str
-    x: NDArray[np.uint8]
+    x: NDArray[Any]
     m: NDArray[np.float64]
-    phases: int = 2
+    images: Microstructure
 
     @property
     def fractions(self) -> dict[str, NDArray[np.float64]]:
-        """The volume fraction of each phase but the first, a number an image, by its name."""
-        names = phase_names(self.phases)
-        return {names[i]: (self.x == i).mean(axis=(1, 2)) for i in range(1, self.phases)}
+        """The volume fraction of each phase but the first, a number an image, by its name; of grey
+        images their mean."""
+        if self.images.grey:
+            return {"mean grey value": self.x.mean(axis=(1, 2))}
+        names = phase_names(int(self.images.phases))
+        return {
+            f"{name} fraction": (self.x == i).mean(axis=(1, 2))
+            for i, name in enumerate(names)
+            if i
+        }
 
     @property
-    def blocked(self) -> NDArray[np.float64]:
-        """The fraction of the images whose last phase (the void) does not percolate, with shape
-        `(2)`."""
-        return 1 - percolation(self.x == self.phases - 1).mean(axis=0)
+    def blocked(self) -> dict[str, float]:
+        """The fraction of the images whose last phase (the void) does not percolate, by direction;
+        empty where that is not defined: of grey values, and of images that are no square periodic
+        cell."""
+        shape = self.images.shape
+        if self.images.grey or not self.images.periodic or not shape[0] == shape[1] >= 3:
+            return {}
+        shares = 1 - percolation(self.x == int(self.images.phases) - 1).mean(axis=0)
+        return dict(zip(("horizontal", "vertical"), shares.tolist(), strict=True))
 
 
 @torch.no_grad()
@@ -105,12 +119,12 @@ def _likeliest(model: PSPGen, z0: Tensor, z1: Tensor) -> Tensor:
 def materials_at(
     run: Run,
     phi: NDArray[np.float64],
-    triads: xr.Dataset,
+    triads: Triads,
     *,
     count: int = 100,
     seed: int = 0,
     candidates: int = 64,
-) -> tuple[Materials, Materials]:
+) -> tuple[SolvedImages, SolvedImages]:
     r"""Real and generated materials at one :math:`\varphi`.
 
     Arguments:
@@ -127,38 +141,44 @@ def materials_at(
 
     Returns:
         The real ones and the generated ones.
+
+    Raises:
+        InputError: If the run has no images.
     """
-    x = generate_images(run.model, phi, count, seed, candidates)
-    phases = run.model.dims.phases
+    images = run.schema.microstructure
+    if images is None:
+        raise InputError("the triads of this run have no images, so none can be generated.")
+    x = generate_images(run.members[0], phi, count, seed, candidates)
     chain = chain_of(run)
     if chain is None:
-        real = _nearest(triads, run, phi, count)
-        unsolved = np.full((count, real.m.shape[1]), np.nan)
-        return real, Materials("drawn from the model", x, unsolved, phases)
+        unsolved = np.full((count, len(run.schema.properties)), np.nan)
+        generated = SolvedImages("drawn from the model", x, unsolved, images)
+        return _nearest(triads, run, phi, count, images), generated
     # a spawn key that neither a data set nor a verification uses
     seeds = [np.random.SeedSequence(seed, spawn_key=(0x5EE, i)) for i in range(count)]
     sample = chain.simulate(np.tile(phi, (count, 1)), seeds)
     return (
-        # the study's chains have images
-        Materials("simulated by the chain", np.asarray(sample.x), sample.m, phases),
-        Materials("drawn from the model", x, _properties(chain, x), phases),
+        SolvedImages("simulated by the chain", np.asarray(sample.x), sample.m, images),
+        SolvedImages("drawn from the model", x, _properties(chain, x, run), images),
     )
 
 
-def _nearest(triads: xr.Dataset, run: Run, phi: NDArray[np.float64], count: int) -> Materials:
-    process = run.model.process
+def _nearest(
+    triads: Triads, run: Run, phi: NDArray[np.float64], count: int, images: Microstructure
+) -> SolvedImages:
+    process, data = run.schema.process, triads.data
     width = np.array(process.upper) - np.array(process.lower)
-    distance = (((triads["phi"].values - phi) / width) ** 2).sum(axis=1)
-    part = triads.isel(sample=np.sort(np.argsort(distance, kind="stable")[:count]))
+    distance = (((data["phi"].values - phi) / width) ** 2).sum(axis=1)
+    part = data.isel(sample=np.sort(np.argsort(distance, kind="stable")[:count]))
     x, m = part["x"].values, part["m"].values
-    return Materials("training triads nearest to φ*", x, m, run.model.dims.phases)
+    return SolvedImages("training triads nearest to φ*", x, m, images)
 
 
-def _properties(chain: Chain, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-    m = np.full((len(x), len(chain.schema.properties)), np.nan)
-    images = chain.schema.microstructure
+def _properties(chain: Chain, x: NDArray[Any], run: Run) -> NDArray[np.float64]:
+    m = np.full((len(x), len(run.schema.properties)), np.nan)
+    images = run.schema.microstructure
     # flow in a cell without solid has no steady state
     solvable = ~x.all(axis=(1, 2)) | (images is None or images.phases != 2)
     if solvable.any():
-        m[solvable] = chain.schema.scaled(chain.property_(x[solvable]))
+        m[solvable] = run.schema.scaled(chain.property_(x[solvable]))
     return m

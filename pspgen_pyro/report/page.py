@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..data.triads import Triads
 from ..design import Box
 from ..errors import InputError
 from ..io.provenance import environment
-from ..runs import Run
+from ..runs import Run, described_data
 from ..study import case
 from .answers import Answer, judge, summarise
 from .comparison import surface_sections
@@ -21,12 +21,25 @@ from .sections import answer_section, data_section, number, settings_of, signed,
 
 __all__ = ["write_page"]
 
+_MADE = (
+    "split",
+    "replicates",
+    "n",
+    "gamma",
+    "filter",
+    "void_fraction",
+    "fractions",
+    "smoothing",
+    "conductivities",
+    "versions",
+)
+
 
 def write_page(
     run: Run,
-    triads: xr.Dataset,
+    triads: Triads,
     answers: Sequence[Answer] = (),
-    reference: xr.Dataset | None = None,
+    reference: Triads | None = None,
     *,
     commands: Sequence[str] = (),
     materials: int = 100,
@@ -65,7 +78,7 @@ def write_page(
         lstrip_blocks=True,
     ).get_template("report.html")
     return template.render(
-        case=run.data.get("case", "a chain of your own"),
+        case=run.data.get("case", ", ".join(run.schema.property_names)),
         summary=summarise(answers),
         answers=[_row(run, answer) for answer in answers],
         sections=sections,
@@ -74,15 +87,15 @@ def write_page(
     )
 
 
-def _check_reference(run: Run, reference: xr.Dataset) -> None:
+def _check_reference(run: Run, reference: Triads) -> None:
     try:
         run.check_against(reference)
     except InputError as error:
         raise InputError(str(error).replace("'triads'", "'reference'", 1)) from error
-    if reference.sizes["parameter"] != 2:
+    if len(reference.schema.process) != 2:
         raise InputError(
-            f"'reference' has {reference.sizes['parameter']} process parameters, but surfaces can "
-            "be compared over two only; leave it out."
+            f"'reference' has {len(reference.schema.process)} process parameters, but surfaces "
+            "can be compared over two only; leave it out."
         )
 
 
@@ -109,7 +122,7 @@ def _row(run: Run, answer: Answer) -> dict[str, str]:
         difference = signed(verdict.difference, verdict.error)
     return {
         "name": answer.name,
-        "target": str(answer.target),
+        "target": answer.target.event,
         "phi": settings_of(run, answer),
         "model": number(answer.model),
         "simulated": simulated,
@@ -119,21 +132,17 @@ def _row(run: Run, answer: Answer) -> dict[str, str]:
     }
 
 
-def _provenance(
-    run: Run, triads: xr.Dataset, reference: xr.Dataset | None
-) -> list[tuple[str, str]]:
-    facts = environment()
-    made = ("split", "replicates", "n", "gamma", "filter", "void_fraction", "versions")
-    made += tuple(
-        key for key in ("fractions", "smoothing", "conductivities") if key in triads.attrs
-    )
-    pairs = list(run.data.items()) + [(key, triads.attrs.get(key)) for key in made]
-    rows = [(f"data: {key}", value) for key, value in pairs]
+def _provenance(run: Run, triads: Triads, reference: Triads | None) -> list[tuple[str, str]]:
+    facts, attributes = environment(), triads.data.attrs
+    rows = [("schema", line) for line in str(run.schema).splitlines()]
+    told = {name: attributes[name] for name in _MADE if name in attributes}
+    rows += [(f"data: {key}", value) for key, value in (run.data | told).items()]
     if reference is not None:
-        counted = ("split", "samples", "replicates", "seed", "solver", "versions")
-        rows += [(f"reference: {key}", reference.attrs.get(key)) for key in counted]
+        about = described_data(reference)
+        rows += [(f"reference: {key}", value) for key, value in about.items()]
     hidden = ("command", "triads", "out")
-    training = [pair for part in run.training.values() for pair in part.items()]
+    parts = [part for part in run.training.values() if isinstance(part, dict)]
+    training = [pair for part in parts for pair in part.items()]
     # an option that nobody gave has no value, which is not to say that it was off
     rows += [(f"training: {k}", v) for k, v in training if k not in hidden and v is not None]
     here = ("python", "system", "processor", "cores", "threads", "versions")

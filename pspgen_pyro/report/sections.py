@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from .. import plots
 from ..design import Estimate, Target, frequency
 from ..diagnosis.surfaces import model_slices
-from ..runs import Run, describe
+from ..runs import Run, chain_of, described_data
 from ..structure import phase_names
 from .answers import Answer
 from .figures import embed
-from .materials import Materials, materials_at
+from .materials import SolvedImages, materials_at
+
+if TYPE_CHECKING:
+    from ..data.triads import Triads
 
 __all__ = [
     "Section",
@@ -31,6 +34,7 @@ __all__ = [
 ]
 
 _SHOWN = 6
+_MANY = 4
 
 
 @dataclass(frozen=True)
@@ -65,70 +69,73 @@ def signed(difference: float, error: float) -> str:
 
 
 def settings_of(run: Run, answer: Answer) -> str:
-    """The setting φ* by the names of its parameters."""
-    pairs = zip(run.model.process.names, answer.phi, strict=True)
-    return ", ".join(f"{name} = {value:.4g}" for name, value in pairs)
+    """The setting φ* by the names and units of its parameters."""
+    process = run.schema.process
+    triples = zip(process.names, answer.phi, process.units, strict=True)
+    return ", ".join(
+        f"{name} = {value:.4g}" + ("" if unit == "1" else f" {unit}")
+        for name, value, unit in triples
+    )
 
 
-def answer_section(
-    run: Run, triads: xr.Dataset, answer: Answer, *, count: int, seed: int
-) -> Section:
+def answer_section(run: Run, triads: Triads, answer: Answer, *, count: int, seed: int) -> Section:
     """What the materials at φ* look like and do: real ones, generated ones, and the check."""
-    real, generated = materials_at(run, answer.phi, triads, count=count, seed=seed)
-    pictures = [_microstructures(answer, real, generated)]
-    if answer.m is not None and answer.m.shape[1] >= 2:
-        pictures.append(_cloud(run, triads, answer, answer.m))
-    if len(run.model.process) != 2:
-        pictures.append(_slices(run, answer))
     bound = f" At the bound {', '.join(answer.active_bounds)}." if answer.active_bounds else ""
-    return Section(
-        f"{answer.name[:1].upper()}{answer.name[1:]}: m ∈ {answer.target}",
-        [
-            f"φ*: {settings_of(run, answer)}. Ascent: {answer.status}; "
-            f"{answer.starts_agreed} starts agree.{bound}",
-            _caption(real, generated),
-            faithfulness(real, generated, answer.target),
-        ],
-        Markup("").join(pictures),
-        [
-            "materials at φ*",
-            *(f"{name} fraction" for name in real.fractions),
-            "blocked, horizontal",
-            "blocked, vertical",
-            "P of their m in target",
-        ],
-        [_material_row(kind, answer.target) for kind in (real, generated)],
-    )
+    words = [
+        f"φ*: {settings_of(run, answer)}. Ascent: {answer.status}; "
+        f"{answer.starts_agreed} starts agree.{bound}"
+    ]
+    pictures, header, rows = [], [], []
+    if run.schema.microstructure is None:
+        words.append("The triads have no images, so none are shown.")
+    else:
+        kinds = materials_at(run, answer.phi, triads, count=count, seed=seed)
+        words += [_caption(run, *kinds), faithfulness(*kinds, answer.target)]
+        pictures.append(_microstructures(run, answer, *kinds))
+        header, rows = _material_table(kinds, answer.target)
+    if answer.m is not None:
+        pictures.append(_cloud(run, triads, answer, answer.m))
+    if len(run.schema.process) != 2:
+        pictures.append(_slices(run, answer))
+    title = f"{answer.name[:1].upper()}{answer.name[1:]}: {answer.target.event}"
+    return Section(title, words, Markup("").join(pictures), header, rows)
 
 
-def _caption(real: Materials, generated: Materials) -> str:
-    pixels = (
-        "every pixel void where its Bernoulli mean exceeds 0.5. Light is void, dark is solid."
-        if real.phases == 2
-        else "every pixel its most probable phase. From dark to light: "
-        f"{', '.join(phase_names(real.phases))}; blocked: {phase_names(real.phases)[-1]} does not "
-        "percolate."
-    )
+def _caption(run: Run, real: SolvedImages, generated: SolvedImages) -> str:
     words = (
         f"Top row: {real.source}. Bottom row: {generated.source}, that is z0 from its prior and "
-        f"{pixels}"
+        f"{_pixels(real)}"
     )
+    if len(run.members) > 1:
+        words += " The ensemble's first member drew them."
     if np.isnan(generated.m).all():
-        return f"{words} The simulator is none of the study's, so generated images are not solved."
+        return f"{words} There is no solver for generated images, so they have no properties."
     return (
-        f"{words} Below each image: its m (horizontal, vertical) by the property solver, bold if "
-        "inside the target. Every answer has the same draws of z0; where the guide reads "
-        "properties off an image, each is one of 64, chosen by them."
+        f"{words} Below each image: its m ({', '.join(run.schema.property_names)}) by the "
+        "property solver, bold if inside the target. Every answer has the same draws of z0; where "
+        "the guide reads properties off an image, each is one of 64, chosen by them."
     )
 
 
-def faithfulness(real: Materials, generated: Materials, box: Target) -> str:
+def _pixels(real: SolvedImages) -> str:
+    if real.images.grey:
+        return "every pixel its most probable grey value."
+    if real.images.phases == 2:
+        return "every pixel void where its mean exceeds 0.5. Light is void, dark is solid."
+    names = phase_names(int(real.images.phases))
+    blocked = f"; blocked: {names[-1]} does not percolate" if real.blocked else ""
+    return f"every pixel its most probable phase. From dark to light: {', '.join(names)}{blocked}."
+
+
+def faithfulness(real: SolvedImages, generated: SolvedImages, target: Target) -> str:
     """In what the generated materials differ from the real ones, by two standard errors."""
-    pairs = zip(_statistics(real, box), _statistics(generated, box), strict=False)
+    truths, mine = _statistics(real, target), _statistics(generated, target)
     wrong = [
-        f"{name} ({number(mine)} instead of {number(truth)})"
-        for (name, truth), (_, mine) in pairs
-        if abs(mine.value - truth.value) > 2 * np.hypot(mine.standard_error, truth.standard_error)
+        f"{name} ({number(mine[name])} instead of {number(truth)})"
+        for name, truth in truths.items()
+        if name in mine
+        and abs(mine[name].value - truth.value)
+        > 2 * np.hypot(mine[name].standard_error, truth.standard_error)
     ]
     if not wrong:
         return "In the quantities of the table the generated materials agree with the real ones."
@@ -139,26 +146,38 @@ def faithfulness(real: Materials, generated: Materials, box: Target) -> str:
     )
 
 
-def _statistics(kind: Materials, box: Target) -> list[tuple[str, Estimate]]:
+def _statistics(kind: SolvedImages, target: Target) -> dict[str, Estimate]:
     count = len(kind.x)
-    found = [
-        (
-            f"{name} fraction",
-            Estimate(np.asarray(part.mean()), np.asarray(part.std() / count**0.5)),
-        )
+    found = {
+        name: Estimate(np.asarray(part.mean()), np.asarray(part.std() / count**0.5))
         for name, part in kind.fractions.items()
-    ]
-    for name, share in zip(("horizontal", "vertical"), kind.blocked, strict=True):
-        found.append((f"blocked, {name}", frequency(round(share * count), count)))
+    }
+    for name, share in kind.blocked.items():
+        found[f"blocked, {name}"] = frequency(round(share * count), count)
     known = ~np.isnan(kind.m).any(axis=1)
-    if not known.any():
-        return found
-    hits = box.contains(kind.m[known]).sum()
-    return [*found, ("P of their m in target", frequency(hits, int(known.sum())))]
+    if known.any():
+        hits = target.contains(kind.m[known]).sum()
+        found["P of their m in target"] = frequency(hits, int(known.sum()))
+    return found
 
 
-def _microstructures(answer: Answer, real: Materials, generated: Materials) -> Markup:
-    label = "simulated" if "chain" in real.source else "training"
+def _material_table(
+    kinds: Sequence[SolvedImages], target: Target
+) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of the table of statistics."""
+    found = [_statistics(kind, target) for kind in kinds]
+    names = list(dict.fromkeys(name for one in found for name in one))
+    rows = []
+    for kind, one in zip(kinds, found, strict=True):
+        cells = [number(one[name]) if name in one else "not solved" for name in names]
+        rows.append([f"{kind.source} ({len(kind.x)})", *cells])
+    return ["materials at φ*", *names], rows
+
+
+def _microstructures(
+    run: Run, answer: Answer, real: SolvedImages, generated: SolvedImages
+) -> Markup:
+    label = "training" if chain_of(run) is None else "simulated"
     kinds = {label: real, "generated": generated}
     figure = plots.show_microstructures(
         {label: kind.x[:_SHOWN] for label, kind in kinds.items()},
@@ -172,30 +191,22 @@ def _microstructures(answer: Answer, real: Materials, generated: Materials) -> M
 
 
 def _note(m: NDArray[np.float64]) -> str:
-    if np.isnan(m).any():
+    if np.isnan(m).any() or len(m) > _MANY:
         return ""
     return ", ".join(f"{value:.2f}" for value in m).replace("-", "−").replace("inf", "∞")
 
 
-def _cloud(run: Run, triads: xr.Dataset, answer: Answer, m: NDArray[np.float64]) -> Markup:
-    names = run.model.property_names
+def _cloud(run: Run, triads: Triads, answer: Answer, m: NDArray[np.float64]) -> Markup:
     figure, ax = plots.panel(4.0, 4.1)
-    plots.simulated_cloud(m, answer.target, names, background=triads["m"].values, ax=ax)
-    words = (
-        f"Simulated properties at the answer for {answer.name}, inside and outside the target; "
-        "grey: the training data."
-    )
+    behind = triads.data["m"].values
+    plots.simulated_cloud(m, answer.target, run.schema, background=behind, ax=ax)
+    words = f"Simulated properties at the answer for {answer.name}, inside and outside the target"
+    words += "; grey: the training data." if m.shape[1] > 1 else "."
     return embed(figure, f"{answer.name}-cloud", words)
 
 
-def _material_row(kind: Materials, box: Target) -> list[str]:
-    found = [number(estimate) for _, estimate in _statistics(kind, box)]
-    missing = len(kind.fractions) + 3 - len(found)
-    return [f"{kind.source} ({len(kind.x)})", *found, *["not solved"] * missing]
-
-
 def _slices(run: Run, answer: Answer) -> Markup:
-    process = run.model.process
+    process = run.schema.process
     labels = plots.parameter_labels(process) if len(process) < 5 else process.names
     lines = model_slices(run.model, answer.target, answer.phi)
     figure = plots.probability_slices(
@@ -206,46 +217,70 @@ def _slices(run: Run, answer: Answer) -> Markup:
     return embed(figure, f"{answer.name}-slices", words)
 
 
-def data_section(run: Run, triads: xr.Dataset, answers: Sequence[Answer]) -> Section:
-    """The training properties with the targets, and how often which direction percolates."""
-    phases = run.model.dims.phases
-    last = phase_names(phases)[-1]
-    words = [
-        "The properties of the triads, and the targets. A direction along which "
-        + ("the void" if phases == 2 else last)
-        + " does not percolate is blocked"
-        + ("; what is left of its k belongs to the discretisation." if phases == 2 else ".")
-    ]
-    here = describe(triads)
+def data_section(run: Run, triads: Triads, answers: Sequence[Answer]) -> Section:
+    """The training properties with the targets, and, where the data say so, how often which
+    direction percolates."""
+    data, m = triads.data, triads.data["m"].values
+    words = ["The properties of the triads, and the targets." + _percolation_words(triads)]
+    here = described_data(triads)
     if here != run.data:
         words.append(
             f"These are not the triads that the run was trained on: {here} here, {run.data} there."
         )
-    m, fold = triads["m"].values, triads["fold"].values
+    if m.shape[1] > _MANY:
+        left = ", ".join(run.schema.property_names[_MANY:])
+        words.append(f"The picture leaves out {left}.")
     boxes = {answer.name.removeprefix("target "): answer.target for answer in answers}
-    picture = Markup("")
-    if m.shape[1] > 1:
-        picture = embed(plots.property_cloud(triads, boxes), "training-cloud", words[0])
-    shares = [
-        (f"{last} percolates, {name}", value)
-        for name, value in zip(
-            ("horizontal", "vertical"), triads["percolates"].values.mean(axis=0), strict=False
-        )
-    ]
-    shares += [(f"in {answer.name}", answer.target.contains(m).mean()) for answer in answers]
-    shares += [
+    picture = embed(plots.property_cloud(triads, boxes), "training-cloud", words[0])
+    fold = data["fold"].values
+    rows = [["triads, training + validation", f"{(fold == 0).sum()} + {(fold == 1).sum()}"]]
+    for name, column in zip(run.schema.property_names, m.T, strict=True):
+        if unknown := int(np.isnan(column).sum()):
+            rows.append([f"{name} unknown", f"{unknown} triads"])
+    rows += [[name, f"{100 * share:.1f} %"] for name, share in _shares(triads, answers)]
+    return Section("Training data", words, picture, ["", ""], rows)
+
+
+def _last_phase(triads: Triads) -> str:
+    """The phase whose percolation the data record; empty if they do not."""
+    images = triads.schema.microstructure
+    if images is None or images.grey or "percolates" not in triads.data:
+        return ""
+    return phase_names(int(images.phases))[-1]
+
+
+def _percolation_words(triads: Triads) -> str:
+    last = _last_phase(triads)
+    if not last:
+        return ""
+    words = f" A direction along which the {last} does not percolate is blocked"
+    if "formulation" in triads.data.attrs and last == "void":
+        return f"{words}; what is left of its k belongs to the discretisation."
+    return f"{words}."
+
+
+def _shares(triads: Triads, answers: Sequence[Answer]) -> list[tuple[str, float]]:
+    shares, last = [], _last_phase(triads)
+    if last:
+        open_ = triads.data["percolates"].values.mean(axis=0)
+        pairs = zip(("horizontal", "vertical"), open_, strict=True)
+        shares += [(f"{last} percolates, {name}", value) for name, value in pairs]
+    m = triads.data["m"].values
+    known = m[~np.isnan(m).any(axis=1)]
+    if len(known):
+        shares += [(f"in {one.name}", one.target.contains(known).mean()) for one in answers]
+    return shares + [
         (f"blocked at φ* of {answer.name}, {name} (simulated)", value)
         for answer in answers
         for name, value in answer.blocked.items()
     ]
-    rows = [["triads, training + validation", f"{(fold == 0).sum()} + {(fold == 1).sum()}"]]
-    rows += [[name, f"{100 * value:.1f} %"] for name, value in shares]
-    return Section("Training data", words, picture, ["", ""], rows)
 
 
 def training_section(run: Run) -> Section:
     """What the stages did, and the terms of the objective in every epoch."""
-    history, words = run.history, []
+    history, words = run.histories[0], []
+    if len(run.members) > 1:
+        words.append(f"An ensemble of {len(run.members)}; this is its first member.")
     if history.stages:
         steps = " and ".join(f"{name}, {len(loss)} steps" for name, loss in history.stages.items())
         words.append(f"Trained first, and left alone by the epochs: {steps}.")

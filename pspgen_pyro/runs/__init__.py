@@ -1,27 +1,8 @@
-"""Trained models with their story, in memory and as folders without pickle."""
+"""Trained models with their story: made from triads, asked, and kept as folders without pickle."""
 
-from .folder import (
-    EnsembleRun,
-    Run,
-    chain_of,
-    describe,
-    is_ensemble,
-    load_ensemble,
-    load_run,
-    process_of,
-    save_ensemble,
-    save_run,
-)
+from .fitting import fit, training_data
+from .folder import load_run
+from .provenance import chain_of, described_data
+from .run import Run
 
-__all__ = [
-    "EnsembleRun",
-    "Run",
-    "chain_of",
-    "describe",
-    "is_ensemble",
-    "load_ensemble",
-    "load_run",
-    "process_of",
-    "save_ensemble",
-    "save_run",
-]
+__all__ = ["Run", "chain_of", "described_data", "fit", "load_run", "training_data"]

@@ -85,7 +85,7 @@ class Property(Record):
         below, above = self.detection_limit
         if below is not None and above is not None and not below < above:
             raise ValueError(f"the detection limits {self.detection_limit} are inverted or equal")
-        a, b = self._domain
+        a, b = self.domain
         for end in (below, above):
             if end is not None and not a < end < b:
                 raise ValueError(
@@ -146,7 +146,7 @@ class Property(Record):
         below, above = self.detection_limit
         v = np.where(v < below, below, v) if below is not None else v
         v = np.where(v > above, above, v) if above is not None else v
-        a, b = self._domain
+        a, b = self.domain
         bad = ~(np.isnan(v) | ((v > a) & (v < b) & np.isfinite(v)))
         if bad.any():
             row = int(np.argwhere(bad)[0][0]) if v.ndim else 0
@@ -182,10 +182,17 @@ class Property(Record):
         if unit is not None:
             factor, offset = conversion(unit, self.unit, self.name)
             value = factor * value + offset
-        a, b = self._domain
+        a, b = self.domain
         if value <= a:
             return -np.inf
         return np.inf if value >= b else float(self._to_scale(np.float64(value)))
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """The open interval of the values, in the unit, that have an m."""
+        if self.scale == "log":
+            return 0.0, np.inf
+        return (-np.inf, np.inf) if self.limits is None else self.limits
 
     @property
     def label(self) -> str:
@@ -201,13 +208,6 @@ class Property(Record):
         if self.scale == "logit":
             return f"logit {self.name}"
         return f"{self.name} [{unit}]" if unit else self.name
-
-    @property
-    def _domain(self) -> tuple[float, float]:
-        """The open interval of values that have an m."""
-        if self.scale == "log":
-            return 0.0, np.inf
-        return (-np.inf, np.inf) if self.limits is None else self.limits
 
     def _to_scale(self, v: NDArray[np.float64] | np.float64) -> Any:
         if self.scale == "log":

@@ -1,6 +1,5 @@
 """Design with the simulator in the loop."""
 
-from .bench import Simulator
 from .closed_loop import ClosedLoop, Round, design_in_loop
 from .discrepancy import Correction, Discrepancy
 from .refinement import Refinement
@@ -11,6 +10,5 @@ __all__ = [
     "Discrepancy",
     "Refinement",
     "Round",
-    "Simulator",
     "design_in_loop",
 ]

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ...chain import ChainSample
 from ...data.batches import Batch
-from ...process import ProcessSpace
+from ...errors import InputError
+from ..simulation import Simulator
 from ..target import Target
 
-__all__ = ["Bench", "Simulator"]
+__all__ = ["Bench"]
 
 _BLOCK = 0.05
-
-
-class Simulator(Protocol):
-    """What the loop needs of a chain."""
-
-    @property
-    def process(self) -> ProcessSpace: ...
-
-    def simulate(self, phi: ArrayLike, seeds: list[np.random.SeedSequence]) -> ChainSample: ...
 
 
 class Bench:
@@ -54,6 +44,11 @@ class Bench:
         self.calls += len(phi)
         seeds = [np.random.SeedSequence(self.seed, spawn_key=(0xC105, i)) for i in numbers]
         sample = self.simulator.simulate(phi, seeds)
+        if sample.x is None:
+            raise InputError(
+                "'simulator' returned no microstructures, but this model learns from them; return "
+                "microstructures and values."
+            )
         known = ~np.isnan(sample.m).any(axis=-1)
         self.failed += int((~known).sum())
         # a value without an m counts as a miss, and has no density to learn

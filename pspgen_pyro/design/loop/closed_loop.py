@@ -29,11 +29,13 @@ from ...data.batches import Batches
 from ...errors import InputError, SimulationError
 from ...model import PSPGen
 from ..ascent import Design, maximise
+from ..parsing import Requirement
 from ..probability import Estimate
+from ..simulation import Simulator, SimulatorFunction, adapted
 from ..support import Support
 from ..target import Target
 from ..verification import frequency
-from .bench import Bench, Simulator
+from .bench import Bench
 from .candidates import Candidates
 from .discrepancy import Discrepancy
 from .refinement import Refinement
@@ -89,6 +91,7 @@ class ClosedLoop:
         data: The data passed in, the simulated triads added to the training fold.
         calls: The simulator calls, failed ones included; never more than the budget.
         failed: How many of them failed.
+        added: How many of them joined the data.
         status: "agreed", or why the loop ended without; "unsupported: …" where hardly any of the
             data lie in the target.
         seconds: CPU time.
@@ -103,22 +106,23 @@ class ClosedLoop:
     data: Batches
     calls: int
     failed: int
+    added: int
     status: str
     seconds: float
 
     def __str__(self) -> str:
         lines = [f"round {i}  {turn}" for i, turn in enumerate(self.rounds, 1)]
         return "\n".join(
-            [*lines, f"answer   P(m ∈ {self.target}) = {self.probability}; {self.status}"]
+            [*lines, f"answer   P({self.target.event}) = {self.probability}; {self.status}"]
         )
 
 
 def design_in_loop(
     model: PSPGen,
     data: Batches,
-    target: Target,
+    target: Target | Requirement,
     *,
-    simulator: Simulator,
+    simulator: Simulator | SimulatorFunction,
     budget: int = 500,
     precision: float = 0.03,
     explore: float = 0.4,
@@ -137,10 +141,11 @@ def design_in_loop(
     Arguments:
         model: The trained model; it is left alone.
         data: The triads that it was trained on.
-        target: The region of property space.
+        target: The region of property space, or what is wanted by the properties' names.
 
     Other arguments:
-        simulator: The chain, or anything with its `process` and `simulate`.
+        simulator: The chain, anything with its `process` and `simulate`, or a function of settings
+            and seeds, see `simulation`.
         budget: The largest number of simulator calls.
         precision: The standard error of the frequency that ends the loop.
         explore: The share of what is left that a round looks around with; with 0 the loop checks
@@ -159,8 +164,9 @@ def design_in_loop(
             fit the model.
         SimulationError: If every simulation of a check failed.
     """
-    _check_fit(model, data, target, simulator)
     _check_numbers(budget, precision, explore)
+    target, simulator = target.resolve(model.schema), adapted(simulator, model.schema)
+    data.check_against(model)
     begin = time.process_time()
     bench = Bench(simulator, target, data.train, budget, seed)
     support = Support(data.train.m[data.train.labelled].double().numpy(force=True))
@@ -190,6 +196,7 @@ def design_in_loop(
         data=Batches(data.train.joined(bench.triads), data.validation),
         calls=bench.calls,
         failed=bench.failed,
+        added=len(bench.triads),
         status=_status(design, done, rounds[-1], precision),
         seconds=time.process_time() - begin,
     )
@@ -241,18 +248,6 @@ def _ending(done: bool, last: Round, precision: float) -> str:
         f"budget spent: the last check agrees, but its standard error is above {precision:g}; "
         "raise the budget or 'precision'"
     )
-
-
-def _check_fit(model: PSPGen, data: Batches, target: Target, simulator: Simulator) -> None:
-    target.check_against(model.dims.properties)
-    data.check_against(model.schema)
-    ours, theirs = model.process, simulator.process
-    if (ours.names, ours.lower, ours.upper) != (theirs.names, theirs.lower, theirs.upper):
-        raise InputError(
-            f"'simulator' has the process {theirs.names} in {theirs.lower} to {theirs.upper} but "
-            f"the model {ours.names} in {ours.lower} to {ours.upper}; pass the simulator of the "
-            "model's data."
-        )
 
 
 def _check_numbers(budget: int, precision: float, explore: float) -> None:

@@ -5,10 +5,12 @@ from .draws import Convergence, Draws
 from .grid import GridPosterior, on_grid
 from .hmc import sample_hmc
 from .nuts import RecordedNUTS, sample_nuts
+from .sampling import Counts, counts_of
 from .variational import Flow, FullRank, Guide, MeanField, fit_svi
 
 __all__ = [
     "Convergence",
+    "Counts",
     "DesignPosterior",
     "Draws",
     "Flow",
@@ -17,6 +19,7 @@ __all__ = [
     "Guide",
     "MeanField",
     "RecordedNUTS",
+    "counts_of",
     "fit_svi",
     "on_grid",
     "sample_hmc",

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyro
@@ -54,6 +54,10 @@ from ..probability import Estimate
 from ..support import NOT_CHECKED, UNRESOLVED, Support
 from ..target import Target
 from .process_prior import ends_inside
+
+if TYPE_CHECKING:
+    from .draws import Draws
+    from .sampling import Method
 
 __all__ = ["DesignPosterior", "Scouts"]
 
@@ -126,7 +130,7 @@ class DesignPosterior:
     _exact: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.target.check_against(self.model.dims.properties)
+        object.__setattr__(self, "target", self.target.resolve(self.model.schema))
         _check_trained(self.model)
         process = self.model.process
         low, high = np.array(process.lower), np.array(process.upper)
@@ -137,6 +141,24 @@ class DesignPosterior:
         object.__setattr__(self, "_span", torch.tensor(high - low).to(self.model.m_loc))
         exact = self.model.property_given_process(self._low) is not None
         object.__setattr__(self, "_exact", exact)
+
+    def sample(self, method: Method = "hmc", **options: Any) -> Draws:
+        """Draws of settings and latents.
+
+        Arguments:
+            method: "hmc", many chains in one batch; "nuts", Pyro's; "svi", a fitted guide.
+
+        Other arguments:
+            options: `chains`, `draws`, `warmup` (of svi, the steps of the fit), `seed`,
+                `progress`; of nuts `workers`; of svi `guide`, "mean-field", "full-rank", "flow" or
+                one of `variational`; and what else `sample_hmc`, `sample_nuts` and `fit_svi` take.
+
+        Raises:
+            InputError: If the method is unknown or a count is not positive.
+        """
+        from .sampling import sample
+
+        return sample(self, method, **options)
 
     @property
     def entries(self) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,11 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..probability import Estimate
 from ..target import Target
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ...model import PSPGen
 
 __all__ = ["RELIABLE_PARETO_K", "Convergence", "Draws", "check_counts"]
 
@@ -64,6 +69,7 @@ class Draws:
         seconds: CPU time, warm-up or fit included.
         settings: The arguments that made them.
         pareto_k: For SVI, the shape of the tail of the importance weights.
+        model: The model that was asked.
     """
 
     method: str
@@ -77,6 +83,7 @@ class Draws:
     seconds: float
     settings: Mapping[str, Any] = field(default_factory=dict)
     pareto_k: float | None = None
+    model: PSPGen | None = field(default=None, repr=False, compare=False)
 
     @property
     def divergences(self) -> int:
@@ -102,6 +109,18 @@ class Draws:
             ess_tail=each(az.ess, method="tail", prob=(0.05, 0.95)),
             r_hat=each(az.rhat),
         )
+
+    def to_arviz(self, **options: Any) -> xr.DataTree:
+        """Everything about these draws, ready for ArviZ; see `diagnosis.to_datatree`.
+
+        Raises:
+            InputError: If the draws do not know their model, or as `to_datatree` does.
+        """
+        from ...diagnosis.datatree import to_datatree
+
+        if self.model is None:
+            raise InputError("these draws do not know their model; use `diagnosis.to_datatree`.")
+        return to_datatree(self, self.model, **options)
 
     @property
     def status(self) -> str:
@@ -142,7 +161,7 @@ class Draws:
         rows = [
             f"{self.method}: {self.phi.shape[0]} × {self.phi.shape[1]} draws in "
             f"{self.seconds:.1f} s CPU; {self.status}",
-            f"P(m ∈ {self.target}) over the prior = {self.evidence}",
+            f"P({self.target.event}) over the prior = {self.evidence}",
             f"{'':12s}{'mean':>9s}{'± mcse':>9s}{'sd':>9s}{'bulk':>8s}{'tail':>8s}{'R-hat':>8s}",
         ]
         for j, name in enumerate(self.names):

@@ -99,6 +99,7 @@ def sample_hmc(
         method="HMC",
         target=posterior.target,
         names=posterior.model.process.names,
+        model=posterior.model,
         phi=phi,
         z0=z0,
         statistics={

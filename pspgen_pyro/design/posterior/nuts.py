@@ -175,6 +175,7 @@ def sample_nuts(
         method="NUTS",
         target=posterior.target,
         names=posterior.model.process.names,
+        model=posterior.model,
         phi=phi,
         z0=z0,
         statistics={name: np.stack([record[name] for record in records]) for name in STATISTICS},

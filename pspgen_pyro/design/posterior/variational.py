@@ -177,6 +177,7 @@ def fit_svi(
         method="SVI",
         target=posterior.target,
         names=posterior.model.process.names,
+        model=posterior.model,
         phi=phi,
         z0=z0,
         statistics={

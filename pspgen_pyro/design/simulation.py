@@ -1,0 +1,180 @@
+r"""Anybody's simulator as the package asks it: settings and seeds in, materials out.
+
+Either an object with a `process` and `simulate`, as a `Chain` has them, or a function
+
+.. math:: (\varphi, \text{seeds}) \mapsto v \quad\text{or}\quad (x, v)
+
+of settings with shape `(N, P)` and N seed sequences, one a row, that returns property values v
+with shape `(N, K)` in the properties' units, NaN where a simulation failed, and microstructures x
+with shape `(N, H, W)` beside them if it has any. `np.random.default_rng(seeds[i])` is the source
+of random numbers of row i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError, SimulationError
+from ..process import ProcessSpace
+from ..schema import Schema
+
+__all__ = ["SimulatedMaterials", "Simulator", "SimulatorFunction", "adapted"]
+
+Seeds = list[np.random.SeedSequence]
+SimulatorFunction = Callable[[NDArray[np.float64], Seeds], Any]
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """What the package needs of a chain."""
+
+    @property
+    def process(self) -> ProcessSpace: ...
+
+    def simulate(self, phi: ArrayLike, seeds: Seeds) -> Any:
+        """Materials with `phi`, `x`, `m` and `failures`, as `SimulatedMaterials` has them."""
+        ...
+
+
+@dataclass(frozen=True)
+class SimulatedMaterials:
+    """What a simulator made.
+
+    Arguments:
+        phi: The settings, with shape `(N, P)`.
+        x: The microstructures, with shape `(N, H, W)`; None if it makes none.
+        m: The properties on their scales, with shape `(N, K)`; NaN where the simulation failed.
+        failures: The reason of each failed row, by its number.
+    """
+
+    phi: NDArray[np.float64]
+    x: NDArray[Any] | None
+    m: NDArray[np.float64]
+    failures: dict[int, str] = field(default_factory=dict)
+
+
+def adapted(simulator: Simulator | SimulatorFunction, schema: Schema | None) -> Simulator:
+    """The simulator with every answer checked.
+
+    Arguments:
+        simulator: A chain, or a function of settings and seeds.
+        schema: What its materials are; None takes a chain at its word.
+
+    Raises:
+        InputError: If it is neither, its process is another one than the schema's, or a function
+            comes without a schema.
+    """
+    if isinstance(simulator, Simulator):
+        if schema is None:
+            return simulator
+        _check_process(simulator.process, schema.process)
+        return _Checked(schema, _chain_caller(simulator))
+    if not callable(simulator):
+        raise InputError(
+            f"'simulator' is {type(simulator).__name__!r}; give a chain, or a function of phi and "
+            "seeds that returns property values."
+        )
+    if schema is None:
+        raise InputError(
+            "'simulator' is a function but 'schema' is missing; give the schema, which says what "
+            "its values are, or ask by `run.verify`."
+        )
+    return _Checked(schema, _function_caller(simulator, schema))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A simulator whose properties are those that the schema says."""
+
+    schema: Schema
+    ask: Callable[[NDArray[np.float64], Seeds], SimulatedMaterials]
+
+    @property
+    def process(self) -> ProcessSpace:
+        return self.schema.process
+
+    def simulate(self, phi: ArrayLike, seeds: Seeds) -> SimulatedMaterials:
+        found = self.ask(self.process.check(phi), seeds)
+        wanted = (len(seeds), len(self.schema.properties))
+        if found.m.shape != wanted:
+            raise InputError(
+                f"'simulator' returned values of shape {found.m.shape} for {wanted[0]} settings; "
+                f"give shape {wanted}, one column each for "
+                f"{', '.join(self.schema.property_names)}."
+            )
+        return found
+
+
+def _chain_caller(
+    simulator: Simulator,
+) -> Callable[[NDArray[np.float64], Seeds], SimulatedMaterials]:
+    def ask(phi: NDArray[np.float64], seeds: Seeds) -> SimulatedMaterials:
+        found = simulator.simulate(phi, seeds)
+        return SimulatedMaterials(phi, found.x, np.asarray(found.m), dict(found.failures))
+
+    return ask
+
+
+def _function_caller(
+    function: SimulatorFunction, schema: Schema
+) -> Callable[[NDArray[np.float64], Seeds], SimulatedMaterials]:
+    def ask(phi: NDArray[np.float64], seeds: Seeds) -> SimulatedMaterials:
+        try:
+            found = function(phi, seeds)
+        except Exception as error:
+            raise SimulationError(
+                f"'simulator' failed at φ = {phi.tolist()[0]} and {len(phi) - 1} setting(s) more: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        x, values = found if isinstance(found, tuple) and len(found) == 2 else (None, found)
+        try:
+            v = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"'simulator' returned {type(found).__name__!r}, which holds no numbers; return "
+                f"values of shape (N, {len(schema.properties)}), or microstructures and values."
+            ) from error
+        if v.ndim == 1 and len(schema.properties) == 1:
+            v = v[:, None]
+        m = schema.scaled(v) if v.shape[-1:] == (len(schema.properties),) else v
+        images = None if x is None else _images(x, len(seeds), schema)
+        lost = np.flatnonzero(np.isnan(m).any(axis=-1)) if m.ndim == 2 else []
+        reasons = {int(i): "it returned NaN" for i in lost}
+        return SimulatedMaterials(phi, images, m, reasons)
+
+    return ask
+
+
+def _check_process(theirs: ProcessSpace, ours: ProcessSpace) -> None:
+    if (ours.names, ours.lower, ours.upper) != (theirs.names, theirs.lower, theirs.upper):
+        raise InputError(
+            f"'simulator' has the process {theirs.names} in {theirs.lower} to {theirs.upper} but "
+            f"the model {ours.names} in {ours.lower} to {ours.upper}; pass the simulator of the "
+            "model's data."
+        )
+
+
+def _images(given: Any, count: int, schema: Schema) -> NDArray[Any]:
+    """The microstructures, once they are what the schema says."""
+    known, x = schema.microstructure, np.asarray(given)
+    if known is None:
+        raise InputError(
+            "'simulator' returned microstructures, but the schema has none; return the values "
+            "alone."
+        )
+    if x.shape != (count, *known.shape):
+        raise InputError(
+            f"'simulator' returned microstructures of shape {x.shape}; give shape "
+            f"{(count, *known.shape)}."
+        )
+    top = 1 if known.grey else int(known.phases) - 1
+    whole = known.grey or np.issubdtype(x.dtype, np.integer) or x.dtype == bool
+    if not whole or not ((x >= 0) & (x <= top)).all():
+        kind = "grey values from 0 to 1" if known.grey else f"whole labels from 0 to {top}"
+        raise InputError(f"'simulator' returned microstructures that hold other than {kind}.")
+    return x.astype(np.float32 if known.grey else np.uint8)

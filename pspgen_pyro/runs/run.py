@@ -1,0 +1,336 @@
+"""A trained model with its story, and every question that it can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from ..design import (
+    Design,
+    DesignPosterior,
+    Estimate,
+    RiskAverse,
+    Support,
+    Target,
+    maximise,
+    probability,
+    verify,
+)
+from ..design.loop import ClosedLoop, design_in_loop
+from ..design.parsing import Requirement, parse_target
+from ..errors import InputError
+from ..model import PSPGen
+from ..model.ensemble import Ensemble
+from ..schema import Schema
+from ..training.checkpoint import History
+from .provenance import chain_of, check_schema, described_data
+
+if TYPE_CHECKING:
+    from ..data.triads import Triads
+    from ..design import Simulator, SimulatorFunction, Verification
+    from ..diagnosis.checkup import Checkup
+
+__all__ = ["Run"]
+
+Question = str | Requirement | Target
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained model, or an ensemble of some, with its story.
+
+    A question is a target by names, such as "k_h < 1e-12 m^2, strength > 30 MPa" or the same from
+    `psp.target`, or a region of m (`Box`, `Boxes`).
+
+    Arguments:
+        model: The model or the ensemble, in evaluation mode.
+        histories: The history of the training of each member.
+        data: What it was trained on: the number of triads, their digest, and of the study's data
+            case, preset, formulation and seed.
+        training: The settings of `fit` and the environment it ran in.
+        support: The properties it was trained on, if they were kept.
+
+    Raises:
+        InputError: If there is not one history a member.
+    """
+
+    model: PSPGen | Ensemble
+    histories: tuple[History, ...]
+    data: dict[str, Any]
+    training: dict[str, Any]
+    support: Support | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "histories", tuple(self.histories))
+        if len(self.histories) != len(self.members):
+            raise InputError(
+                f"'histories' has {len(self.histories)} for {len(self.members)} model(s); give "
+                "one each."
+            )
+
+    @property
+    def schema(self) -> Schema:
+        """What a triad is."""
+        return self.model.schema
+
+    @property
+    def members(self) -> tuple[PSPGen, ...]:
+        """The models; one if it is no ensemble."""
+        return self.model.members
+
+    def member(self, number: int = 1) -> Run:
+        """The run of one member, counted from 1.
+
+        Raises:
+            InputError: If there is no such member.
+        """
+        if not 1 <= number <= len(self.members):
+            raise InputError(
+                f"'member' is {number}; this run has the members 1 to {len(self.members)}."
+            )
+        model, history = self.members[number - 1], self.histories[number - 1]
+        return replace(self, model=model, histories=(history,))
+
+    def target(self, question: Question) -> Target:
+        """The region of m that a question asks for.
+
+        Raises:
+            InputError: If it cannot be read, or does not fit the schema.
+        """
+        if isinstance(question, str):
+            return parse_target(question, self.schema)
+        return question.resolve(self.schema)
+
+    def probability(self, target: Question, phi: ArrayLike, **options: Any) -> Estimate:
+        """The probability of the target at φ; see `design.probability` for options and errors."""
+        return probability(self.model, self.target(target), phi, **options)
+
+    def design(self, target: Question, *, risk: float = 0.0, **options: Any) -> Design:
+        r"""The settings :math:`\varphi^*` at which the target is likeliest.
+
+        Arguments:
+            target: The question.
+
+        Other arguments:
+            risk: Of an ensemble: maximise the mean P less so many standard deviations over its
+                members.
+            options: Those of `design.maximise`; `support` is the run's own.
+
+        Raises:
+            InputError: As `maximise` does, or if `risk` is negative or asked of one model.
+        """
+        region, model = self.target(target), self.model
+        options = {"support": self.support, **options}
+        if not risk:
+            return maximise(model, region, **options)
+        if not (risk > 0 and isinstance(model, Ensemble)):
+            raise InputError(
+                f"'risk' is {risk:g} of {len(self.members)} model(s); it may be positive for an "
+                "ensemble, as made by `fit` with 'members', and is 0 otherwise."
+            )
+        return maximise(model, RiskAverse(region, model, risk), **options)
+
+    def posterior(self, target: Question, *, prior: Any = None) -> DesignPosterior:
+        """Every setting and material that is consistent with the target: draw by its `sample`.
+
+        Arguments:
+            target: The question.
+
+        Other arguments:
+            prior: As for `DesignPosterior`.
+
+        Raises:
+            InputError: If the run is an ensemble, or as `DesignPosterior` does.
+        """
+        return DesignPosterior(self._one("posterior"), self.target(target), prior, self.support)
+
+    def verify(
+        self,
+        design: Design | ArrayLike,
+        target: Question | None = None,
+        *,
+        simulator: Simulator | SimulatorFunction | None = None,
+        samples: int = 400,
+        seed: int = 0,
+        progress: Callable[[int], object] | None = None,
+    ) -> Verification:
+        """Fresh simulations at a design, and how many of them meet its target.
+
+        Arguments:
+            design: The design, or settings with shape `(P)`.
+            target: The question; that of the design if None.
+
+        Other arguments:
+            simulator: A chain, or a function of settings and seeds; the chain of the study's case
+                if None.
+            samples: How many.
+            seed: Seeds them.
+            progress: As for `design.verify`.
+
+        Raises:
+            InputError: As `design.verify` does, if settings come without a target, or there is no
+                simulator.
+            SimulationError: As `design.verify` does.
+        """
+        phi = design.phi if isinstance(design, Design) else design
+        if target is None:
+            if not isinstance(design, Design):
+                raise InputError("'target' is missing; settings alone do not say what is wanted.")
+            target = design.target
+        return verify(
+            self.simulator(simulator),
+            self.target(target),
+            phi,
+            schema=self.schema,
+            samples=samples,
+            seed=seed,
+            progress=progress,
+        )
+
+    def loop(
+        self,
+        target: Question,
+        *,
+        triads: Triads,
+        simulator: Simulator | SimulatorFunction | None = None,
+        pairs: Triads | None = None,
+        **options: Any,
+    ) -> ClosedLoop:
+        """Design with the simulator in the loop; `refined` makes a run of what it learned.
+
+        Arguments:
+            target: The question.
+
+        Other arguments:
+            triads: The triads that the run was trained on.
+            simulator: As for `verify`.
+            pairs: The bare pairs that it was trained on too, if there were any.
+            options: Those of `design.design_in_loop`, such as `budget`.
+
+        Raises:
+            InputError: If the run is an ensemble, the triads are not those of the training, or as
+                `design_in_loop` does.
+        """
+        from .fitting import training_data
+
+        model, settings = self._one("loop"), self.training.get("settings", {})
+        self._check_trained_on(triads, pairs)
+        data = training_data(triads, settings.get("labels"), pairs, settings.get("seed", 0))
+        asked = self.simulator(simulator)
+        return design_in_loop(model, data, self.target(target), simulator=asked, **options)
+
+    def refined(self, loop: ClosedLoop) -> Run:
+        """The run of the model that has learned the simulations of a loop."""
+        told = {"target": str(loop.target), "calls": loop.calls, "status": loop.status}
+        return replace(self, model=loop.model, training=self.training | {"closed_loop": told})
+
+    def check(
+        self,
+        held_out: Triads | None = None,
+        target: Question | None = None,
+        *,
+        simulator: Simulator | SimulatorFunction | None = None,
+        **options: Any,
+    ) -> Checkup:
+        """Every check of the run: calibration, coverage, predictions beside held-out materials.
+
+        Arguments:
+            held_out: Triads that no training saw; fresh simulations if None.
+            target: The question to check; the whole process space if None.
+
+        Other arguments:
+            simulator: As for `verify`.
+            options: Those of `diagnosis.checkup.check_run`.
+
+        Raises:
+            InputError: If the run is an ensemble, or as `check_run` does.
+        """
+        from ..diagnosis.checkup import check_run
+
+        self._one("check")
+        region = None if target is None else self.target(target)
+        chosen = chain_of(self) if simulator is None else simulator
+        return check_run(
+            self,
+            region,
+            reference=held_out,
+            simulator=chosen,
+            **options,
+        )
+
+    def simulator(
+        self, given: Simulator | SimulatorFunction | None = None
+    ) -> Simulator | SimulatorFunction:
+        """The simulator that was given, or the chain of the study's case.
+
+        Raises:
+            InputError: If there is neither.
+        """
+        found = chain_of(self) if given is None else given
+        if found is None:
+            raise InputError(
+                "'simulator' is missing, and no chain of the study makes the data of this run "
+                f"({self.data.get('case') or 'data of your own'}); give a chain, or a function of "
+                "phi and seeds (on the command line --simulator module:function)."
+            )
+        return found
+
+    def check_against(self, triads: Triads) -> None:
+        """Says why a data set does not belong to this run, if it does not.
+
+        Raises:
+            InputError: If the schema, the preset or the formulation differ.
+        """
+        check_schema(self.schema, triads.schema)
+        for key in ("preset", "formulation"):
+            if triads.data.attrs.get(key) != self.data.get(key):
+                raise InputError(
+                    f"'triads' was made with {key} {triads.data.attrs.get(key)!r} but the run was "
+                    f"trained on {self.data.get(key)!r}; the two must not be mixed."
+                )
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the run to a folder, all of it or nothing.
+
+        Raises:
+            InputError: If `path` exists.
+            StorageError: If writing fails.
+        """
+        from .folder import write_run
+
+        return write_run(self, Path(path))
+
+    def _one(self, question: str) -> PSPGen:
+        """The model, if it is one."""
+        if len(self.members) > 1:
+            raise InputError(
+                f"{question!r} asks one model but this run is an ensemble of {len(self.members)}; "
+                "ask one of them, as in `run.member(1)` (on the command line --member 1)."
+            )
+        return self.members[0]
+
+    def _check_trained_on(self, triads: Triads, pairs: Triads | None) -> None:
+        self.check_against(triads)
+        came = described_data(triads)
+        if differing := [name for name, value in came.items() if self.data.get(name) != value]:
+            raise InputError(
+                f"'triads' differs in {' and '.join(differing)} from the triads that the run was "
+                "trained on; give those."
+            )
+        told = self.training.get("settings", {}).get("pairs")
+        if (told is None) != (pairs is None):
+            raise InputError(
+                "'pairs' is given but the run was trained without any; leave it out."
+                if told is None
+                else f"'pairs' is missing but the run was trained on {told} too; give them."
+            )
+
+    def __str__(self) -> str:
+        count = len(self.members)
+        what = "one model" if count == 1 else f"{count} models"
+        known = "" if self.support is None else f", {len(self.support.m)} properties kept"
+        return f"{what} of {self.data.get('samples', '?')} triads{known}\n{self.schema}"
