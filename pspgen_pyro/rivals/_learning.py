@@ -32,8 +32,6 @@ __all__ = [
 
 # the 5 % and the 95 % quantile of the standard normal law lie so far apart
 _NORMAL_RANGE = 3.2897
-# gradients of standardised rows are mostly shorter
-_LONGEST = 1.0
 
 
 def robust_scale(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -137,6 +135,7 @@ def minimise(
     batch_size: int,
     learning_rate: float,
     weight_decay: float = 0.0,
+    longest: float = 1.0,
 ) -> None:
     """Adam with decoupled weight decay under a half-cosine learning rate, to the last step.
 
@@ -150,6 +149,7 @@ def minimise(
         batch_size: Rows a step; all of them, if there are fewer.
         learning_rate: The rate of the first step; the last one's is a hundredth of it.
         weight_decay: The decay of the weights a step, times the learning rate.
+        longest: The norm above which a gradient is shortened to it.
 
     Raises:
         TrainingError: If the loss becomes NaN or infinite.
@@ -176,7 +176,7 @@ def minimise(
             optimiser.zero_grad(set_to_none=True)
             value.backward()
             # one row far away must not outweigh all others
-            nn.utils.clip_grad_norm_(network.parameters(), _LONGEST)
+            nn.utils.clip_grad_norm_(network.parameters(), longest)
             optimiser.step()
             step += 1
     network.eval()

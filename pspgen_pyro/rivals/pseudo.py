@@ -133,6 +133,8 @@ class PseudoLabels(MixtureRival):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            # shorter steps leave a component between open and blocked
+            longest=100.0,
         )
         return network
 
