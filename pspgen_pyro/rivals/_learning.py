@@ -46,9 +46,9 @@ def robust_scale(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.flo
         has its standard deviation for a scale, and 1 if it is constant.
 
     Example:
-        >>> loc, scale = robust_scale(1e-12 * np.random.default_rng(0).normal(3, 2, (999, 1)))
-        >>> (1e12 * loc).round(1).tolist(), (1e12 * scale).round(1).tolist()
-        ([3.0], [2.0])
+        >>> loc, scale = robust_scale(1e-12 * np.append(np.arange(1000.0), 1e30)[:, None])
+        >>> (1e12 * loc).round().tolist(), (1e12 * scale).round().tolist()
+        ([500.0], [274.0])
     """
     v = np.asarray(values, dtype=np.float64)
     low, middle, high = np.quantile(v, (0.05, 0.5, 0.95), axis=0)

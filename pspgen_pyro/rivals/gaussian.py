@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 from scipy.stats import multivariate_normal
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
@@ -143,10 +144,17 @@ def box_probability(
         >>> box_probability(np.zeros((1, 2)), np.eye(2)[None], [0, -np.inf], [np.inf, np.inf])
         array([0.5])
     """
-    lower, upper, tril = np.asarray(lower), np.asarray(upper), np.asarray(scale_tril)
-    pairs = zip(np.asarray(loc), tril @ tril.swapaxes(-1, -2), strict=True)
-    found = [
-        multivariate_normal.cdf(upper, mean, covariance, lower_limit=lower, rng=0)
-        for mean, covariance in pairs
-    ]
-    return np.array(found)
+    lower, upper, loc = (np.asarray(v, dtype=float) for v in (lower, upper, loc))
+    # properties that may take any value integrate to 1
+    kept = np.flatnonzero(np.isfinite(lower) | np.isfinite(upper))
+    tril = np.asarray(scale_tril, dtype=float)[:, kept]
+    covariance, loc, lower, upper = tril @ tril.mT, loc[:, kept], lower[kept], upper[kept]
+    if len(kept) == 1:
+        scale = covariance[:, 0] ** 0.5
+        return (ndtr((upper - loc) / scale) - ndtr((lower - loc) / scale))[:, 0]
+    if not len(kept):
+        return np.ones(len(loc))
+    pairs = zip(loc, covariance, strict=True)
+    return np.array(
+        [multivariate_normal.cdf(upper, *pair, lower_limit=lower, rng=0) for pair in pairs]
+    )
