@@ -1,5 +1,7 @@
 """Claims about scores of predictions: an exact model passes, every fault shows where it must."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,10 +11,12 @@ from matplotlib import pyplot as plt
 from scipy.stats import norm
 
 from pspgen_pyro import Box, InputError, ProcessSpace
+from pspgen_pyro.data.triads import Triads
 from pspgen_pyro.diagnosis import Materials as RealMaterials
 from pspgen_pyro.diagnosis import (
     ReferenceMaterials,
     clustered_mean,
+    decile_targets,
     energy_distance,
     energy_score,
     generated_check,
@@ -32,12 +36,14 @@ from pspgen_pyro.diagnosis import (
 from pspgen_pyro.diagnosis.generated import spread_settings
 from pspgen_pyro.diagnosis.reference_materials import spread_rows
 from pspgen_pyro.rivals import PSPGenPredictor
-from pspgen_pyro.runs import load_run
+from pspgen_pyro.runs import load_run, process_of
+from pspgen_pyro.schema import Schema
 
 PROCESS = ProcessSpace(("a", "b"), (-1.0, -1.0), (1.0, 1.0))
 NAMES = ("horizontal", "vertical")
 SLOPE = np.array([[1.5, 0.2], [-0.3, 1.0]])
 SCALE = np.array([0.5, 0.3])
+SCHEMA = Schema(process=PROCESS, properties=NAMES)
 TARGETS = {"low": Box((-np.inf, -np.inf), (0, 0)), "high": Box((0.2, -np.inf), (np.inf, 0.5))}
 
 
@@ -45,6 +51,7 @@ class Gaussian:
     """The law m ~ N(Aφ + shift, (width · scale)²), in closed form, asked like any predictor."""
 
     has_density = True
+    has_draws = True
 
     def __init__(self, width=1.0, shift=0.0, name="exact"):
         self.name, self.process, self.property_names = name, PROCESS, NAMES
@@ -72,6 +79,13 @@ class Indicator(Gaussian):
     """A model that knows probabilities alone."""
 
     has_density = False
+    has_draws = False
+
+
+class Draws(Gaussian):
+    """A model that draws m and knows no density."""
+
+    has_density = False
 
 
 def triads(phi, replicates, seed=0, **attrs):
@@ -79,15 +93,22 @@ def triads(phi, replicates, seed=0, **attrs):
     index = np.repeat(np.arange(len(phi)), replicates)
     m = Gaussian().sample(phi[index], 1, seed)[:, 0]
     sample = ("sample",)
-    return xr.Dataset(
+    data = xr.Dataset(
         {
             "phi": (("sample", "parameter"), phi[index]),
             "m": (("sample", "property"), m),
             "phi_index": (sample, index),
         },
-        coords={"parameter": list(PROCESS.names), "property": list(NAMES)},
-        attrs={"names": ["a", "b"], "bounds": [[-1, 1], [-1, 1]], "units": ["1", "1"], **attrs},
+        attrs=attrs,
     )
+    return Triads(SCHEMA, data)
+
+
+def labelled(data):
+    """The toy triads of Case 1 with their schema."""
+    properties = tuple(f"{name} log quantity=k direction={name}" for name in NAMES)
+    schema = Schema(process=process_of(data), properties=properties)
+    return Triads(schema, data)
 
 
 @pytest.fixture(scope="module")
@@ -176,11 +197,17 @@ def test_a_reference_without_replicates_is_scored_but_for_the_surface():
     assert found.rmse is None
     assert found.to_json()["targets"]["low"].keys() == {"brier", "reliability"}
     assert found.brier.standard_error > 0
-    assert "–" in model_table([found])
+    head, row = model_table([found]).splitlines()
+    assert "RMSE" not in head
+    assert f"{found.targets['high'].brier}" in row
     plot_probabilities([found], known)
 
 
-def test_a_model_without_a_density_is_scored_on_probabilities_alone(reference):
+def test_a_model_is_scored_by_what_it_can_be_asked(reference):
+    drawing = score(Draws(), reference, TARGETS)
+    assert drawing.nll is None
+    assert drawing.coverage["vertical"][0.9].value == pytest.approx(0.9, abs=0.03)
+    plot_density_scores(drawing, reference)
     found = score(Indicator(), reference, TARGETS)
     assert (found.energy, found.nll, found.pit) == (None, None, {})
     assert found.rmse.value < 0.02
@@ -188,10 +215,11 @@ def test_a_model_without_a_density_is_scored_on_probabilities_alone(reference):
 
 
 def test_failed_samples_are_left_out_and_settings_thinned():
-    data = triads(PROCESS.grid(5), 8)
-    data["m"][:4] = np.nan
-    assert len(ReferenceMaterials.of(data).m) == 196
-    few = ReferenceMaterials.of(data, settings=10, rows=30)
+    all_ = triads(PROCESS.grid(5), 8)
+    data = all_.data
+    data["m"][:4, 1] = np.nan
+    assert len(ReferenceMaterials.of(all_).m) == 196
+    few = ReferenceMaterials.of(all_, settings=10, rows=30)
     assert (len(few.phi), len(few.rows)) == (10, 30)
     np.testing.assert_array_equal(data["m"].values[few.index], few.m)
     np.testing.assert_array_equal(data["phi"].values[few.index], few.phi[few.group])
@@ -201,12 +229,12 @@ def test_failed_samples_are_left_out_and_settings_thinned():
     ("change", "words"),
     [
         (lambda d: d.assign(m=d["m"] * np.nan), "has 0 material"),
-        (lambda d: d.assign(m=d["m"] - np.inf), "k = 0"),
+        (lambda d: d.assign(m=d["m"] - np.inf), "infinite m"),
     ],
 )
 def test_an_unusable_reference_is_refused_in_a_sentence(change, words):
     with pytest.raises(InputError, match=words):
-        ReferenceMaterials.of(change(triads(PROCESS.grid(3), 4)))
+        ReferenceMaterials.of(Triads(SCHEMA, change(triads(PROCESS.grid(3), 4).data)))
 
 
 def test_a_model_of_other_properties_is_refused(reference):
@@ -300,8 +328,31 @@ def test_settings_are_spread_from_the_middle_to_the_corners():
 
 
 def test_the_targets_are_those_of_the_study(toy_triads):
-    assert list(study_targets(toy_triads)) == ["L", "M", "R"]
-    assert study_targets(toy_triads.assign_attrs(case="mine")) == {}
+    assert list(study_targets(labelled(toy_triads))) == ["L", "M", "R"]
+    assert study_targets(labelled(toy_triads.assign_attrs(case="mine"))) == {}
+
+
+def test_the_deciles_of_a_reference_are_a_tenth_of_it_and_ties_belong_to_them(reference):
+    found = decile_targets(reference)
+    assert list(found) == ["low horizontal", "high horizontal", "low vertical", "high vertical"]
+    for target in found.values():
+        assert target.contains(reference.m).mean() == pytest.approx(0.1, abs=1e-3)
+    tied = dataclasses.replace(reference, m=np.maximum(reference.m, [0.0, 9.0]))
+    shares = {name: t.contains(tied.m).mean() for name, t in decile_targets(tied).items()}
+    assert shares.keys() == {"low horizontal", "high horizontal"}
+    assert shares["low horizontal"] == (reference.m[:, 0] <= 0).mean()
+
+
+def test_the_unit_of_a_property_moves_no_energy_score(reference, exact):
+    class Millimetres(Gaussian):
+        def sample(self, *args):
+            return super().sample(*args) * [1.0, 1e3]
+
+        def log_density(self, phi, m):
+            return super().log_density(phi, m / [1.0, 1e3])
+
+    other = dataclasses.replace(reference, m=reference.m * [1.0, 1e3])
+    assert score(Millimetres(), other, {}).energy.value == pytest.approx(exact.energy.value)
 
 
 def test_reconstruction_counts_pixels_and_knows_the_majority(toy_run, toy_triads):
@@ -339,9 +390,10 @@ def test_images_of_a_model_trained_for_a_moment_are_found_out(toy_run, toy_triad
 
 
 def test_psp_gen_is_scored_like_any_other_model(toy_run, toy_triads):
-    known = ReferenceMaterials.of(toy_triads)
+    triads_ = labelled(toy_triads)
+    known = ReferenceMaterials.of(triads_)
     found = score(
-        PSPGenPredictor(load_run(toy_run).model, draws=32), known, study_targets(toy_triads)
+        PSPGenPredictor(load_run(toy_run).model, draws=32), known, study_targets(triads_)
     )
     assert found.to_json().keys() >= {"targets", "energy_score", "coverage", "pit"}
     assert 0 < found.brier.value < 1
@@ -351,7 +403,7 @@ def test_a_foreign_reference_without_targets_or_grid_is_scored_on_m_alone(refere
     found = score(Gaussian(), reference, {})
     assert (found.rmse, found.brier, found.targets) == (None, None, {})
     assert found.energy.value > 0
-    assert model_table([found]).splitlines()[1].split()[1:3] == ["–", "–"]
+    assert model_table([found]).splitlines()[1].split()[:2] == ["exact", "–"]
     assert table_notes([found], reference) == []
 
 

@@ -2,11 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
+import xarray as xr
 from matplotlib import pyplot as plt
 
-from pspgen_pyro.cli import main
+from pspgen_pyro import Batches, InputError, ProcessSpace
+from pspgen_pyro.cli import compare, main
+from pspgen_pyro.data.batches import Batch
+from pspgen_pyro.data.crossvalidation import folds_by_setting
+from pspgen_pyro.data.triads import Triads
 from pspgen_pyro.rivals import RIVALS
+from pspgen_pyro.schema import Schema
 
 
 def run(*args):
@@ -37,6 +45,8 @@ def test_runs_and_rivals_come_in_one_table_with_pictures(toy_run, toy_path, tmp_
     assert printed[0].split()[:2] == ["model", "RMSE"]
     assert [line.split()[0] for line in printed[1:4]] == ["run", "gaussian", "logistic"]
     content = json.loads((out / "compare.json").read_text())
+    assert "settings of the reference are settings that rivals are fitted to" in printed[-3]
+    assert content["reference"]["settings_in_triads_too"] > 0
     assert list(content["targets"]) == ["L", "M", "R"]
     run_, gaussian, logistic = content["models"]
     assert run_["cpu_seconds"] is None
@@ -54,6 +64,69 @@ def test_a_target_of_ones_own_and_a_json_file(toy_path, tmp_path):
     assert run("compare", toy_path, *options, "--out", out) == 0
     (model,) = json.loads(out.read_text())["models"]
     assert list(model["targets"]) == ["target"]
+
+
+FURNACE = Schema(
+    process=ProcessSpace(("T", "t"), (900.0, 1.0), (1200.0, 8.0), ("K", "h")),
+    properties=("k [m^2] log below=1e-16", "strength [MPa]", "porosity logit limits=0:1"),
+)
+
+
+def table(seed, settings=60, replicates=2):
+    """Triads without images: a permeability with a detection limit, a strength, a porosity."""
+    rng = np.random.default_rng(seed)
+    phi = FURNACE.process.sample(settings, rng).repeat(replicates, axis=0)
+    a, noise = (phi[:, 0] - 900) / 300, rng.standard_normal((len(phi), 3))
+    k = 10 ** (-16 + 3 * a - 0.1 * phi[:, 1] + 0.3 * noise[:, 0])
+    porosity = 1 / (1 + np.exp(-a - 0.2 * noise[:, 2]))
+    value = np.stack([k, 300 + 50 * a + 9 * noise[:, 1], porosity], axis=-1)
+    index = np.arange(settings).repeat(replicates)
+    sample = "sample"
+    variables = {
+        "phi": ((sample, "parameter"), phi),
+        "value": ((sample, "property"), value),
+        "m": ((sample, "property"), FURNACE.scaled(value)),
+        "phi_index": (sample, index),
+        "fold": (sample, (index % 10 == 0).astype(int)),
+    }
+    return Triads(FURNACE, xr.Dataset(variables))
+
+
+def batches_of(triads):
+    parts = [triads.data.isel(sample=triads.data["fold"].values == fold) for fold in (0, 1)]
+    tensors = [
+        [torch.tensor(part[name].values).float() for name in ("phi", "m")] for part in parts
+    ]
+    return Batches(*[Batch(phi, None, m) for phi, m in tensors])
+
+
+@pytest.mark.usefixtures("_brisk")
+@pytest.mark.parametrize("replicates", [1, 3])
+def test_tables_without_images_of_any_number_of_properties_are_compared(
+    tmp_path, capsys, monkeypatch, replicates
+):
+    known = {"own": table(0), "other": table(1, replicates=replicates)}
+    monkeypatch.setattr(compare, "_opened", lambda path: known[path.name])
+    monkeypatch.setattr(compare, "_batches", batches_of)
+    out = tmp_path / "cmp"
+    models = [part for name in ("forest", "gaussian", "logistic") for part in ("--rival", name)]
+    assert run("compare", "own", "--reference", "other", *models, "--out", out) == 0
+    head = capsys.readouterr().out.splitlines()[0]
+    assert ("RMSE low k" in head) == (replicates > 1)
+    assert all(f"inside 90 % {name}" in head for name in FURNACE.property_names)
+    content = json.loads((out / "compare.json").read_text())
+    names = [f"{end} {name}" for name in FURNACE.property_names for end in ("low", "high")]
+    assert list(content["targets"]) == names
+    forest, _, logistic = content["models"]
+    assert forest["negative_log_likelihood"] is None
+    assert logistic["coverage"] == {}
+    inside = forest["coverage"]["strength"]["0.9"]
+    assert abs(inside["value"] - 0.9) < 4 * inside["standard_error"]
+    # a tenth of the reference at least is beyond the detection limit, and all of that is one atom
+    assert content["targets"]["low k"]["upper"][0] == FURNACE.ends[0, 0]
+    brier = forest["targets"]["low k"]["brier"]["value"]
+    assert brier < logistic["targets"]["low k"]["brier"]["value"] + 0.05
+    assert len(list(out.glob("*.svg"))) == 5
 
 
 @pytest.mark.parametrize(
@@ -77,17 +150,32 @@ def test_bad_options_end_in_one_sentence_and_write_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_data_of_another_preset_are_not_compared(toy_path, tmp_path, capsys, monkeypatch):
-    import pspgen_pyro.data as data
+def test_data_of_another_preset_or_schema_are_not_compared(tmp_path, capsys, monkeypatch):
+    own, other = table(0), table(1)
+    wider = ProcessSpace(("T", "t"), (900.0, 1.0), (1200.0, 9.0), ("K", "h"))
+    kelvin = FURNACE.model_copy(update={"process": wider})
+    known = {
+        "own": own,
+        "preset": Triads(FURNACE, other.data.assign_attrs(preset="as_stated")),
+        "process": Triads(kelvin, other.data),
+    }
+    monkeypatch.setattr(compare, "_opened", lambda path: known[path.name])
+    for what in ("preset", "process"):
+        options = ["--reference", what, "--rival", "logistic", "--out", tmp_path / "cmp"]
+        assert run("compare", "own", *options) == 2
+        words = capsys.readouterr().err
+        assert f"another {what} than 'triads'" in words
+        assert "must not be mixed" in words
 
-    real = data.open_triads
+
+def test_every_setting_is_held_out_once_with_all_its_replicates():
+    triads = table(3, settings=23, replicates=3)
     seen = []
-
-    def altered(path):
-        seen.append(path)
-        return real(path) if len(seen) == 1 else real(path).assign_attrs(preset="as_stated")
-
-    monkeypatch.setattr(data, "open_triads", altered)
-    options = ["--reference", toy_path, "--rival", "logistic", "--out", tmp_path / "cmp"]
-    assert run("compare", toy_path, *options) == 2
-    assert "must not be mixed" in capsys.readouterr().err
+    for learn, judge in folds_by_setting(triads, 5, seed=1):
+        ours, theirs = (set(part.data["phi_index"].values.tolist()) for part in (learn, judge))
+        assert not ours & theirs
+        assert len(judge) == 3 * len(theirs)
+        seen += sorted(theirs)
+    assert sorted(seen) == list(range(23))
+    with pytest.raises(InputError, match="'k' is 24"):
+        next(folds_by_setting(triads, 24))

@@ -158,11 +158,13 @@ def test_uniform_ranks_raise_one_alarm_in_a_hundred():
     assert sum(not f.inside for f in found) <= 25
 
 
-def test_the_band_holds_the_median_of_every_order_statistic():
-    lower, upper = simultaneous_band(101)
-    middle = np.arange(1, 102) / 102
-    assert ((lower < middle) & (middle < upper)).all()
-    assert lower[50] == pytest.approx(1 - upper[50])
+def test_the_band_holds_the_uniform_distribution_and_narrows_with_the_count():
+    widths = []
+    for count in (101, 1001):
+        points, lower, upper = simultaneous_band(count)
+        assert ((lower < points) & (points < upper)).all()
+        widths.append((upper - lower).max())
+    assert widths[0] / widths[1] == pytest.approx(10**0.5, rel=0.1)
 
 
 def test_arviz_draws_the_tree_as_it_comes(right):

@@ -12,11 +12,10 @@ from tyro.conf import Positional, UseAppendAction, arg
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    import xarray as xr
-
+    from ..data.batches import Batches
+    from ..data.triads import Triads
     from ..design import Target
     from ..diagnosis import ReferenceMaterials, Scores
-    from ..process import ProcessSpace
     from ..rivals import Predictor
 
 __all__ = ["Compare"]
@@ -32,8 +31,8 @@ class Compare:
     triads: Positional[Path]
     """The triads that the rivals are fitted to."""
     reference: Path
-    """Triads over the whole process space that no training saw, such as those of the reference or
-    the test split."""
+    """Triads at settings that no training saw, over the whole process space, with replicates or
+    without."""
     out: Path
     """The folder to write (compare.json and figures), or a file that ends in .json; it must not
     exist."""
@@ -41,11 +40,13 @@ class Compare:
     """A run folder made by `pspgen fit`, of one model or of an ensemble; may be given several
     times."""
     rivals: Annotated[UseAppendAction[tuple[str, ...]], arg(name="rival", metavar="NAME")] = ()
-    """A rival to fit, such as mdn, flow, gaussian or logistic; may be given several times."""
+    """A rival to fit, such as mdn, forest, flow, gaussian or logistic; may be given several
+    times."""
     symmetries: Literal["none", "process"] = "none"
     """`process`: rivals learn from the triads' images under the symmetries of the process too."""
     target: str | None = None
-    """The design question, as for `pspgen design`; without one the targets of the study's case."""
+    """The design question, as for `pspgen design`; without one the targets of the study's case,
+    and of other data the bottom and the top decile of each property over the reference."""
     seed: int = 0
     """Seeds the fits and the draws."""
 
@@ -56,17 +57,18 @@ class Compare:
         self._check_names()
         import torch
 
-        from ..data import open_triads
         from ..diagnosis import ReferenceMaterials, model_table, score, table_notes
 
         torch.set_num_threads(1)
-        triads, reference = open_triads(self.triads), open_triads(self.reference)
+        triads, reference = _opened(self.triads), _opened(self.reference)
         _check_same(triads, reference)
-        known, targets = ReferenceMaterials.of(reference, seed=self.seed), self._targets(reference)
+        known = ReferenceMaterials.of(reference, seed=self.seed)
+        targets = self._targets(reference, known)
         predictors = self._runs(reference) + self._fitted(triads, targets)
         scores = [score(one, known, targets, seed=self.seed) for one, _ in predictors]
         seconds = {one.name: spent for one, spent in predictors if spent is not None}
-        table = "\n".join([model_table(scores, seconds), "", *table_notes(scores, known)])
+        notes = [*table_notes(scores, known), *_shared_settings(triads, known)]
+        table = "\n".join([model_table(scores, seconds), "", *notes])
         content = self._content(scores, known, targets, seconds, triads, reference)
         text = json.dumps(content, indent=1) + "\n"
         if self.out.suffix == ".json":
@@ -99,18 +101,18 @@ class Compare:
                 "folders names of their own."
             )
 
-    def _targets(self, reference: xr.Dataset) -> dict[str, Target]:
+    def _targets(self, reference: Triads, known: ReferenceMaterials) -> dict[str, Target]:
         from ..design import parse_target
-        from ..diagnosis import study_targets
+        from ..diagnosis import decile_targets, study_targets
 
         if self.target is None:
-            return study_targets(reference)
-        names = [str(name) for name in reference["property"].values]
+            return study_targets(reference) or decile_targets(known)
+        names = reference.schema.property_names
         target = parse_target(self.target, names)
         target.check_against(len(names))
         return {"target": target}
 
-    def _runs(self, reference: xr.Dataset) -> list[tuple[Predictor, float | None]]:
+    def _runs(self, reference: Triads) -> list[tuple[Predictor, float | None]]:
         from ..rivals import EnsemblePredictor, PSPGenPredictor
         from ..runs import is_ensemble, load_ensemble, load_run
 
@@ -118,16 +120,16 @@ class Compare:
         for path in self.run_folders:
             if is_ensemble(path):
                 several = load_ensemble(path)
-                several.check_against(reference)
+                several.check_against(reference.data)
                 found.append((EnsemblePredictor(several.model, _name(path)), None))
                 continue
             run = load_run(path)
-            run.check_against(reference)
+            run.check_against(reference.data)
             found.append((PSPGenPredictor(run.model, _name(path)), None))
         return found
 
     def _fitted(
-        self, triads: xr.Dataset, targets: dict[str, Target]
+        self, triads: Triads, targets: dict[str, Target]
     ) -> list[tuple[Predictor, float | None]]:
         if not self.rivals:
             return []
@@ -135,26 +137,21 @@ class Compare:
 
         from tqdm.auto import tqdm
 
-        from ..data.batches import Batches
         from ..rivals import RIVALS
 
-        data, process = Batches.from_dataset(triads), _process(triads)
-        if self.symmetries == "process" and not process.symmetries:
+        data, schema = _batches(triads), triads.schema
+        if self.symmetries == "process" and not schema.symmetries:
             raise InputError(
                 "'symmetries' is 'process' but the process of 'triads' declares none; leave the "
                 "option out."
             )
-        middle = [[(a + b) / 2 for a, b in zip(process.lower, process.upper, strict=True)]]
-        options: dict[str, Any] = {
-            "process": process,
-            "symmetries": process.symmetries if self.symmetries == "process" else (),
-            "seed": self.seed,
-            "property_names": tuple(str(name) for name in triads["property"].values),
-        }
+        symmetries = schema.symmetries if self.symmetries == "process" else ()
+        ends = zip(schema.process.lower, schema.process.upper, strict=True)
+        middle = [[(a + b) / 2 for a, b in ends]]
         found: list[tuple[Predictor, float | None]] = []
         for name in tqdm(self.rivals, desc="fitting", disable=None):
             start = process_time()
-            fitted = RIVALS[name]().fit(data, **options)
+            fitted = RIVALS[name]().fit(data, schema=schema, symmetries=symmetries, seed=self.seed)
             for target in targets.values():
                 # some rivals fit no sooner than they are asked
                 fitted.probability(target, middle)
@@ -169,8 +166,8 @@ class Compare:
         known: ReferenceMaterials,
         targets: dict[str, Target],
         seconds: dict[str, float],
-        triads: xr.Dataset,
-        reference: xr.Dataset,
+        triads: Triads,
+        reference: Triads,
     ) -> dict[str, Any]:
         from ..diagnosis import paired_differences
         from ..diagnosis.calibration import estimate_to_json
@@ -180,7 +177,12 @@ class Compare:
         return {
             "triads": _described(triads),
             "reference": _described(reference)
-            | {"settings": len(known.phi), "materials_scored_one_by_one": len(known.rows)},
+            | {
+                "settings": len(known.phi),
+                "settings_in_triads_too": _shared(triads, known),
+                "materials_scored_one_by_one": len(known.rows),
+            },
+            "schema": triads.schema.to_json(),
             "targets": {name: target.to_json() for name, target in targets.items()},
             "symmetries": self.symmetries,
             "seed": self.seed,
@@ -200,32 +202,72 @@ def _name(path: Path) -> str:
     return path.resolve().name
 
 
-def _process(triads: xr.Dataset) -> ProcessSpace:
-    """The process space; older triads of the study do not say its symmetries."""
+def _opened(path: Path) -> Triads:
+    from ..data import open_triads
+    from ..data.triads import Triads
     from ..runs import process_of
+    from ..schema import Microstructure, Property, Schema
     from ..study import CASES, case
 
-    process, name = process_of(triads), triads.attrs.get("case")
-    if process.symmetries or name not in CASES:
-        return process
-    known = case(name).process
-    return known if known == process else process
+    data = open_triads(path)
+    process, name = process_of(data), data.attrs.get("case")
+    if not process.symmetries and name in CASES and case(name).process == process:
+        process = case(name).process
+    properties = tuple(
+        Property.parse(f"{p} log quantity=k direction={p}") for p in data["property"].values
+    )
+    shape = (data.sizes["row"], data.sizes["column"])
+    images = Microstructure(shape=shape, phases=max(2, int(data["x"][:50].max()) + 1))
+    return Triads(Schema(process=process, microstructure=images, properties=properties), data)
 
 
-def _described(triads: xr.Dataset) -> dict[str, Any]:
-    names = ("case", "split", "preset", "formulation", "seed", "samples", "replicates")
-    return {name: triads.attrs.get(name) for name in names}
+def _batches(triads: Triads) -> Batches:
+    from ..data.batches import Batches
+
+    return Batches.from_dataset(triads.data)
 
 
-def _check_same(triads: xr.Dataset, reference: xr.Dataset) -> None:
+def _described(triads: Triads) -> dict[str, Any]:
+    names = ("case", "split", "preset", "formulation", "seed", "replicates")
+    attrs = triads.data.attrs
+    return {name: attrs[name] for name in names if name in attrs} | {"samples": len(triads)}
+
+
+def _check_same(triads: Triads, reference: Triads) -> None:
     """Says why the reference does not belong to the triads, if it does not."""
-    for key in ("names", "bounds", "preset", "formulation"):
-        mine, theirs = triads.attrs.get(key), reference.attrs.get(key)
-        if mine != theirs:
+    ours, theirs = triads.schema, reference.schema
+    pairs = {"process": (ours.process, theirs.process)}
+    pairs |= {"properties": (ours.properties, theirs.properties)}
+    pairs |= {
+        key: (triads.data.attrs.get(key), reference.data.attrs.get(key))
+        for key in ("preset", "formulation")
+    }
+    for key, (mine, other) in pairs.items():
+        if mine != other:
             raise InputError(
-                f"'reference' was made with {key} {theirs!r} but 'triads' with {mine!r}; the two "
-                "must not be mixed."
+                f"'reference' has another {key} than 'triads': {_short(other)}, not "
+                f"{_short(mine)}; the two must not be mixed."
             )
+
+
+def _short(one: Any) -> str:
+    return "; ".join(map(str, one)) if isinstance(one, tuple) else str(one)
+
+
+def _shared(triads: Triads, known: ReferenceMaterials) -> int:
+    """How many settings of the reference rivals are fitted to."""
+    train = triads.data["phi"].values[triads.data["fold"].values == 0]
+    return len({tuple(row) for row in known.phi.tolist()} & {tuple(row) for row in train.tolist()})
+
+
+def _shared_settings(triads: Triads, known: ReferenceMaterials) -> list[str]:
+    count = _shared(triads, known)
+    if not count:
+        return []
+    return [
+        f"{count} of the {len(known.phi)} settings of the reference are settings that rivals are "
+        "fitted to: these scores flatter; take a reference at other settings."
+    ]
 
 
 def _draw(scores: list[Scores], known: ReferenceMaterials, folder: Path) -> None:

@@ -40,7 +40,7 @@ from .predictive import (
     simulate_at,
 )
 from .ranks import randomised_ranks
-from .reference_materials import ReferenceMaterials, study_targets
+from .reference_materials import ReferenceMaterials, decile_targets, study_targets
 from .reliability import Reliability, reliability
 from .sbc import sbc, sbc_verdicts
 from .sensitivity import prior_sensitivity, sensitivity_table
@@ -64,6 +64,7 @@ __all__ = [
     "Uniformity",
     "clustered_mean",
     "compare_probability",
+    "decile_targets",
     "energy_distance",
     "energy_score",
     "generated_check",

@@ -15,10 +15,11 @@ draws :math:`m', m'' \sim p(m \mid \varphi)`, the energy score and the negative 
     \mathrm{ES} = \mathbb{E}\|m' - m\| - \tfrac12 \mathbb{E}\|m' - m''\|, \qquad
     \mathrm{NLL} = -\log p(m \mid \varphi)
 
-are lowest on average for the true model. The randomised rank :math:`u` of m among the draws is
-uniform for it, and m lies in the central interval of level :math:`\alpha` where
-:math:`|2u - 1| \le \alpha`. Materials of one φ are replicates: every standard error of a mean over
-the reference clusters them,
+are lowest on average for the true model; distances are taken with every property in units of its
+robust scale over the reference, so that none drowns the others. The randomised rank :math:`u` of m
+among the draws is uniform for it, and m lies in the central interval of level :math:`\alpha` where
+:math:`|2u - 1| \le \alpha`. Materials of one φ are replicates: every standard error of a mean
+over the reference clusters them,
 
 .. math::
     \mathrm{s.e.}^2 = \frac{G}{G - 1} \frac{1}{N^2} \sum_g
@@ -108,10 +109,11 @@ class Scores:
         name: The model's name.
         targets: The scores of probabilities, by target.
         brier: The mean of the Brier scores over the targets; None without targets.
-        energy: The energy score; None where the model has no density.
-        nll: The negative log-likelihood; None likewise.
-        pit: The randomised ranks, with shape `(R)`, by property; empty likewise.
-        coverage: The share of materials in each central interval, by property and level.
+        energy: The energy score; None where the model draws no m.
+        nll: The negative log-likelihood; None where it has no density.
+        pit: The randomised ranks, with shape `(R)`, by property; empty where it draws no m.
+        coverage: The share of materials in each central interval, by property and level; empty
+            likewise.
         each: The score of every material behind a mean, by "brier", "energy" and "nll".
     """
 
@@ -193,13 +195,14 @@ def score(
     rows, group = reference.rows, reference.group
     each = {"brier": np.mean(brier, axis=0)} if brier else {}
     pit: dict[str, _Array] = {}
-    if predictor.has_density:
-        phi, m = reference.phi[group[rows]], reference.m[rows]
+    phi, m = reference.phi[group[rows]], reference.m[rows]
+    if predictor.has_draws:
         drawn = predictor.sample(phi, draws, seed)
-        each["energy"] = energy_score(drawn, m)
-        each["nll"] = -predictor.log_density(phi, m)
+        each["energy"] = energy_score(drawn / reference.scale, m / reference.scale)
         for j, name in enumerate(reference.property_names):
             pit[name] = randomised_ranks(m[:, j], drawn[..., j].T, seed=seed + j)
+    if predictor.has_density:
+        each["nll"] = -predictor.log_density(phi, m)
     means = {
         name: clustered_mean(values, group if name == "brier" else group[rows])
         for name, values in each.items()

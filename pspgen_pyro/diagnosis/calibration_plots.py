@@ -101,9 +101,9 @@ def plot_central_coverage(scores: Sequence[Scores]) -> Figure:
     errors; one panel a property.
 
     Raises:
-        InputError: If no model has a density.
+        InputError: If no model draws m.
     """
-    known = _with_density(scores)
+    known = _with_draws(scores)
     names = list(known[0].coverage)
     figure, axes = plt.subplots(
         1, len(names), figsize=(3.4 * len(names), 3.0), sharey=True, squeeze=False,
@@ -133,18 +133,21 @@ def plot_density_scores(scores: Scores, reference: ReferenceMaterials) -> Figure
     negative log-likelihood at every setting, over the first two parameters.
 
     Raises:
-        InputError: If the model has no density.
+        InputError: If the model draws no m.
     """
-    _with_density([scores])
+    _with_draws([scores])
     group = reference.group[reference.rows]
     present, index = np.unique(group, return_inverse=True)
     phi = reference.phi[present]
     labels = parameter_labels(reference.process)
     # squares that touch on a square grid of as many settings
     side = min(12.0, max(3.0, 190 / len(phi) ** 0.5))
-    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained")
-    panels = {"energy": "energy score, units of m", "nll": "negative log-likelihood, nats"}
-    for ax, (key, title) in zip(axes, panels.items(), strict=True):
+    titles = {"energy": "energy score", "nll": "negative log-likelihood, nats"}
+    panels = {key: title for key, title in titles.items() if key in scores.each}
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(4.2 * len(panels), 3.2), squeeze=False, layout="constrained"
+    )
+    for ax, (key, title) in zip(axes[0], panels.items(), strict=True):
         mean = np.bincount(index, weights=scores.each[key]) / np.bincount(index)
         second = phi[:, 1] if phi.shape[1] > 1 else mean
         points = ax.scatter(phi[:, 0], second, c=mean, s=side**2, cmap="viridis", marker="s")
@@ -164,7 +167,7 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
     titles = {
         "rmse": "RMSE of P",
         "brier": "Brier score",
-        "energy": "energy score, units of m",
+        "energy": "energy score",
         "nll": "negative log-likelihood, nats",
     }
     figure, axes = plt.subplots(
@@ -237,10 +240,10 @@ def _titled(name: str) -> str:
     return name if name.startswith("target") else f"target {name}"
 
 
-def _with_density(scores: Sequence[Scores]) -> list[Scores]:
+def _with_draws(scores: Sequence[Scores]) -> list[Scores]:
     known = [one for one in scores if one.coverage]
     if not known:
-        raise InputError("'scores' holds no model with a density; PIT and coverage need one.")
+        raise InputError("'scores' holds no model that draws m; ranks and coverage need draws.")
     return known
 
 

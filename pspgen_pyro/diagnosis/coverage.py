@@ -122,8 +122,8 @@ def plot_coverage(coverage: Coverage, ax: Axes | None = None) -> Axes:
     ordered = np.sort(coverage.share)
     n = len(ordered)
     share = np.arange(1, n + 1) / n
-    lower, upper = simultaneous_band(n)
-    ax.fill_betweenx(share, lower, upper, color=PALETTE["grey"], alpha=0.3, lw=0)
+    points, lower, upper = simultaneous_band(n)
+    ax.fill_between(points, lower, upper, color=PALETTE["grey"], alpha=0.3, lw=0)
     ax.plot([0, 1], [0, 1], color=PALETTE["grey"], lw=1)
     ax.step(ordered, share, color=PALETTE["blue" if coverage.uniformity.inside else "vermilion"])
     ax.set(

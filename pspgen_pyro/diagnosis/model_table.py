@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from ..design import Estimate
 from ..errors import InputError
 from .calibration import Scores, clustered_mean
@@ -38,17 +36,21 @@ def model_table(scores: Sequence[Scores], seconds: Mapping[str, float] | None = 
     """
     if not scores:
         raise InputError("'scores' is empty; give the scores of at least one model.")
-    targets = list(scores[0].targets)
-    header = ["model", *(f"RMSE {name}" for name in targets)]
-    header += ["mean RMSE", "Brier", "energy score", "NLL", "inside 90 %", "CPU s"]
-    rows = [header]
+    targets, counted = list(scores[0].targets), scores[0].rmse is not None
+    properties = list(dict.fromkeys(name for one in scores for name in one.coverage))
+    # without replicates no surface is counted, and the Brier score of each target is left
+    what = "RMSE" if counted else "Brier"
+    head = ["model", *(f"{what} {name}" for name in targets), *["mean RMSE"] * counted]
+    head += ["mean Brier", "energy score", "NLL", *(f"inside 90 % {name}" for name in properties)]
+    rows = [[*head, "CPU s"]]
     for one in scores:
-        rmse = [one.targets[name].rmse for name in targets]
-        numbers = [*rmse, one.rmse, one.brier, one.energy, one.nll]
+        found = [one.targets[name] for name in targets]
+        numbers = [target.rmse if counted else target.brier for target in found]
+        numbers += [*[one.rmse] * counted, one.brier, one.energy, one.nll]
+        numbers += [one.coverage.get(name, {}).get(_LEVEL) for name in properties]
         spent = (seconds or {}).get(one.name)
-        took = "–" if spent is None else f"{spent:.1f}"
-        rows.append([one.name, *map(shown, numbers), _coverage(one), took])
-    widths = [max(len(row[j]) for row in rows) for j in range(len(header))]
+        rows.append([one.name, *map(shown, numbers), "–" if spent is None else f"{spent:.1f}"])
+    widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(w) if j == 0 else cell.rjust(w) for j, (cell, w) in enumerate(pairs))
         for pairs in (list(zip(row, widths, strict=True)) for row in rows)
@@ -103,16 +105,3 @@ def shown(estimate: Estimate | None) -> str:
         return "–"
     value, error = float(estimate.value), float(estimate.standard_error)
     return f"{value:.3f} ± {error:.3f}" if value == 0 and error >= 5e-4 else f"{estimate}"
-
-
-def _coverage(one: Scores) -> str:
-    """The share inside the central 90 %, of all properties together."""
-    inside = [levels[_LEVEL] for levels in one.coverage.values()]
-    if not inside:
-        return "–"
-    return shown(
-        Estimate(
-            np.asarray(np.mean([e.value for e in inside])),
-            np.asarray(np.mean([e.standard_error for e in inside])),
-        )
-    )

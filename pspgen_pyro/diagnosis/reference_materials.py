@@ -1,8 +1,9 @@
 r"""Reference materials: their properties, grouped by the settings that made them.
 
 A target's fraction at setting :math:`g` is :math:`\hat q_g = n_g^{-1} \sum_{i \in g} 1[m_i \in
-\mathcal{M}_d]`. Probabilities are compared with it at every setting; draws and densities, which
-cost more, are scored on some of the materials, spread over all settings.
+\mathcal{M}_d]`, where :math:`n_g` may be 1: replicates are no condition. Probabilities are
+compared with it at every setting; draws and densities, which cost more, are scored on some of the
+materials, spread over all settings.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from ..design import Box, Target
 from ..errors import InputError
 from ..process import ProcessSpace
+from ..rivals._learning import robust_scale
+from ..schema import Schema
 from ..study import CASES, case
 
 if TYPE_CHECKING:
     from ..data.triads import Triads
 
-__all__ = ["ReferenceMaterials", "spread_rows", "study_targets"]
+__all__ = ["ReferenceMaterials", "decile_targets", "spread_rows", "study_targets"]
 
 _Array = NDArray[np.float64]
 
@@ -31,8 +34,7 @@ class ReferenceMaterials:
     """Properties of reference materials, grouped by their settings.
 
     Arguments:
-        process: The process space.
-        property_names: The names of the properties.
+        schema: What a triad is.
         phi: The different settings, with shape `(G, P)`.
         m: The properties, with shape `(N, K)`.
         group: The setting of each material, with shape `(N)`.
@@ -41,8 +43,7 @@ class ReferenceMaterials:
         index: The sample of the triads set that each material is, with shape `(N)`.
     """
 
-    process: ProcessSpace
-    property_names: tuple[str, ...]
+    schema: Schema
     phi: _Array
     m: _Array
     group: NDArray[np.int64]
@@ -53,10 +54,10 @@ class ReferenceMaterials:
     def of(
         cls, triads: Triads, *, rows: int = 4000, settings: int = 2000, seed: int = 0
     ) -> ReferenceMaterials:
-        """The materials of a triads set; those whose simulation failed are left out.
+        """The materials of a triads set; those of which some property is unknown are left out.
 
         Arguments:
-            triads: The triads.
+            triads: The triads, of any number of replicates a setting.
 
         Other arguments:
             rows: The largest number of materials on which draws and densities are scored.
@@ -66,14 +67,15 @@ class ReferenceMaterials:
         Raises:
             InputError: If fewer than ten materials are known, or a property is infinite.
         """
-        m = np.asarray(triads.data["m"].values, dtype=float)
+        data = triads.data
+        m = np.asarray(data["m"].values, dtype=float)
         if np.isinf(m).any():
             raise InputError(
                 f"'reference' has {int(np.isinf(m).any(axis=1).sum())} sample(s) with an infinite "
                 "m; declare a detection limit, or leave the value empty if it is unknown."
             )
         rng, known = np.random.default_rng(seed), np.flatnonzero(~np.isnan(m).any(axis=1))
-        index = triads.data["phi_index"].values
+        index = data["phi_index"].values
         different = np.unique(index[known])
         if len(different) > settings:
             known = known[np.isin(index[known], rng.choice(different, settings, replace=False))]
@@ -83,10 +85,23 @@ class ReferenceMaterials:
                 "10."
             )
         _, first, group = np.unique(index[known], return_index=True, return_inverse=True)
-        phi = triads.data["phi"].values[known[first]]
-        spread = spread_rows(group, rows, rng)
-        names = triads.schema.property_names
-        return cls(triads.schema.process, names, phi, m[known], group, spread, known)
+        phi = data["phi"].values[known[first]]
+        return cls(triads.schema, phi, m[known], group, spread_rows(group, rows, rng), known)
+
+    @property
+    def process(self) -> ProcessSpace:
+        """The process space."""
+        return self.schema.process
+
+    @property
+    def property_names(self) -> tuple[str, ...]:
+        """The names of the properties."""
+        return self.schema.property_names
+
+    @property
+    def scale(self) -> _Array:
+        """The robust scale of each property over the materials, with shape `(K)`."""
+        return robust_scale(self.m)[1]
 
     @property
     def samples(self) -> NDArray[np.int64]:
@@ -104,7 +119,30 @@ def study_targets(triads: Triads) -> dict[str, Target]:
     name = triads.data.attrs.get("case")
     if name not in CASES:
         return {}
-    return {target: Box(*ends) for target, ends in case(name).targets.items()}
+    return {key: Box(*ends) for key, ends in case(name).targets.items()}
+
+
+def decile_targets(reference: ReferenceMaterials) -> dict[str, Target]:
+    """For each property its bottom and its top decile over the reference, whatever the others do.
+
+    Ties at the edge of a decile (at a detection limit, say) belong to it. A decile that all
+    materials are in is no question and left out.
+
+    Returns:
+        The targets by name, "low" and "high" with the name of the property.
+    """
+    found: dict[str, Target] = {}
+    k = len(reference.property_names)
+    for j, name in enumerate(reference.property_names):
+        values = reference.m[:, j]
+        low, high = (float(q) for q in np.quantile(values, (0.1, 0.9), method="nearest"))
+        for which, a, b in (("low", -np.inf, low), ("high", high, np.inf)):
+            lower, upper = [-np.inf] * k, [np.inf] * k
+            lower[j], upper[j] = a, b
+            target = Box(tuple(lower), tuple(upper))
+            if not target.contains(reference.m).all():
+                found[f"{which} {name}"] = target
+    return found
 
 
 def spread_rows(

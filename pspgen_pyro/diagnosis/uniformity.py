@@ -1,15 +1,12 @@
 r"""Are ranks uniform, and if not, which way do they lean?
 
-Of :math:`n` independent uniform values the :math:`i`-th smallest is Beta(i, n + 1 − i). The test
-combines the two-sided tail probabilities of all order statistics into one p-value, and the band
-with local level :math:`\gamma`,
-
-.. math:: B^{-1}_{i, n+1-i}(\gamma / 2) \le u_{(i)} \le B^{-1}_{i, n+1-i}(1 - \gamma / 2)
-    \quad \text{for all } i,
-
-holds all of them at once with the probability wanted; :math:`\gamma` is found by simulation. Two
-moments tell the direction, each standard normal for uniform ranks: the mean of :math:`u`, and the
-mean of :math:`(2u - 1)^2`, large where truths fall into the tails of draws that are too narrow.
+The test combines the two-sided tail probabilities of all order statistics into one p-value. At a
+point :math:`x` the count :math:`n F(x)` of :math:`n` independent uniform values is
+Binomial(n, x), and the band of its central intervals of one local level holds the empirical
+distribution :math:`F` at all points at once with the probability wanted; the local level is found
+by simulation (ArviZ). Two moments tell the direction, each standard normal for uniform ranks: the
+mean of :math:`u`, and the mean of :math:`(2u - 1)^2`, large where truths fall into the tails of
+draws that are too narrow.
 
 References:
     Graphical test for discrete uniformity and its applications in goodness-of-fit evaluation and
@@ -27,7 +24,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaincinv
 
 from ..errors import InputError
 from ..plots import PALETTE
@@ -104,12 +100,13 @@ def uniformity(ranks: ArrayLike) -> Uniformity:
         raise InputError(
             f"'ranks' holds {len(u)} values; give at least 10, every one between 0 and 1."
         )
-    lower, upper = simultaneous_band(len(u))
+    points, lower, upper = simultaneous_band(len(u))
     ordered, scale = np.sort(u), len(u) ** 0.5
+    share = np.searchsorted(ordered, points, side="right") / len(u)
     above = np.arange(1, len(u) + 1) / len(u) - ordered
     return Uniformity(
         p_value=float(array_stats.uniformity_test(u)[0]),
-        inside=bool(((ordered >= lower) & (ordered <= upper)).all()),
+        inside=bool(((share >= lower) & (share <= upper)).all()),
         shift=float((u.mean() - 0.5) * scale * 12**0.5),
         spread=float((((2 * u - 1) ** 2).mean() - 1 / 3) * scale * (45 / 4) ** 0.5),
         gap=float(max(above.max(), 1 / len(u) - above.min())),
@@ -120,27 +117,22 @@ def uniformity(ranks: ArrayLike) -> Uniformity:
 @lru_cache(maxsize=32)
 def simultaneous_band(
     count: int, level: float = 0.99
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The band that holds all order statistics of uniform values with probability `level`.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The band that holds the empirical distribution of uniform values with probability `level`.
 
     Arguments:
         count: How many values.
         level: The probability.
 
     Returns:
-        The lower and the upper ends for the smallest to the largest value, with shape `(count)`
-        each.
+        Points in (0, 1), and the lower and the upper ends there, with shape `(*)` each.
     """
-    chosen = np.unique(np.linspace(1, count, min(count, _POINTS)).round().astype(int))
-    rng, least = np.random.default_rng(0), []
-    for _ in range(_REPLICATES):
-        ordered = np.sort(rng.random(count))[chosen - 1]
-        below = betainc(chosen, count + 1 - chosen, ordered)
-        least.append(2 * np.minimum(below, 1 - below).min())
-    gamma = np.quantile(least, 1 - level)
-    i = np.arange(1, count + 1)
-    lower, upper = (betaincinv(i, count + 1 - i, q) for q in (gamma / 2, 1 - gamma / 2))
-    return lower, upper
+    from arviz_stats.ecdf_utils import get_pointwise_confidence_band, simulate_confidence_bands
+
+    cells, rng = min(count, _POINTS), np.random.default_rng(0)
+    points = np.arange(1, cells) / cells
+    local = simulate_confidence_bands(count, 1, points, level, _REPLICATES, rng)
+    return points, *get_pointwise_confidence_band(local, count, points)
 
 
 def plot_ranks(ranks: Mapping[str, ArrayLike], *, columns: int = 4, level: float = 0.99) -> Figure:
@@ -171,21 +163,20 @@ def plot_ranks(ranks: Mapping[str, ArrayLike], *, columns: int = 4, level: float
     for ax, (title, values) in zip(grid.flat, ranks.items(), strict=False):
         ordered = np.sort(np.asarray(values, dtype=float).ravel())
         n = len(ordered)
-        lower, upper = simultaneous_band(n, level)
+        points, lower, upper = simultaneous_band(n, level)
         share = np.arange(1, n + 1) / n
         found = uniformity(ordered)
         colour = PALETTE["blue" if found.inside else "vermilion"]
-        # the value at rank share s lies in [lower, upper]: reflected, the ECDF minus x at x
         ax.fill_between(
-            share, share - upper, share - lower, color=PALETTE["grey"], alpha=0.3, lw=0
+            points, lower - points, upper - points, color=PALETTE["grey"], alpha=0.3, lw=0
         )
         ax.axhline(0, color=PALETTE["grey"], lw=1)
-        ax.step(share, share - ordered, where="mid", color=colour)
+        ax.step(ordered, share - ordered, where="mid", color=colour)
         ax.set_title(f"{title}: p = {found.p_value:.2g}", fontsize="small")
     for ax in grid.flat[len(ranks) :]:
         ax.remove()
     for row in grid:
-        row[0].set_ylabel("share − rank")
+        row[0].set_ylabel("share below − rank")
     for ax in grid[-1]:
-        ax.set_xlabel("share of the simulations")
+        ax.set_xlabel("rank")
     return figure

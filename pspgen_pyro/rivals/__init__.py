@@ -10,6 +10,7 @@ from collections.abc import Callable
 from .base import Predictor, PSPGenPredictor, Rival
 from .ensemble import EnsemblePredictor
 from .flow import SplineFlow
+from .forest import ForestWeights
 from .gaussian import HeteroscedasticGaussian
 from .logistic import LogisticIndicator
 from .mixture import MixtureDensityNetwork
@@ -19,6 +20,7 @@ from .structure import StructureSizes
 __all__ = [
     "RIVALS",
     "EnsemblePredictor",
+    "ForestWeights",
     "HeteroscedasticGaussian",
     "LogisticIndicator",
     "MixtureDensityNetwork",
@@ -33,6 +35,7 @@ __all__ = [
 RIVALS: dict[str, Callable[[], Rival]] = {
     "mdn": MixtureDensityNetwork,
     "flow": SplineFlow,
+    "forest": ForestWeights,
     "gaussian": HeteroscedasticGaussian,
     "logistic": LogisticIndicator,
     "pseudo": PseudoLabels,

@@ -7,48 +7,103 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from ..data.batches import Batch
+from ..design import Box
 from ..errors import InputError, TrainingError
 from ..process import ProcessSpace
 
 if TYPE_CHECKING:
+    from ..data.batches import Batch as Batch
     from ..process.symmetries import Symmetry
 
-__all__ = ["Scaling", "augmented", "check_positive", "labelled_rows", "minimise"]
+__all__ = [
+    "Scaling",
+    "augmented",
+    "check_positive",
+    "images",
+    "labelled_rows",
+    "minimise",
+    "robust_scale",
+]
+
+# the 5 % and the 95 % quantile of the standard normal law lie so far apart
+_NORMAL_RANGE = 3.2897
 
 
-class Scaling(nn.Module):
-    """φ and m as the networks see them: mean 0 and variance 1, under p(φ) and in the data.
+def robust_scale(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Location and scale of each column, which a few outliers do not move.
 
     Arguments:
-        process: The process space.
-        m: The properties of the training rows, with shape `(N, K)`.
+        values: Rows, with shape `(N, K)`.
+
+    Returns:
+        The medians, and the distances of the 5 % and the 95 % quantiles in units of what they are
+        under the standard normal law, with shape `(K)` each. A column that has no such distance
+        has its standard deviation for a scale, and 1 if it is constant.
+
+    Example:
+        >>> loc, scale = robust_scale(1e-12 * np.append(np.arange(1000.0), 1e30)[:, None])
+        >>> (1e12 * loc).round().tolist(), (1e12 * scale).round().tolist()
+        ([500.0], [274.0])
+    """
+    v = np.asarray(values, dtype=np.float64)
+    low, middle, high = np.quantile(v, (0.05, 0.5, 0.95), axis=0)
+    scale = (high - low) / _NORMAL_RANGE
+    scale = np.where(scale > 0, scale, v.std(axis=0))
+    return middle, np.where(np.ptp(v, axis=0) > 0, scale, 1.0)
+
+
+class Scaling:
+    """φ and m as the networks see them, near 0 and of the order of 1.
+
+    Means, variances and densities of the networks belong to these coordinates: in the units of
+    the data (square metres, say) a variance may be too small for single precision. Scaling itself
+    is done in double precision.
+
+    Arguments:
+        process: The process space: φ has mean 0 and variance 1 under p(φ).
+        m: The properties of the training rows, with shape `(N, K)`, whose device and precision
+            the networks have.
+        groups: The numbers of the properties that have one location and scale in common; each has
+            its own if None.
     """
 
-    phi_loc: Tensor
-    phi_scale: Tensor
-    m_loc: Tensor
-    m_scale: Tensor
-
-    def __init__(self, process: ProcessSpace, m: Tensor) -> None:
-        super().__init__()
-        low, high = m.new_tensor(process.lower), m.new_tensor(process.upper)
-        self.register_buffer("phi_loc", (low + high) / 2)
-        self.register_buffer("phi_scale", (high - low) / 12**0.5)
-        self.register_buffer("m_loc", m.mean(dim=0))
-        self.register_buffer("m_scale", m.std(dim=0, correction=0).clamp(min=1e-6))
+    def __init__(
+        self, process: ProcessSpace, m: Tensor, groups: Sequence[Sequence[int]] | None = None
+    ) -> None:
+        low, high = np.array(process.lower), np.array(process.upper)
+        values = m.cpu().numpy()
+        loc, scale = robust_scale(values)
+        for group in groups or ():
+            loc[[*group]], scale[[*group]] = robust_scale(values[:, [*group]].reshape(-1, 1))
+        self.like = m.new_empty(0)
+        self.phi_loc, self.phi_scale, self.m_loc, self.m_scale = (
+            torch.tensor(v, dtype=torch.float64, device=m.device)
+            for v in ((low + high) / 2, (high - low) / 12**0.5, loc, scale)
+        )
 
     def phi(self, phi: Tensor) -> Tensor:
-        return (phi - self.phi_loc) / self.phi_scale
+        return ((phi - self.phi_loc) / self.phi_scale).to(self.like)
 
     def m(self, m: Tensor) -> Tensor:
-        return (m - self.m_loc) / self.m_scale
+        return ((m - self.m_loc) / self.m_scale).to(self.like)
 
     def m_back(self, m: Tensor) -> Tensor:
+        """In double precision."""
         return self.m_loc + self.m_scale * m
+
+    def ends(self, box: Box) -> tuple[Tensor, Tensor]:
+        """The ends of a box, with shape `(K)` each."""
+        lower, upper = (self.m(end) for end in box.ends(self.m_loc))
+        return lower, upper
+
+    def density(self, log_prob: Tensor) -> Tensor:
+        """The logarithm of a density in the units of the data."""
+        return log_prob - self.m_scale.log().sum()
 
 
 def augmented(
@@ -61,6 +116,16 @@ def augmented(
     return phi, m
 
 
+def images(
+    symmetries: Sequence[Symmetry], process: ProcessSpace, phi: Tensor, m: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    """The rows (φ, m) under every combination of the symmetries that moves them."""
+    from ..process.symmetries import orbit
+
+    rows = orbit(symmetries, process, phi, phi.new_zeros(len(phi), 1, 1), m)
+    return [(phi, m) for phi, _, m in rows]
+
+
 def minimise(
     network: nn.Module,
     rows: Callable[[], tuple[Tensor, ...]],
@@ -70,6 +135,7 @@ def minimise(
     batch_size: int,
     learning_rate: float,
     weight_decay: float = 0.0,
+    longest: float = 1.0,
 ) -> None:
     """Adam with decoupled weight decay under a half-cosine learning rate, to the last step.
 
@@ -83,6 +149,7 @@ def minimise(
         batch_size: Rows a step; all of them, if there are fewer.
         learning_rate: The rate of the first step; the last one's is a hundredth of it.
         weight_decay: The decay of the weights a step, times the learning rate.
+        longest: The norm above which a gradient is shortened to it.
 
     Raises:
         TrainingError: If the loss becomes NaN or infinite.
@@ -108,14 +175,16 @@ def minimise(
                 )
             optimiser.zero_grad(set_to_none=True)
             value.backward()
+            # one row far away must not outweigh all others
+            nn.utils.clip_grad_norm_(network.parameters(), longest)
             optimiser.step()
             step += 1
     network.eval()
 
 
 def labelled_rows(train: Batch) -> tuple[Tensor, Tensor]:
-    """φ and m of the rows that have an m."""
-    known = train.labelled
+    """φ and m of the rows whose properties are all known."""
+    known = train.m.isfinite().all(dim=-1)
     return train.phi[known], train.m[known]
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -23,16 +23,18 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..data.batches import Batch, Batches
 from ..design import Target, property_law, sobol_normal
 from ..design import probability as model_probability
 from ..design.probability import weighted_law
 from ..errors import InputError
 from ..model import PSPGen
 from ..process import ProcessSpace
+from ..schema import Schema
 from ._learning import Scaling
 
 if TYPE_CHECKING:
+    from ..data.batches import Batch as Batch
+    from ..data.batches import Batches
     from ..process.symmetries import Symmetry
 
 __all__ = ["PSPGenPredictor", "Predictor", "Rival"]
@@ -48,13 +50,15 @@ class Predictor(ABC):
         name: What tables and figures call it.
         process: The process space.
         property_names: The names of the properties, in the order of the last axis of m.
-        has_density: Whether `log_density` and `sample` can be asked, or `probability` alone.
+        has_density: Whether `log_density` can be asked.
+        has_draws: Whether `sample` can be asked.
     """
 
     name: str
     process: ProcessSpace
     property_names: tuple[str, ...]
     has_density: ClassVar[bool] = True
+    has_draws: ClassVar[bool] = True
 
     @abstractmethod
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
@@ -82,8 +86,8 @@ class Predictor(ABC):
         `(N, P)`; the same for the same seed.
 
         Raises:
-            InputError: If φ lies outside the process space, there are no draws, or the model has
-                no density.
+            InputError: If φ lies outside the process space, there are no draws, or the model can
+                draw none.
         """
 
     @property
@@ -185,47 +189,48 @@ class Rival(Predictor):
     fitted copy.
     """
 
+    schema: Schema
     scaling: Scaling
 
     def fit(
         self,
         data: Batches,
         *,
-        process: ProcessSpace,
+        schema: Schema,
         symmetries: Iterable[Symmetry] = (),
         seed: int = 0,
-        property_names: Sequence[str] = ("horizontal", "vertical"),
     ) -> Self:
         """A fitted copy.
 
         Arguments:
-            data: The triads; a row whose m is NaN is a bare pair (φ, x).
+            data: The triads, of which a rival learns from the training fold. Rows of which some
+                property is unknown (NaN) teach rivals on φ alone nothing.
 
         Other arguments:
-            process: The process space.
+            schema: What a triad is.
             symmetries: What the process, the structure and the property have in common, such as
-                `process.symmetries`; the training rows are transformed afresh every epoch.
+                `schema.symmetries`; the training rows are transformed accordingly.
             seed: Seeds the weights, the order of the data and the transformations. The state of
                 the caller's random numbers is left alone.
-            property_names: The names of the properties.
 
         Raises:
-            InputError: If the data do not fit the process or the names, or no row has a label.
+            InputError: If the data do not fit the schema, or no row has all properties.
         """
         came = data.train.phi.shape[1], data.train.m.shape[1]
-        if came != (len(process), len(property_names)):
+        if came != (len(schema.process), len(schema.properties)):
             raise InputError(
                 f"'data' has {came[0]} process parameter(s) and {came[1]} propertie(s) but "
-                f"'process' has {len(process)} and 'property_names' {len(property_names)}; "
-                "pass the process and the names of this data set."
+                f"'schema' has {len(schema.process)} and {len(schema.properties)}; pass the "
+                "schema of this data set."
             )
-        if not data.train.labelled.any():
+        if not data.train.m.isfinite().all(dim=-1).any():
             raise InputError(
-                "'data' has no labelled training row (every m is NaN); simulate the property of "
-                "some of the microstructures."
+                "'data' has no training row whose properties are all known; measure or compute "
+                "them for some of the materials."
             )
         fitted = copy.copy(self)
-        fitted.process, fitted.property_names = process, tuple(property_names)
+        fitted.schema = schema
+        fitted.process, fitted.property_names = schema.process, schema.property_names
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(seed)
             fitted._learn(data.train, tuple(symmetries))
@@ -241,9 +246,23 @@ class Rival(Predictor):
         if not hasattr(self, "scaling"):
             raise InputError(
                 f"the rival {self.name!r} is not fitted yet; use what `rival.fit(data, "
-                "process=...)` returns."
+                "schema=...)` returns."
             )
         return self.scaling.m_loc
+
+    def _exact(self, m: Tensor) -> NDArray[np.float64]:
+        """m in double precision, where a value at a detection limit, which single precision
+        rounds, is exactly there again."""
+        values = to_numpy(m)
+        for ends in self.schema.ends:
+            values = np.where(values == to_numpy(torch.tensor(ends).to(m)), ends, values)
+        return values
+
+    def _refusal(self, what: str, instead: str) -> InputError:
+        """The error of a question that the rival has no answer to."""
+        return InputError(
+            f"'{self.name}' knows {what}; ask it for {instead}, or use another rival."
+        )
 
 
 def generator_of(draws: int, seed: int) -> torch.Generator:

@@ -22,12 +22,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..data.batches import Batch
 from ..design import Target, sobol_normal
 from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
 from .base import Rival, generator_of, to_numpy
 
 if TYPE_CHECKING:
+    from ..data.batches import Batch as Batch
     from ..process.symmetries import Symmetry
 
 __all__ = ["SplineFlow"]
@@ -101,7 +101,7 @@ class SplineFlow(Rival):
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
         inputs = self._inputs(phi)
         target.check_against(len(self.property_names))
-        noise = sobol_normal(self.draws, len(self.property_names), 0, inputs.dtype)
+        noise = sobol_normal(self.draws, len(self.property_names), 0, self.scaling.like.dtype)
         parts = [
             target.contains(self._transport(part, noise.expand(len(part), -1, -1))).mean(axis=-1)
             for part in inputs.split(max(1, _CHUNK // self.draws))
@@ -112,7 +112,7 @@ class SplineFlow(Rival):
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
         inputs, values = self._pairs(phi, m)
         log_prob = self.flow(self.scaling.phi(inputs)).log_prob(self.scaling.m(values))
-        return to_numpy(log_prob - self.scaling.m_scale.log().sum())
+        return to_numpy(self.scaling.density(log_prob))
 
     @torch.no_grad()
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
@@ -126,5 +126,5 @@ class SplineFlow(Rival):
     def _transport(self, phi: Tensor, noise: Tensor) -> NDArray[np.float64]:
         """The m for φ with shape `(N, P)` and noise with shape `(N, S, K)`."""
         context = self.scaling.phi(phi).unsqueeze(-2).expand(*noise.shape[:-1], -1)
-        m = self.flow(context).transform.inv(noise.to(phi))
+        m = self.flow(context).transform.inv(noise.to(context))
         return to_numpy(self.scaling.m_back(m))

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..data.batches import Batch
 from ..design import Target
-from ..errors import InputError
-from ._learning import Scaling, augmented, check_positive, labelled_rows
+from ._learning import Scaling, check_positive, images, labelled_rows
+from ._sklearn import sklearn
 from .base import Rival, to_numpy
 
 if TYPE_CHECKING:
+    from ..data.batches import Batch as Batch
     from ..process.symmetries import Symmetry
 
 __all__ = ["LogisticIndicator"]
@@ -37,7 +37,6 @@ class LogisticIndicator(Rival):
         strength: The inverse strength of the quadratic penalty on the weights (scikit-learn's C).
 
     Other arguments:
-        copies: How often each row is drawn under the symmetries; they count as one row together.
         name: What tables and figures call it.
 
     Raises:
@@ -46,9 +45,9 @@ class LogisticIndicator(Rival):
 
     degree: int = 4
     strength: float = 10.0
-    copies: int = 4
     name: str = "logistic regression"
     has_density: ClassVar[bool] = False
+    has_draws: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_positive(self)
@@ -56,10 +55,11 @@ class LogisticIndicator(Rival):
     def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         phi, m = labelled_rows(train)
         self.scaling = Scaling(self.process, m)
-        copies = self.copies if symmetries else 1
-        rows = [augmented(symmetries, self.process, phi, m) for _ in range(copies)]
-        self.phi, self.m = (to_numpy(torch.cat(parts)) for parts in zip(*rows, strict=True))
-        self.weight = 1 / copies
+        rows = images(symmetries, self.process, phi, m)
+        phi, m = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        self.phi, self.m = to_numpy(self.scaling.phi(phi)), self._exact(m)
+        # the images of a row count as one row together
+        self.weight = 1 / len(rows)
         self.fitted: dict[Target, Any] = {}
 
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
@@ -75,31 +75,21 @@ class LogisticIndicator(Rival):
 
     def _regression(self, target: Target) -> Any:
         """The fitted regression, or a number if the rows are all in or all out."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import PolynomialFeatures
-
         hits = target.contains(self.m)
         if hits.all() or not hits.any():
             # half a row on the other side: certainty cannot be counted
             rows = len(hits) * self.weight
             return float((hits.sum() * self.weight + 0.5) / (rows + 1))
-        model = make_pipeline(
-            PolynomialFeatures(self.degree, include_bias=False),
-            LogisticRegression(C=self.strength, max_iter=2000),
+        features, linear = sklearn("preprocessing"), sklearn("linear_model")
+        model = sklearn("pipeline").make_pipeline(
+            features.PolynomialFeatures(self.degree, include_bias=False),
+            linear.LogisticRegression(C=self.strength, max_iter=2000),
         )
-        inputs = to_numpy(self.scaling.phi(torch.tensor(self.phi).to(self.scaling.m_loc)))
         weights = np.full(len(hits), self.weight)
-        return model.fit(inputs, hits, logisticregression__sample_weight=weights)
+        return model.fit(self.phi, hits, logisticregression__sample_weight=weights)
 
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
-        raise InputError(self._refusal())
+        raise self._refusal("the probability of a target and no density of m", "`probability`")
 
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
-        raise InputError(self._refusal())
-
-    def _refusal(self) -> str:
-        return (
-            f"'{self.name}' knows the probability of a target and no density of m; ask it for "
-            "`probability`, or use another rival."
-        )
+        raise self._refusal("the probability of a target and draws no m", "`probability`")

@@ -23,15 +23,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ..data.batches import Batch
 from ..design import Target
 from ..model.distributions import NormalMixture
 from ..model.nn import ResidualMLP
-from ..process import ProcessSpace
+from ..schema import Schema
 from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
 from .base import Rival, generator_of, to_numpy
 
 if TYPE_CHECKING:
+    from ..data.batches import Batch as Batch
     from ..process.symmetries import Symmetry
 
 __all__ = ["MixtureDensityNetwork", "MixtureEnsemble", "MixtureNetwork", "MixtureRival"]
@@ -46,19 +46,21 @@ class MixtureRival(Rival):
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
         inputs = self._inputs(phi)
         target.check_against(len(self.property_names))
-        values = to_numpy(target.log_probability(self.network(inputs)).exp())
-        return values.reshape(np.shape(phi)[:-1])
+        law, scaling = self.network(self.scaling.phi(inputs)), self.scaling
+        parts = [law.log_box_probability(*scaling.ends(box)).exp() for box in target.boxes]
+        return to_numpy(torch.stack(parts).sum(dim=0)).reshape(np.shape(phi)[:-1])
 
     @torch.no_grad()
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
         inputs, values = self._pairs(phi, m)
-        return to_numpy(self.network(inputs).log_prob(values))
+        law, scaling = self.network(self.scaling.phi(inputs)), self.scaling
+        return to_numpy(scaling.density(law.log_prob(scaling.m(values))))
 
     @torch.no_grad()
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
         inputs, generator = self._inputs(phi), generator_of(draws, seed)
-        law = self.network(inputs.unsqueeze(-2)).expand((len(inputs), draws))
-        return to_numpy(law.draw(generator))
+        law = self.network(self.scaling.phi(inputs).unsqueeze(-2)).expand((len(inputs), draws))
+        return to_numpy(self.scaling.m_back(law.draw(generator)))
 
 
 @dataclass
@@ -107,12 +109,11 @@ class MixtureDensityNetwork(MixtureRival):
         phi, m = labelled_rows(train)
         self.learn_rows(lambda: augmented(symmetries, self.process, phi, m), m)
 
-    def for_rows(
-        self, process: ProcessSpace, property_names: tuple[str, ...]
-    ) -> MixtureDensityNetwork:
-        """A copy that knows its process and waits for `learn_rows`."""
+    def for_rows(self, schema: Schema) -> MixtureDensityNetwork:
+        """A copy that knows its schema and waits for `learn_rows`."""
         fitted = copy.copy(self)
-        fitted.process, fitted.property_names = process, property_names
+        fitted.schema = schema
+        fitted.process, fitted.property_names = schema.process, schema.property_names
         return fitted
 
     def learn_rows(self, rows: Callable[[], tuple[Tensor, Tensor]], m: Tensor) -> None:
@@ -120,11 +121,16 @@ class MixtureDensityNetwork(MixtureRival):
         per_pass = max(1, len(rows()[0]) // self.batch_size)
         steps = min(self.steps, self.passes * per_pass)
         self.scaling, networks = Scaling(self.process, m), []
+
+        def scaled() -> tuple[Tensor, Tensor]:
+            phi, m = rows()
+            return self.scaling.phi(phi), self.scaling.m(m)
+
         for _ in range(max(1, min(self.members, self.steps // steps))):
-            network = MixtureNetwork(self.scaling, self)
+            network = MixtureNetwork(self, len(self.process), m)
             minimise(
                 network,
-                rows,
+                scaled,
                 lambda phi, m, network=network: -network(phi).log_prob(m).mean(),
                 steps=steps,
                 batch_size=self.batch_size,
@@ -153,28 +159,23 @@ class MixtureEnsemble(nn.Module):
 
 
 class MixtureNetwork(nn.Module):
-    """φ in, the mixture of m in the units of the data out."""
+    """φ in, the mixture of m out, both standardised."""
 
-    def __init__(self, scaling: Scaling, sizes: MixtureDensityNetwork) -> None:
+    def __init__(self, sizes: MixtureDensityNetwork, inputs: int, like: Tensor) -> None:
         super().__init__()
-        self.scaling, self.components, self.floor = scaling, sizes.components, sizes.floor
-        inputs, k = len(scaling.phi_loc), len(scaling.m_loc)
-        outputs = sizes.components * (1 + 2 * k)
-        self.layers = ResidualMLP(inputs, outputs, sizes.hidden, "silu").to(scaling.m_loc)
+        self.components, self.floor, self.k = sizes.components, sizes.floor, like.shape[-1]
+        outputs = sizes.components * (1 + 2 * self.k)
+        self.layers = ResidualMLP(inputs, outputs, sizes.hidden, "silu").to(like)
         final: nn.Linear = self.layers[-1]  # type: ignore[assignment]
         with torch.no_grad():
             # components start apart, else they stay equal
-            loc = slice(self.components, self.components * (1 + k))
+            loc = slice(self.components, self.components * (1 + self.k))
             final.bias[loc].normal_()
             final.bias[loc.stop :].fill_(math.log(math.expm1(0.5)))
 
     def forward(self, phi: Tensor) -> NormalMixture:
         """The mixture with batch shape `(*)` for φ with shape `(*, P)`."""
-        c, k, s = self.components, len(self.scaling.m_loc), self.scaling
-        out = self.layers(s.phi(phi))
-        logits, loc, scale = out.split([c, c * k, c * k], dim=-1)
-        return NormalMixture(
-            logits,
-            s.m_back(loc.unflatten(-1, (c, k))),
-            s.m_scale * (self.floor + softplus(scale).unflatten(-1, (c, k))),
-        )
+        c, k = self.components, self.k
+        logits, loc, scale = self.layers(phi).split([c, c * k, c * k], dim=-1)
+        scale = self.floor + softplus(scale)
+        return NormalMixture(logits, loc.unflatten(-1, (c, k)), scale.unflatten(-1, (c, k)))

@@ -8,8 +8,8 @@ alone,
 and :math:`p(m \mid x)` can be learned from few labels whatever φ they come from. Three stages:
 
 1. a periodic network :math:`p(m \mid x)` (`StructureNetwork`) on the labelled rows;
-2. for every bare pair a pseudo-label :math:`\tilde m_i \sim p(m \mid x_i)`, drawn afresh in every
-   pass; a labelled row keeps its m;
+2. for every property that is not known a pseudo-label :math:`\tilde m_i \sim p(m \mid x_i)`, drawn
+   afresh in every pass; what is known stays;
 3. a mixture density network :math:`p(m \mid \varphi)` on all rows.
 
 Without bare pairs only the last stage is left.
@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..data.batches import Batch
 from ..errors import InputError
 from ..model.distributions import NormalMixture
-from ._learning import augmented, check_positive, minimise
+from ._learning import Scaling, augmented, check_positive, minimise
 from .mixture import MixtureDensityNetwork, MixtureRival
 from .structure import StructureNetwork, StructureSizes
 
 if TYPE_CHECKING:
+    from ..data.batches import Batch as Batch
     from ..process.symmetries import Symmetry
 
 __all__ = ["PseudoLabels"]
@@ -40,8 +40,7 @@ __all__ = ["PseudoLabels"]
 class PseudoLabels(MixtureRival):
     """A network on x labels the bare pairs, a mixture density network on φ learns from all rows.
 
-    For two properties along the two directions (horizontal, vertical) of two-phase
-    microstructures.
+    For properties along the two directions (horizontal, vertical) of two-phase microstructures.
 
     Arguments:
         percolation_flags: Whether the network on x is told exactly which directions
@@ -75,45 +74,48 @@ class PseudoLabels(MixtureRival):
         check_positive(self)
 
     def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
-        self._check_structure(train)
-        known = train.labelled
-        if not known.all():
-            self.labels = self._learn_structure(train, known, symmetries)
-            guessed = self._label(train, ~known)
+        self._check_schema()
+        known = train.m.isfinite()
+        complete = known.all(dim=-1)
+        self.label_scaling = Scaling(self.process, train.m[complete], self.schema.groups)
+        if not complete.all():
+            self.labels = self._learn_structure(train, complete, symmetries)
+            guessed = self._label(train.x[~complete])
 
         def rows() -> tuple[Tensor, Tensor]:
-            m = train.m
-            if not known.all():
-                m = m.clone()
-                m[~known] = guessed.draw().squeeze(-1)
-            return augmented(symmetries, self.process, train.phi, m)
+            m = train.m.clone()
+            if not complete.all():
+                m[~complete] = self.label_scaling.m_back(guessed.draw().squeeze(-1)).to(m)
+            return augmented(symmetries, self.process, train.phi, train.m.where(known, m))
 
-        last = self.mixture.for_rows(self.process, self.property_names)
-        last.learn_rows(rows, train.m[known])
+        last = self.mixture.for_rows(self.schema)
+        last.learn_rows(rows, train.m[complete])
         self.network, self.scaling = last.network, last.scaling
 
-    def _check_structure(self, train: Batch) -> None:
-        if train.m.shape[-1] != 2 or train.x.shape[-1] != train.x.shape[-2]:
+    def _check_schema(self) -> None:
+        images = self.schema.microstructure
+        if images is None or images.phases != 2:
             raise InputError(
-                f"'data' has {train.m.shape[-1]} propertie(s) and {train.x.shape[-2]}×"
-                f"{train.x.shape[-1]} pixels; pseudo-labels need one property along each "
-                "direction of a square cell, so use another rival."
+                f"'schema' has {'no images' if images is None else images}; pseudo-labels are "
+                "read from two-phase images, so use another rival."
             )
-        if train.x.max() > 1:
-            raise InputError(
-                f"'data' has phases up to {int(train.x.max())}; pseudo-labels read void (1) and "
-                "solid (0) alone, so use another rival."
-            )
+        for one in self.schema.properties:
+            if one.direction is None:
+                raise InputError(
+                    f"'schema' says no direction of the property {one.name}; pseudo-labels read "
+                    "properties along the horizontal or the vertical direction, so declare it or "
+                    "use another rival."
+                )
 
     def _learn_structure(
-        self, train: Batch, known: Tensor, symmetries: tuple[Symmetry, ...]
+        self, train: Batch, complete: Tensor, symmetries: tuple[Symmetry, ...]
     ) -> StructureNetwork:
         from ..process.symmetries import PeriodicShift, Reflection, augment
 
         moves = [s for s in symmetries if isinstance(s, PeriodicShift | Reflection)]
-        phi, x, m = train[known.nonzero().squeeze(-1)]
-        flags = self._flags(x)
-        network = StructureNetwork(m, self.structure, self.percolation_flags)
+        phi, x, m = train.phi[complete], train.x[complete].to(train.m), train.m[complete]
+        flags, m = self._flags(x), self.label_scaling.m(m)
+        network = StructureNetwork(self.schema, self.structure, self.percolation_flags).to(m)
 
         def rows() -> tuple[Tensor, ...]:
             # the network itself knows transposition; these leave φ, m and the flags alone
@@ -131,21 +133,22 @@ class PseudoLabels(MixtureRival):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            # shorter steps leave a component between open and blocked
+            longest=100.0,
         )
         return network
 
     @torch.no_grad()
-    def _label(self, train: Batch, chosen: Tensor) -> NormalMixture:
-        """The laws p(m | x) of the chosen rows, with batch shape `(N, 2)`."""
-        parts = []
-        for index in chosen.nonzero().squeeze(-1).split(500):
-            _, x, _ = train[index]
-            parts.append(self.labels(x, self._flags(x)))
+    def _label(self, x: Tensor) -> NormalMixture:
+        """The laws p(m | x), standardised, with batch shape `(N, K)`."""
+        images = (part.to(self.label_scaling.like) for part in x.split(500))
+        parts = [self.labels(part, self._flags(part)) for part in images]
         tensors = zip(*((p.log_weights, p.loc, p.scale) for p in parts), strict=True)
         return NormalMixture(*(torch.cat(t) for t in tensors))
 
     def _flags(self, x: Tensor) -> Tensor:
-        """The percolation flags with shape `(N, 2)`; zeros if they are not asked for."""
+        """The percolation flags of (horizontal, vertical), with shape `(N, 2)`; zeros if they are
+        not asked for."""
         from ..properties import percolation
 
         if not self.percolation_flags:

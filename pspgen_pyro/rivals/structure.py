@@ -1,14 +1,15 @@
-r"""A periodic convolutional network :math:`p(m \mid x)` that keeps connectivity.
+r"""A convolutional network :math:`p(m \mid x)` that keeps connectivity.
 
-The horizontal property is read from x and the vertical one from :math:`x^\top` with the same
-weights, so the network commutes with transposition,
+A property along the horizontal direction is read from x and one along the vertical from
+:math:`x^\top`, components of one quantity with the same weights, so the network commutes with
+transposition,
 
 .. math:: p(m_1, m_2 \mid x) = f(m_1 \mid x)\, f(m_2 \mid x^\top).
 
-Convolutions wrap around the cell. Whether a material lets flow through is decided at its narrowest
-place, which a mean over the cell cannot see. Each feature :math:`h_{rc}` is therefore pooled in
-three ways: its mean, its maximum and its *bottleneck*, the minimum along the flow of the mean
-across it,
+Convolutions wrap around where the images do. Whether a material lets flow through is decided at
+its narrowest place, which a mean over the cell cannot see. Each feature :math:`h_{rc}` is
+therefore pooled in three ways: its mean, its maximum and its *bottleneck*, the minimum along the
+flow of the mean across it,
 
 .. math:: \min_c \frac{1}{H} \sum_r h_{rc}.
 """
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ..model.distributions import NormalMixture
+from ..schema import Schema
 from ._learning import check_positive
 
 __all__ = ["StructureNetwork", "StructureSizes", "bottleneck", "pooled"]
@@ -53,67 +55,65 @@ class StructureSizes:
 
 
 class StructureNetwork(nn.Module):
-    """Microstructures in, one mixture a direction out.
+    """Microstructures in, one mixture a property out, on standardised m.
 
     Arguments:
-        m: The labels known, with shape `(N, 2)`; both directions share one scale.
+        schema: Two-phase images, periodic or not, and properties each along a direction.
         sizes: The hyper-parameters.
         flags: Whether the percolation flag of a direction chooses between two heads, one for
             open and one for blocked.
     """
 
-    m_loc: Tensor
-    m_scale: Tensor
-
-    def __init__(self, m: Tensor, sizes: StructureSizes, flags: bool) -> None:
+    def __init__(self, schema: Schema, sizes: StructureSizes, flags: bool) -> None:
         super().__init__()
         first, second = sizes.channels
         self.components, self.floor, self.flags = sizes.components, sizes.floor, flags
-        self.register_buffer("m_loc", m.mean())
-        self.register_buffer("m_scale", m.std(correction=0).clamp(min=1e-6))
+        self.vertical = [int(p.direction == "vertical") for p in schema.properties]
+        groups = schema.groups
+        self.quantity = [
+            next(i for i, members in enumerate(groups) if j in members)
+            for j in range(len(schema.properties))
+        ]
+        wraps = schema.microstructure is not None and schema.microstructure.periodic
         self.features = nn.Sequential(
-            _circular(1, first, 5),
+            _convolution(1, first, 5, wraps),
             nn.ReLU(),
             nn.AvgPool2d(2, ceil_mode=True),
-            _circular(first, second, 3),
+            _convolution(first, second, 3, wraps),
             nn.ReLU(),
-            _circular(second, second, 3),
+            _convolution(second, second, 3, wraps),
             nn.ReLU(),
         )
+        self.shape = (len(groups), 1 + flags, 3, sizes.components)
         self.head = nn.Sequential(
             nn.Linear(3 * second, sizes.hidden),
             nn.SiLU(),
-            nn.Linear(sizes.hidden, (1 + flags) * 3 * sizes.components),
+            nn.Linear(sizes.hidden, math.prod(self.shape)),
         )
-        self.to(m)
         final: nn.Linear = self.head[-1]  # type: ignore[assignment]
         with torch.no_grad():
             # components start apart, else they stay equal
-            heads = final.bias.view(1 + flags, 3, sizes.components)
-            heads[:, 1].normal_()
-            heads[:, 2] = math.log(math.expm1(0.5))
+            heads = final.bias.view(self.shape)
+            heads[:, :, 1].normal_()
+            heads[:, :, 2] = math.log(math.expm1(0.5))
 
     def forward(self, x: Tensor, percolates: Tensor | None = None) -> NormalMixture:
-        """The mixtures with batch shape `(N, 2)` and one property each.
+        """The mixtures with batch shape `(N, K)` and one property each.
 
         Arguments:
             x: Microstructures, with shape `(N, H, W)`.
             percolates: The flags of (horizontal, vertical), with shape `(N, 2)`; needed by a
                 network built with `flags`.
         """
-        directions = [
-            pooled(self.features(image.unsqueeze(1))) for image in (x, x.transpose(-1, -2))
-        ]
-        heads = self.head(torch.stack(directions, dim=1)).chunk(1 + self.flags, dim=-1)
-        out = heads[0]
+        both = [pooled(self.features(image.unsqueeze(1))) for image in (x, x.mT)]
+        heads = self.head(torch.stack(both, dim=1)).unflatten(-1, self.shape)
+        heads = heads[:, self.vertical, self.quantity]
+        out = heads[:, :, 0]
         if percolates is not None and self.flags:
-            out = torch.where(percolates.unsqueeze(-1) > 0, heads[1], out)
-        logits, loc, scale = out.unsqueeze(-1).chunk(3, dim=-2)
-        return NormalMixture(
-            logits.squeeze(-1),
-            self.m_loc + self.m_scale * loc,
-            self.m_scale * (self.floor + softplus(scale)),
-        )
+            out = torch.where(percolates[:, self.vertical, None, None] > 0, heads[:, :, 1], out)
+        logits, loc, scale = out.unbind(dim=-2)
+        scale = self.floor + softplus(scale)
+        return NormalMixture(logits, loc.unsqueeze(-1), scale.unsqueeze(-1))
 
 
 def bottleneck(h: Tensor) -> Tensor:
@@ -136,5 +136,6 @@ def pooled(h: Tensor) -> Tensor:
     return torch.cat([h.mean(dim=(-2, -1)), h.amax(dim=(-2, -1)), bottleneck(h)], dim=-1)
 
 
-def _circular(inputs: int, outputs: int, size: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="circular")
+def _convolution(inputs: int, outputs: int, size: int, wraps: bool) -> nn.Conv2d:
+    mode = "circular" if wraps else "replicate"
+    return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode=mode)
