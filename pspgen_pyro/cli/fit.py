@@ -37,24 +37,23 @@ class Fit:
     labels: int | None = None
     """Keep the m of so many triads only, and train on the others as bare pairs."""
     model: Literal["default", "paper"] | None = None
-    """`default`: m through a code of the microstructure, with a prior given phi. `paper`: the
-    published model."""
+    """`default`: the law of the properties given phi in closed form, and a reader of images whose
+    properties are unknown. `paper`: the published model."""
     symmetries: Literal["declared", "none"] | None = None
-    """What the data are multiplied by: the symmetries that the process declares, or none. Default:
-    declared if the model has a property code, none otherwise."""
-    property_steps: int | None = None
-    """Gradient steps of the property code, if the model has one."""
+    """What the data are multiplied by: the symmetries that the process declares, or none."""
+    reader_steps: int | None = None
+    """The largest number of gradient steps of the reader, if the model has one."""
     prior_steps: int | None = None
-    """The largest number of gradient steps of its prior."""
+    """The largest number of gradient steps of the properties' law given phi."""
     epochs: int | None = None
-    """Passes through the training data for the rest of the model. Default: 15 if the model has a
-    property code (0 trains that and nothing else), or 30."""
+    """Passes through the training data for the rest of the model. Default: 15 for the default
+    model (0 leaves its images untrained and every P as it will be), 30 for the paper's."""
     batch_size: int | None = None
     """Triads a step."""
     learning_rate: Annotated[float | None, arg(aliases=["--lr"])] = None
     """Adam's learning rate."""
-    objective: Literal["elbo", "iwae"] | None = None
-    """The bound that is ascended; `iwae` weighs 8 draws of z0."""
+    beta: float | None = None
+    """The weight of the Kullback-Leibler term."""
     updates: Literal["alternating", "joint"] | None = None
     """Guide and model in alternation, or both at once."""
     schedule: Literal["cosine", "plateau"] | None = None
@@ -136,7 +135,7 @@ def options_of(run: Run) -> list[str]:
 def _words(history: History) -> str:
     """One line on how the training went."""
     if not len(history):
-        return f"the property's part trained in {history.stage_seconds:.0f} s"
+        return f"the properties' law trained in {sum(history.stage_seconds.values()):.0f} s"
     last = {name: values[history.best_epoch] for name, values in history.epochs.items()}
     terms = {"x": ".1f", "m": ".2f", "kl": ".1f"}
     shown = [

@@ -42,6 +42,7 @@ from ..model import PSPGen
 from ..properties import percolation
 from ..report.materials import SolvedImages, materials_at
 from ..runs import Run
+from ..schema import Microstructure
 from ..structure import two_point_correlation
 from .calibration import clustered_mean, estimate_to_json
 from .predictive import Materials
@@ -158,7 +159,7 @@ def reconstruction_check(
     index = np.arange(len(back)) if group is None else np.asarray(group)
     right = (back == materials.x).mean(axis=(1, 2))
     share = np.bincount(materials.x.ravel()).max() / materials.x.size
-    last = model.dims.phases - 1
+    last = _images(model).last_label
     both = (percolation(materials.x == last) == percolation(back == last)).mean(axis=1)
     return Reconstruction(
         materials.x, back, clustered_mean(right, index), float(share), clustered_mean(both, index)
@@ -188,7 +189,7 @@ def generated_check(
     found = []
     for i, setting in enumerate(np.atleast_2d(run.model.process.check(phi))):
         real, made = materials_at(run, setting, triads, count=count, seed=seed + i)
-        found.append(_compare(setting, real, made, run.model.dims.phases - 1, seed + i))
+        found.append(_compare(setting, real, made, _images(run.model).last_label, seed + i))
     return found
 
 
@@ -295,3 +296,15 @@ def names_of(found: Sequence[Generated], names: Sequence[str]) -> list[str]:
         some = [f"{name} = {value:.3g}" for name, value in zip(names, one.phi, strict=True)]
         rows.append(", ".join(some[:2]) + (", …" if len(some) > 2 else ""))
     return rows
+
+
+def _images(model: PSPGen) -> Microstructure:
+    """What the model's images are.
+
+    Raises:
+        InputError: If it has none.
+    """
+    images = model.schema.microstructure
+    if images is None:
+        raise InputError("this model has no images; a check of its images has nothing to look at.")
+    return images

@@ -99,7 +99,8 @@ class Partition:
         """The cells; the last property varies fastest."""
         ends = [(-np.inf, *edge, np.inf) for edge in self.edges]
         intervals = [list(zip(e[:-1], e[1:], strict=True)) for e in ends]
-        return tuple(Box(*zip(*cell, strict=True)) for cell in product(*intervals))
+        cells = (tuple(zip(*cell, strict=True)) for cell in product(*intervals))
+        return tuple(Box(lower, upper) for lower, upper in cells)
 
     def cell_of(self, m: Any) -> NDArray[np.int64]:
         """The cell that holds each m with shape `(N, K)`, as its place among `boxes`."""

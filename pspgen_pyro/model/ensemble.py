@@ -80,9 +80,7 @@ class Ensemble(Sequence[PSPGen]):
 
 def _difference(member: PSPGen, first: PSPGen) -> str:
     same = {
-        "process": member.process == first.process,
-        "set of properties": member.property_names == first.property_names,
-        "number of pixels": member.dims.image == first.dims.image,
+        "schema": member.schema == first.schema,
         "size of z0": member.dims.latent == first.dims.latent,
     }
     return next((name for name, equal in same.items() if not equal), "")

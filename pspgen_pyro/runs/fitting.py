@@ -14,9 +14,16 @@ from ..errors import InputError
 from ..io.kinds import described
 from ..io.provenance import environment
 from ..model import PSPGen
-from ..training import ELBO, Alternating, Cosine, ImportanceWeighted, Joint, Plateau, fit_ensemble
-from ..training import fit as train
-from ..training.stages import PriorStage, PropertyStage
+from ..training import (
+    ELBO,
+    STAGES,
+    Alternating,
+    Cosine,
+    Joint,
+    Plateau,
+    fit_ensemble,
+    train,
+)
 from .provenance import check_schema, described_data
 from .run import Run
 
@@ -27,14 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["fit", "training_data"]
 
 _NAMED = {
-    "objective": {"elbo": ELBO, "iwae": ImportanceWeighted},
     "updates": {"alternating": Alternating, "joint": Joint},
     "schedule": {"cosine": Cosine, "plateau": Plateau},
 }
-_STEPS = {
-    "property_steps": ("property_stage", PropertyStage),
-    "prior_steps": ("prior_stage", PriorStage),
-}
+_OF_EPOCHS = ("epochs", "batch_size", "learning_rate", "updates", "schedule", "patience")
 
 
 def fit(
@@ -74,9 +77,10 @@ def fit(
         checkpoint: A folder to write the state of the training to; None writes nothing.
         resume: Go on from `checkpoint`, if there is one.
         progress: Show a progress bar.
-        settings: The other settings of `training.train`; `objective` may be "elbo" or "iwae",
-            `updates` "alternating" or "joint", `schedule` "cosine" or "plateau", and
-            `property_steps` and `prior_steps` are the steps of the two stages.
+        settings: Those of the stages: `reader_steps`, `prior_steps`, `beta`, and `epochs`,
+            `batch_size`, `learning_rate`, `patience`, `updates` ("alternating" or "joint") and
+            `schedule` ("cosine" or "plateau") of `training.Epochs`; or `stages` themselves; and
+            `symmetries` ("declared" or "none") and `device` of `training.train`.
 
     Returns:
         The run: ask it by `design`, `probability`, `posterior`, `check`, `verify` and `loop`.
@@ -100,7 +104,6 @@ def fit(
     }
     if members == 1:
         found, histories = built, [train(built, data, **shared)]
-        built.eval()
     else:
         several = {"members": members, "bootstrap": bootstrap, "workers": workers}
         found, histories = fit_ensemble(built, data, **several, **shared)
@@ -125,7 +128,7 @@ def training_data(triads: Triads, labels: int | None, pairs: Triads | None, seed
     Raises:
         InputError: If the pairs come from another process, or the labels are too many or too few.
     """
-    data = Batches.from_dataset(triads.data)
+    data = Batches.from_triads(triads)
     if labels is not None:
         data = data.hide_properties(labels, seed)
     if pairs is None:
@@ -142,7 +145,7 @@ def training_data(triads: Triads, labels: int | None, pairs: Triads | None, seed
                 f"'pairs' was made with {key} {theirs!r} but 'triads' with {ours!r}; give pairs "
                 "of the same process."
             )
-    return data.with_pairs(Batches.from_dataset(pairs.data))
+    return data.with_pairs(Batches.from_triads(pairs))
 
 
 def _with_properties(schema: Schema, other: Schema) -> Schema:
@@ -175,22 +178,39 @@ def _built(
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings as `train` takes them."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if name in _STEPS:
-            if value < 1:
-                raise InputError(f"'{name}' is {value}; it must be at least 1.")
-            stage, make = _STEPS[name]
-            found[stage] = make(steps=value)
-        elif name in _NAMED and isinstance(value, str):
-            if value not in _NAMED[name]:
-                raise InputError(f"'{name}' is {value!r}; choose {' or '.join(_NAMED[name])}.")
-            found[name] = _NAMED[name][value]()
-        elif name == "symmetries" and value == "none":
-            found[name] = ()
-        else:
-            found[name] = value
-    return found
+    rest = {name: _named(name, value) for name, value in settings.items()}
+    if rest.get("symmetries") == "none":
+        rest["symmetries"] = ()
+    reader, prior, epochs = STAGES
+    changed = {name: rest.pop(name) for name in _OF_EPOCHS if name in rest}
+    if "beta" in rest:
+        changed["objective"] = ELBO(rest.pop("beta"))
+    steps = [rest.pop(name, None) for name in ("reader_steps", "prior_steps")]
+    chosen = [
+        stage if number is None else dataclasses.replace(stage, steps=number)  # type: ignore[type-var]
+        for stage, number in zip((reader, prior), steps, strict=True)
+    ]
+    chosen.append(dataclasses.replace(epochs, **changed))  # type: ignore[type-var]
+    if "stages" in rest and (changed or any(number is not None for number in steps)):
+        raise InputError(
+            "'stages' is given beside settings of the stages; put those into the stages."
+        )
+    if unknown := set(rest) - {"stages", "symmetries", "device"}:
+        raise InputError(
+            f"'{sorted(unknown)[0]}' is no setting of `fit`; known ones are model, members, "
+            "bootstrap, workers, pairs, labels, latent, process_latent, seed, checkpoint, resume, "
+            "progress, reader_steps, prior_steps, beta, stages, symmetries, device, "
+            f"{', '.join(_OF_EPOCHS)}."
+        )
+    return {"stages": tuple(chosen), **rest}
+
+
+def _named(name: str, value: Any) -> Any:
+    if name not in _NAMED or not isinstance(value, str):
+        return value
+    if value not in _NAMED[name]:
+        raise InputError(f"'{name}' is {value!r}; choose {' or '.join(_NAMED[name])}.")
+    return _NAMED[name][value]()
 
 
 def _told(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ..errors import InputError
 from ..io.validation import Record
 from .units import conversion
 
@@ -62,6 +63,17 @@ class Microstructure(Record):
         """How many numbers a network sees of each pixel: one of two phases or grey, else one a
         phase."""
         return 1 if self.phases in (2, "grey") else int(self.phases)
+
+    @property
+    def last_label(self) -> int:
+        """The last label, that of the void in two phases.
+
+        Raises:
+            InputError: If the images are grey values.
+        """
+        if self.phases == "grey":
+            raise InputError("grey values have no phases; this needs images of phase labels.")
+        return self.phases - 1
 
     def __str__(self) -> str:
         kind = "grey values" if self.grey else f"{self.phases} phases"

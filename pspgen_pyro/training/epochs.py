@@ -39,7 +39,8 @@ class Epochs(Stage):
     """Block 3: passes through the data for all that no earlier stage has trained.
 
     Arguments:
-        epochs: The largest number of passes; 0 leaves all as it is.
+        epochs: The largest number of passes; 0 leaves all as it is. If None, 15 where earlier
+            stages have trained the properties' law, and 30 where they have not.
         objective: What is ascended.
         batch_size: Rows a step.
         learning_rate: Adam's rate for the model.
@@ -58,7 +59,7 @@ class Epochs(Stage):
         InputError: If a number is not positive.
     """
 
-    epochs: int = 15
+    epochs: int | None = None
     objective: ELBO = ELBO()
     batch_size: int = 250
     learning_rate: float = 2e-3
@@ -72,7 +73,7 @@ class Epochs(Stage):
 
     def __post_init__(self) -> None:
         numbers = (self.batch_size, self.learning_rate, self.clip)
-        if not (min(numbers) > 0 and self.epochs >= 0):
+        if not (min(numbers) > 0 and (self.epochs or 0) >= 0):
             raise InputError(
                 f"'batch_size' {self.batch_size}, 'learning_rate' {self.learning_rate:g} and "
                 f"'clip' {self.clip:g} must be positive and 'epochs' {self.epochs} not negative."
@@ -125,13 +126,13 @@ class Epochs(Stage):
         settings: dict[str, Any],
         read: list[EntrywiseMixture | None],
     ) -> None:
-        history = state.history
+        history, epochs = state.history, self._epochs(training)
         bar = tqdm(
-            range(len(history), self.epochs),
+            range(len(history), epochs),
             desc="training",
             unit="epoch",
             initial=len(history),
-            total=self.epochs,
+            total=epochs,
             disable=None if training.progress else True,
         )
         for epoch in bar:
@@ -139,7 +140,7 @@ class Epochs(Stage):
                 history.status = f"stopped early: no improvement for {self.patience} epochs"
                 return
             losses = history.epochs.get("validation_loss", [])
-            factor = self.schedule.factor(epoch, self.epochs, losses)
+            factor = self.schedule.factor(epoch, epochs, losses)
             for name, rate in self._rates(factor).items():
                 state.optimisers[name].param_groups[0]["lr"] = rate
             self._epoch(training, state, factor, read)
@@ -148,6 +149,11 @@ class Epochs(Stage):
             last = {name: v[-1] for name, v in history.epochs.items()}
             bar.set_postfix({n: f"{last[f'validation_{n}']:.2f}" for n in ("x", "m", "kl")})
         history.status = "reached the last epoch"
+
+    def _epochs(self, training: Training) -> int:
+        if self.epochs is not None:
+            return self.epochs
+        return 15 if training.held else 30
 
     def _epoch(
         self,

@@ -166,7 +166,7 @@ def design_in_loop(
     """
     _check_numbers(budget, precision, explore)
     target, simulator = target.resolve(model.schema), adapted(simulator, model.schema)
-    data.check_against(model)
+    data.check_against(model.schema)
     begin = time.process_time()
     bench = Bench(simulator, target, data.train, budget, seed)
     support = Support(data.train.m[data.train.labelled].double().numpy(force=True))
