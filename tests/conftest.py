@@ -22,6 +22,6 @@ def toy_triads(toy_path):
 @pytest.fixture(scope="session")
 def toy_run(toy_triads, tmp_path_factory):
     """The folder of a model trained for a moment on the toy triads, in single precision."""
-    few = {"property_steps": 100, "prior_steps": 200, "epochs": 4, "batch_size": 50}
+    few = {"reader_steps": 100, "prior_steps": 200, "epochs": 4, "batch_size": 50}
     run = fit(toy_triads, progress=False, **few)
     return run.save(tmp_path_factory.mktemp("runs") / "run")

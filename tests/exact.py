@@ -15,12 +15,24 @@ import torch
 from pyro.distributions import MultivariateNormal, Normal
 from torch import nn
 
-from pspgen_pyro import ProcessSpace, PSPGen
-from pspgen_pyro.model import Dimensions, Part, StandardNormalPrior
+from pspgen_pyro import Microstructure, ProcessSpace, PSPGen, Schema
+from pspgen_pyro.model import (
+    Dimensions,
+    Encoder,
+    Part,
+    PropertyDecoder,
+    StandardNormalPrior,
+)
 from pspgen_pyro.model.distributions import NormalMixture
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (-1.0, -1.0), (1.0, 1.0))
 NOISE_X, NOISE_M = 0.7, 0.4
+
+
+def schema_of(process, image):
+    """Grey images and two properties without a unit."""
+    images = Microstructure(shape=image, phases="grey")
+    return Schema(process=process, microstructure=images, properties=("horizontal", "vertical"))
 
 
 class _Linear(nn.Module):
@@ -60,12 +72,14 @@ class GaussianProperty(Part):
         return _GaussianProperty(dims)
 
 
-class _GaussianProperty(_Linear):
+class _GaussianProperty(PropertyDecoder):
     def __init__(self, dims):
-        super().__init__(dims.latent + dims.process_latent, dims.properties)
+        super().__init__(reads=dims.latent)
+        linear = _Linear(dims.latent + dims.process_latent, dims.properties)
+        self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, z0, z1):
-        loc = super().forward(z0, z1).unsqueeze(-2)
+        loc = (torch.cat([z0, z1], dim=-1) @ self.weight.T + self.bias).unsqueeze(-2)
         return NormalMixture(loc.new_zeros(loc.shape[:-1]), loc, torch.full_like(loc, NOISE_M))
 
 
@@ -77,12 +91,12 @@ class ExactEncoder(Part):
         return _ExactEncoder()
 
 
-class _ExactEncoder(nn.Module):
+class _ExactEncoder(Encoder):
     def __init__(self):
-        super().__init__()
+        super().__init__(reader=None)
         self.model = ()
 
-    def forward(self, x, m, phi):
+    def forward(self, x, m, phi, ends, u=None):
         (model,) = self.model
         load0, residual, noise = _observation(model, phi, x, m)
         precision = torch.eye(load0.shape[1]) + load0.T @ (load0 / noise[:, None] ** 2)
@@ -129,11 +143,10 @@ def double_precision():
 
 
 def exact_model(latent=3, process_latent=2, image=(3, 3), seed=0):
-    """A linear-Gaussian PSP-GEN whose guide is its exact posterior, with β = 1."""
+    """A linear-Gaussian PSP-GEN whose guide is its exact posterior."""
     torch.manual_seed(seed)
     model = PSPGen(
-        PROCESS,
-        image,
+        schema_of(PROCESS, image),
         latent=latent,
         process_latent=process_latent,
         process_map=LinearMap(),
@@ -141,7 +154,6 @@ def exact_model(latent=3, process_latent=2, image=(3, 3), seed=0):
         image_decoder=GaussianImage(),
         property_decoder=GaussianProperty(),
         encoder=ExactEncoder(),
-        beta=1.0,
     )
     # a tuple keeps the model from becoming a submodule of its own encoder
     model.encoder.model = (model,)

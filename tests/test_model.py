@@ -1,6 +1,7 @@
 """Claims about the model/guide pair: its densities, its objective, and its manners inside Pyro."""
 
 import copy
+import json
 
 import pyro
 import pytest
@@ -10,23 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyro import poutine
 from pyro.infer import SVI, Predictive, Trace_ELBO
+from small import IMAGES, PROCESS, paper_model, rows, schema, small_model, triads
 
-from pspgen_pyro import InputError, ProcessSpace, PSPGen
-from pspgen_pyro.model import MixtureProperty, part_from_json, part_to_json
-from pspgen_pyro.training.objective import elbo_terms
-
-PROCESS = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
-
-
-def small_model(**options):
-    options = {"latent": 6, "process_latent": 3, **options}
-    return PSPGen(PROCESS, (8, 8), **options)
-
-
-def triads(n=16, size=8):
-    low, high = torch.tensor(PROCESS.lower), torch.tensor(PROCESS.upper)
-    phi = low + (high - low) * torch.rand(n, 2)
-    return phi, torch.rand(n, size, size).round(), torch.randn(n, 2) - 7.0
+from pspgen_pyro import InputError, PSPGen
+from pspgen_pyro.errors import DataError
+from pspgen_pyro.model import (
+    MixturePrior,
+    MixtureProperty,
+    PropertyItself,
+    ReadingEncoder,
+    StandardNormalPrior,
+    ThreeBranchEncoder,
+    part_from_json,
+    part_to_json,
+)
+from pspgen_pyro.training import ELBO
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -40,33 +39,40 @@ def test_trace_elbo_at_the_exact_guide_of_a_linear_gaussian_chain_is_the_evidenc
 
 
 def test_the_objective_read_term_by_term_is_pyros_trace_elbo():
-    model, (phi, x, m) = small_model(beta=2.0), triads(4)
-    guide = poutine.trace(model.guide).get_trace(phi, x, m)
-    z0, q = guide.nodes["z0"]["value"], guide.nodes["z0"]["fn"]
-    prior = model.prior(model.standardise(phi))
+    model, batch = paper_model(), triads(4)
+    q = model.latent_given(batch.x, batch.m, batch.phi)
+    prior = model.prior(model.standardise(batch.phi))
     torch.manual_seed(3)
-    pyros = Trace_ELBO().loss(model.model, model.guide, phi, x, m) / len(phi)
+    pyros = Trace_ELBO().loss(model.model, model.guide, *rows(batch)) / len(batch)
     torch.manual_seed(3)
-    terms = elbo_terms(model, phi, x, m)
+    objective = ELBO(beta=1.0)
+    terms = objective.terms(model, batch)
     torch.manual_seed(3)
     z0 = q.rsample()
     one_draw = (q.log_prob(z0) - prior.log_prob(z0)).mean()
-    ours = terms.loss(2.0) + 2.0 * (one_draw - terms.kl)
+    ours = objective.loss(terms) + one_draw - terms.kl
     assert ours.item() == pytest.approx(pyros, rel=1e-10)
 
 
-def test_beta_weighs_the_divergence_in_training_and_not_in_evaluation():
-    model, (phi, x, m) = small_model(beta=3.0), triads(4)
-    scale = {}
-    for mode in (True, False):
-        model.train(mode)
-        node = poutine.trace(model.model).get_trace(phi, x, m).nodes["z0"]
-        scale[mode] = node["scale"]
-    assert scale == {True: 3.0, False: 1.0}
+def test_beta_weighs_the_divergence_and_nothing_else():
+    model, batch = paper_model(), triads(4)
+    terms = ELBO().terms(model, batch)
+    plain, weighed = (ELBO(beta).loss(terms) for beta in (1.0, 3.0))
+    assert (weighed - plain).item() == pytest.approx(2 * terms.kl.item())
+
+
+def test_asking_a_model_changes_nothing_in_it():
+    model, batch = small_model(), triads(4)
+    model.train()
+    before = copy.deepcopy(model.state_dict())
+    model.property_given_process(batch.phi)
+    model.latent_given(batch.x, batch.m, batch.phi)
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
 def test_z1_is_a_deterministic_site_set_by_the_process():
-    model, (phi, _, _) = small_model(), triads(4)
+    model, phi = small_model(), triads(4).phi
     trace = poutine.trace(model.model).get_trace(phi)
     node = trace.nodes["z1"]
     assert node["infer"]["_deterministic"]
@@ -74,7 +80,7 @@ def test_z1_is_a_deterministic_site_set_by_the_process():
 
 
 def test_one_component_that_reads_all_of_z0_is_the_papers_gaussian():
-    model = PSPGen.paper(PROCESS, (8, 8), latent=6, process_latent=3)
+    model = paper_model()
     z0, z1 = torch.randn(5, 6), torch.randn(5, 3)
     mixture = model.property_given(z0, z1)
     m = torch.randn(5, 2)
@@ -84,7 +90,7 @@ def test_one_component_that_reads_all_of_z0_is_the_papers_gaussian():
 
 
 def test_standardisation_changes_the_units_and_not_the_probability():
-    model, (phi, _, m) = small_model(), triads(8)
+    model, (phi, _, m) = small_model(), rows(triads(8))
     model.standardise_by(m)
     z0, z1 = torch.randn(8, 6), model.latent_of_process(phi)
     raw = model.property_given(z0, z1).log_prob(m)
@@ -92,20 +98,8 @@ def test_standardisation_changes_the_units_and_not_the_probability():
     assert torch.allclose(raw, standard - model.m_scale.log().sum())
 
 
-def test_pyros_svi_trains_the_pair_as_it_comes():
-    model, data = small_model(), triads(32)
-    # pairs without m: what reads the properties off x is not asked where they are known
-    data[2][::2] = torch.nan
-    svi = SVI(model.model, model.guide, pyro.optim.Adam({"lr": 3e-3}), Trace_ELBO())
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    losses = [svi.step(*data) for _ in range(60)]
-    assert losses[-1] < 0.8 * losses[0]
-    moved = [not torch.equal(p, before[name]) for name, p in model.named_parameters()]
-    assert all(moved)
-
-
 def test_training_one_model_leaves_another_of_the_same_class_alone():
-    first, second, data = small_model(), small_model(), triads(16)
+    first, second, data = small_model(), small_model(), rows(triads(16))
     third = copy.deepcopy(first)
     for model in (first, second):
         others = [m for m in (first, second, third) if m is not model]
@@ -123,7 +117,7 @@ def test_training_one_model_leaves_another_of_the_same_class_alone():
 
 
 def test_predictive_draws_microstructures_and_properties_for_new_settings():
-    model, (phi, _, _) = small_model(), triads(3)
+    model, phi = small_model(), triads(3).phi
     draws = Predictive(model.model, num_samples=7)(phi)
     assert draws["x"].shape == (7, 3, 8, 8)
     assert set(draws["x"].unique().tolist()) <= {0.0, 1.0}
@@ -144,10 +138,52 @@ def test_a_decoder_that_would_read_more_of_z0_than_there_is_is_refused():
         small_model(property_decoder=MixtureProperty(reads=9))
 
 
-@pytest.mark.parametrize("option", [{"latent": 0}, {"beta": 0.0}, {"process_latent": -1}])
+@pytest.mark.parametrize("option", [{"latent": 0}, {"process_latent": -1}])
 def test_a_size_that_is_not_positive_is_refused(option):
-    with pytest.raises(InputError, match="must all be positive"):
+    with pytest.raises(InputError, match="both must be positive"):
         small_model(**option)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"encoder": ThreeBranchEncoder()},
+        {"property_decoder": MixtureProperty(1, reads=None)},
+        {"prior": StandardNormalPrior()},
+        {"prior": MixturePrior(entries=1)},
+        {"property_decoder": PropertyItself(0.1)},
+        {"encoder": ReadingEncoder(noise=0.1)},
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_refused_when_the_model_is_built(parts):
+    with pytest.raises(InputError, match="belong together"):
+        small_model(**parts)
+
+
+def test_a_model_survives_json_with_its_schema():
+    model = small_model(schema(("a [MPa] log below=2", "b"), IMAGES))
+    again = PSPGen.from_specification(json.loads(json.dumps(model.specification())))
+    assert again.schema == model.schema
+    assert again.parts == model.parts
+    assert [p.shape for p in again.parameters()] == [p.shape for p in model.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.pop("latent"), "model.latent"),
+        (lambda s: s.update(latent="many"), "model.latent"),
+        (lambda s: s["schema"]["properties"][0].update(scale="lgo"), "properties.0.scale"),
+        (lambda s: s["parts"]["prior"].update(kind="Oracle"), "Oracle"),
+        (lambda s: s["parts"]["prior"].update(size=3), "MixturePrior"),
+        (lambda s: s["parts"].update(encoder=s["parts"]["prior"]), "does not fit together"),
+    ],
+)
+def test_a_damaged_description_is_one_sentence_with_its_path(change, words):
+    spec = json.loads(json.dumps(small_model().specification()))
+    change(spec)
+    with pytest.raises(DataError, match=words):
+        PSPGen.from_specification(spec)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,13 @@ from .properties import MixtureProperty, PropertyItself
 __all__ = ["PSPGen"]
 
 _instances = count()
+_KINDS: dict[str, type[nn.Module]] = {
+    "process_map": nn.Module,
+    "prior": Prior,
+    "decoder_m": PropertyDecoder,
+    "decoder_x": nn.Module,
+    "encoder": Encoder,
+}
 
 
 class PSPGen(PyroModule):
@@ -119,7 +126,12 @@ class PSPGen(PyroModule):
         if image_decoder is not None or not tabular:
             self.parts["decoder_x"] = image_decoder or _image_decoder(schema)
         for name, part in self.parts.items():
-            setattr(self, name, part.build(self.dims))
+            module = part.build(self.dims)
+            if not isinstance(module, _KINDS[name]):
+                raise InputError(
+                    f"'{name}' is {part}, which is no {_KINDS[name].__name__}; choose another part."
+                )
+            setattr(self, name, module)
         self._check_parts()
         low, high = torch.tensor(schema.process.lower), torch.tensor(schema.process.upper)
         self.register_buffer("phi_loc", ((low + high) / 2).float())
@@ -294,8 +306,13 @@ class PSPGen(PyroModule):
     def guide_sites(
         self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None, u: Any = None
     ) -> Tensor:
-        """The body of `guide`, as `model_sites` is that of `model`; `u` as in `latent_given`."""
+        """The body of `guide`, as `model_sites` is that of `model`; `u` as in `latent_given`. With
+        `u` known the reader has nothing to learn."""
         with pyro.plate("sample", phi.shape[-2], dim=-1):
+            if u is None and x is not None and m is not None and self.encoder.reader is not None:
+                standard = self.standardise_properties(m)
+                read = self.encoder.reader.log_prob(x, standard, self.standard_ends)
+                pyro.factor("reader", -read.sum(-1), has_rsample=True)
             return pyro.sample("z0", self.latent_given(x, m, phi, u))
 
     @pyro_method
@@ -316,11 +333,6 @@ class PSPGen(PyroModule):
     def guide(self, phi: Tensor, x: Tensor | None = None, m: Tensor | None = None) -> Tensor:
         """Samples z0 from q(z0 | x, m, φ), with shape `(N, D0)`, and teaches the reader what is
         known of m; arguments as in `model`."""
-        if x is not None and m is not None and self.encoder.reader is not None:
-            standard = self.standardise_properties(m)
-            with pyro.plate("sample", phi.shape[-2], dim=-1):
-                read = self.encoder.reader.log_prob(x, standard, self.standard_ends).sum(-1)
-                pyro.factor("reader", -read, has_rsample=True)
         return self.guide_sites(phi, x, m)
 
 
