@@ -96,7 +96,9 @@ def test_mcmc_given_m_finds_the_properties_in_z0(kernel):
     model = small_model(TABLE)
     model.standardise_by(triads(64, TABLE).m)
     batch = triads(1, TABLE)
-    options = {"trajectory_length": 0.3, "step_size": 0.02} if kernel is HMC else {"max_tree_depth": 5}
+    options = (
+        {"trajectory_length": 0.3, "step_size": 0.02} if kernel is HMC else {"max_tree_depth": 5}
+    )
     mcmc = MCMC(
         kernel(poutine.condition(model.model, {"m": batch.m}), **options),
         num_samples=50,
