@@ -12,6 +12,7 @@ import torch
 import zarr
 
 from pspgen_pyro.cli import main
+from pspgen_pyro.data import Triads
 
 
 def run(*args):
@@ -342,11 +343,9 @@ def test_a_run_of_a_chain_of_ones_own_is_not_simulated_by_another(
     story = json.loads((own / "run.json").read_text())
     story["data"]["case"] = "mine"
     (own / "run.json").write_text(json.dumps(story))
-    triads = tmp_path / "triads.zarr"
-    shutil.copytree(toy_path, triads)
-    attributes = json.loads((triads / "zarr.json").read_text())
-    attributes["attributes"]["case"] = "mine"
-    (triads / "zarr.json").write_text(json.dumps(attributes))
+    opened = Triads.open(toy_path)
+    renamed = opened.data.load().assign_attrs(case="mine")
+    triads = Triads(opened.schema, renamed).save(tmp_path / "triads.zarr")
     options = ["--verify", 4] if command == "design" else ["--triads", triads]
     line = refused(capsys, command, own, "--target=-10:-9,-7:-5", *options)
     assert "'simulator' is missing" in line

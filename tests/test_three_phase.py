@@ -1,5 +1,7 @@
 """Claims about three phases: pixels, encoder, generator, chain, data, and one trained model."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,13 @@ from hypothesis import strategies as st
 from pspgen_pyro import Batches, Box, Joint, ProcessSpace, PSPGen, fit, generate, probability
 from pspgen_pyro.chain import Chain, EffectiveConductivity, Permeability
 from pspgen_pyro.cli import main
-from pspgen_pyro.data import Store, verify
+from pspgen_pyro.data import Store, open_triads, verify
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.model import BernoulliImage, CategoricalImage, Dimensions, ThreeBranchEncoder
 from pspgen_pyro.plots import show_microstructures
 from pspgen_pyro.properties import percolation
 from pspgen_pyro.runs import Run, describe, load_run, process_of, save_run
+from pspgen_pyro.schema import Schema
 from pspgen_pyro.structure import (
     CALIBRATED,
     ThresholdedField,
@@ -216,14 +219,14 @@ def test_a_generator_that_cannot_be_is_refused_by_name(arguments, words):
 
 def test_the_chain_records_the_percolation_of_the_last_phase():
     sample = CHAIN.simulate([[1.5, 1.8]] * 20, np.random.SeedSequence(0).spawn(20))
-    assert CHAIN.phases == 3
+    assert CHAIN.schema.microstructure.phases == 3
     assert (sample.percolates == percolation(sample.x == 2)).all()
     assert sample.percolates.any()
-    assert (sample.m == np.log(sample.k)).all()
+    assert (sample.m == np.log(sample.value)).all()
 
 
 def test_a_property_for_another_number_of_phases_is_refused():
-    with pytest.raises(InputError, match="'property_' is for 2 phases but 'structure' makes 3"):
+    with pytest.raises(InputError, match="is for 2 phases but 'structure' makes images of 3"):
         Chain(PROCESS, LAYERS, Permeability())
     with pytest.raises(InputError, match="'property_' is for 4 phases"):
         Chain(PROCESS, LAYERS, EffectiveConductivity((1.0, 2.0, 3.0, 4.0)))
@@ -245,7 +248,8 @@ def test_a_conductivity_that_cannot_be_is_refused_by_name(arguments, words):
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     path = tmp_path_factory.mktemp("three") / "triads.zarr"
-    return path, generate(CASE, path, seed=0).load()
+    generate(CASE, path, seed=0)
+    return path, open_triads(path).load()
 
 
 @pytest.fixture(scope="module")
@@ -273,10 +277,11 @@ def test_a_store_says_how_many_phases_of_what_and_which_one_percolates(stored):
     assert triads.attrs["phases"] == 3
     assert triads.attrs["fractions"] == [0.4, 0.3, 0.3]
     assert triads.attrs["conductivities"] == [1.0, 10.0, 100.0]
-    assert (triads.attrs["void_fraction"], triads.attrs["formulation"]) == (None, "bilinear")
+    assert triads.attrs["formulation"] == "bilinear"
     assert triads["x"].attrs["flag_values"] == [0, 1, 2]
     assert triads["x"].attrs["flag_meanings"] == "phase_0 phase_1 phase_2"
-    assert triads["k"].attrs["long_name"] == "effective conductivity"
+    schema = Schema.from_json(json.loads(triads.attrs["schema"]))
+    assert {p.quantity for p in schema.properties} == {"conductivity"}
     assert "phase 2 percolates" in triads["percolates"].attrs["long_name"]
 
 
@@ -284,7 +289,7 @@ def test_a_damaged_three_phase_store_is_rebuilt_byte_by_byte(stored):
     path, _ = stored
     before = Store(path).digest()
     (path / "x" / "c.0.0.0").write_bytes(b"")
-    assert verify(path, repair=True, case=CASE).sound
+    assert verify(path, repair=True, source=CASE).sound
     assert Store(path).digest() == before
 
 

@@ -65,7 +65,7 @@ class Simulate:
     """A dask scheduler to use instead of local processes, as tcp://host:8786."""
 
     def run(self) -> int | None:
-        from ..data import generate
+        from ..data import Store, generate
 
         source = self._source()
         try:
@@ -86,7 +86,7 @@ class Simulate:
         except KeyboardInterrupt:
             print("pspgen: interrupted; go on with --resume", file=sys.stderr)
             return 130
-        failed = int(triads.data["m"].isnull().any("property").sum())
+        failed = len(Store(self.out).manifest().failures)
         preset = triads.data.attrs["preset"]
         made = ", ".join([self.split, *([preset] if preset else []), f"seed {self.seed}"])
         print(
