@@ -285,8 +285,8 @@ def test_a_run_that_diverges_leaves_its_last_checkpoint_intact(tmp_path):
     quick(paper_model(), data, epochs=2, checkpoint=tmp_path / "c", schedule=Plateau(1000))
     kept = {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
     data.train.x[:] = float("nan")
+    stage = Epochs(4, batch_size=16, schedule=Plateau(1000))
     with pytest.raises(TrainingError, match="epoch"):
-        stage = Epochs(4, batch_size=16, schedule=Plateau(1000))
         stage.run(Training(paper_model(), data, checkpoint=tmp_path / "c"))
     assert {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()} == kept
 
