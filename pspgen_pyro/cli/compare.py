@@ -12,7 +12,6 @@ from tyro.conf import Positional, UseAppendAction, arg
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..data.batches import Batches
     from ..data.triads import Triads
     from ..design import Target
     from ..diagnosis import ReferenceMaterials, Scores
@@ -60,7 +59,7 @@ class Compare:
         from ..diagnosis import ReferenceMaterials, model_table, score, table_notes
 
         torch.set_num_threads(1)
-        triads, reference = _opened(self.triads), _opened(self.reference)
+        triads, reference = Triads.open(self.triads), Triads.open(self.reference)
         _check_same(triads, reference)
         known = ReferenceMaterials.of(reference, seed=self.seed)
         targets = self._targets(reference, known)
@@ -107,25 +106,20 @@ class Compare:
 
         if self.target is None:
             return study_targets(reference) or decile_targets(known)
-        names = reference.schema.property_names
-        target = parse_target(self.target, names)
-        target.check_against(len(names))
-        return {"target": target}
+        return {"target": parse_target(self.target, reference.schema)}
 
     def _runs(self, reference: Triads) -> list[tuple[Predictor, float | None]]:
         from ..rivals import EnsemblePredictor, PSPGenPredictor
-        from ..runs import is_ensemble, load_ensemble, load_run
+        from ..runs import load_run
 
         found: list[tuple[Predictor, float | None]] = []
         for path in self.run_folders:
-            if is_ensemble(path):
-                several = load_ensemble(path)
-                several.check_against(reference.data)
-                found.append((EnsemblePredictor(several.model, _name(path)), None))
-                continue
             run = load_run(path)
-            run.check_against(reference.data)
-            found.append((PSPGenPredictor(run.model, _name(path)), None))
+            run.check_against(reference)
+            if len(run.members) > 1:
+                found.append((EnsemblePredictor(run.members, _name(path)), None))
+            else:
+                found.append((PSPGenPredictor(run.members[0], _name(path)), None))
         return found
 
     def _fitted(
@@ -137,9 +131,10 @@ class Compare:
 
         from tqdm.auto import tqdm
 
+        from ..data.batches import Batches
         from ..rivals import RIVALS
 
-        data, schema = _batches(triads), triads.schema
+        data, schema = Batches.from_triads(triads), triads.schema
         if self.symmetries == "process" and not schema.symmetries:
             raise InputError(
                 "'symmetries' is 'process' but the process of 'triads' declares none; leave the "
@@ -200,31 +195,6 @@ class Compare:
 
 def _name(path: Path) -> str:
     return path.resolve().name
-
-
-def _opened(path: Path) -> Triads:
-    from ..data import open_triads
-    from ..data.triads import Triads
-    from ..runs import process_of
-    from ..schema import Microstructure, Property, Schema
-    from ..study import CASES, case
-
-    data = open_triads(path)
-    process, name = process_of(data), data.attrs.get("case")
-    if not process.symmetries and name in CASES and case(name).process == process:
-        process = case(name).process
-    properties = tuple(
-        Property.parse(f"{p} log quantity=k direction={p}") for p in data["property"].values
-    )
-    shape = (data.sizes["row"], data.sizes["column"])
-    images = Microstructure(shape=shape, phases=max(2, int(data["x"][:50].max()) + 1))
-    return Triads(Schema(process=process, microstructure=images, properties=properties), data)
-
-
-def _batches(triads: Triads) -> Batches:
-    from ..data.batches import Batches
-
-    return Batches.from_dataset(triads.data)
 
 
 def _described(triads: Triads) -> dict[str, Any]:

@@ -46,6 +46,17 @@ class Batch:
         return Batch(self.phi[index], None if self.x is None else self.x[index], self.m[index])
 
     @property
+    def images(self) -> Tensor:
+        """The microstructures.
+
+        Raises:
+            InputError: If there are none.
+        """
+        if self.x is None:
+            raise InputError("these rows have no images, which are needed here.")
+        return self.x
+
+    @property
     def labelled(self) -> Tensor:
         """Whether all properties of each row are known, with shape `(N)`."""
         return self.m.isfinite().all(-1)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -233,22 +233,24 @@ def _bound(text: str) -> Bound:
             "name=number±tolerance, each with its unit if it is not the property's, separated by "
             "commas, for example --target='k_h<1e-12 m^2, strength>30 MPa'."
         )
-    parts = {"b": None, "reach": None, "sign": None, "again": None} | found.groupdict()
+    empty = {"b": None, "reach": None, "sign": None, "again": None}
+    parts: dict[str, Any] = empty | found.groupdict()
     name, unit, a = parts["name"], (parts["unit"] or "").strip() or None, float(parts["a"])
     scale = parts["scale"] or ""
     words = text[: found.start("unit")] if parts["unit"] else text
     words = " ".join(re.sub(r"([<>]=?|=|±|\+-)", r" \1 ", words).split()).replace("+-", "±")
     if parts["reach"] is not None:
-        return Bound(name, *_around(name, a, float(parts["reach"])), unit, scale, True, words)
+        low, high = _around(name, a, float(parts["reach"]))
+        return Bound(name, low, high, unit, scale, True, words)
     if parts["b"] is None:
-        ends = (a, None) if ">" in parts["sign"] else (None, a)
-        return Bound(name, *ends, unit, scale, False, words)
-    ends = [a, float(parts["b"])]
+        low, high = (a, None) if ">" in parts["sign"] else (None, a)
+        return Bound(name, low, high, unit, scale, False, words)
+    low, high = a, float(parts["b"])
     if parts["sign"] is not None:
         if parts["sign"][0] != parts["again"][0]:
             raise InputError(f"'target' has {text!r}, whose signs point apart; turn one of them.")
-        ends = ends[:: -1 if ">" in parts["sign"] else 1]
-    return Bound(name, *ends, unit, scale, False, words)
+        low, high = (high, low) if ">" in parts["sign"] else (low, high)
+    return Bound(name, low, high, unit, scale, False, words)
 
 
 def _around(name: str, centre: float, reach: float) -> tuple[float, float]:

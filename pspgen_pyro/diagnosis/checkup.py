@@ -129,7 +129,7 @@ def check_run(
         tests |= _trials(found, run, target, simulations, seed, bar)
     if reference is None:
         spread = _fresh(run, chain, seed, bar)
-        over = predictive_check(run.model, spread, draws=_DRAWS, seed=seed)
+        over = predictive_check(run.members[0], spread, draws=_DRAWS, seed=seed)
     else:
         known = ReferenceMaterials.of(reference, seed=seed)
         asked = study_targets(reference) if target is None else {"target": target}
@@ -161,7 +161,7 @@ def _trials(
     found: Checkup, run: Run, target: Target | None, simulations: int, seed: int, bar: Progress
 ) -> _Tests:
     """Calibration and coverage of the sampled posterior."""
-    model, draws, thin, warmup = run.model, 63, 2, 150
+    model, draws, thin, warmup = run.members[0], 63, 2, 150
     cells = Partition.quantiles(model) if target is None else Partition.of(target)
     tick = bar("calibration", warmup + thin * draws)
     sampler = partial(sample_hmc_trials, warmup=warmup, thin=thin, progress=tick)
@@ -190,7 +190,7 @@ def _trials(
 
 def _fresh(run: Run, chain: Simulator | None, seed: int, bar: Progress) -> Materials:
     """Fresh materials over the whole process space."""
-    phi = run.model.process.sample(_FRESH, np.random.default_rng((seed, 1)))
+    phi = run.members[0].process.sample(_FRESH, np.random.default_rng((seed, 1)))
     if chain is None:
         raise InputError("'reference' is missing; give triads with --reference.")
     return simulate_at(chain, phi, seed=seed + 1, progress=bar("simulating", _FRESH))
@@ -209,7 +209,7 @@ def _predictions(
     """The model's predictions beside materials over the process space and at posterior draws."""
     sets = {"predictions over U_φ": over}
     if target is not None:
-        posterior = DesignPosterior(run.model, target)
+        posterior = DesignPosterior(run.members[0], target)
         draws = sample_hmc(posterior, seed=seed, progress=bar("sampling", 350))
         _sensitivity(found, posterior, draws)
         if chain is not None:
@@ -218,7 +218,7 @@ def _predictions(
             here = simulate_at(
                 chain, phi[chosen], seed=seed, progress=bar("simulating", materials)
             )
-            check = predictive_check(run.model, here, draws=_DRAWS, seed=seed)
+            check = predictive_check(run.members[0], here, draws=_DRAWS, seed=seed)
             sets["predictions at posterior φ"] = check
             _posterior_probability(found, run, target, here)
     tests: _Tests = {}
@@ -233,7 +233,7 @@ def _predictions(
 
 
 def _posterior_probability(found: Checkup, run: Run, target: Target, materials: Materials) -> None:
-    both = compare_probability(run.model, target, materials)
+    both = compare_probability(run.members[0], target, materials)
     found.content["probability_over_posterior"] = both.to_json()
     text = f"model {both.model}, simulated {both.simulated}"
     word = "agree" if both.agree else f"differ by {both.difference}"
@@ -256,7 +256,7 @@ def _sensitivity(found: Checkup, posterior: DesignPosterior, draws: Draws) -> No
 
 def _guide(found: Checkup, run: Run, spread: Materials, seed: int) -> None:
     cells = min(16, 1 << max(0, (len(spread) // 50).bit_length() - 1))
-    check = guide_check(run.model, spread, cells=cells, seed=seed)
+    check = guide_check(run.members[0], spread, cells=cells, seed=seed)
     numbers = check.to_json()
     found.content["guide"] = numbers
     found.figures["guide"] = plot_guide(check)
@@ -275,7 +275,7 @@ def _guide(found: Checkup, run: Run, spread: Materials, seed: int) -> None:
 
 
 def _latents(found: Checkup, run: Run, spread: Materials, seed: int) -> None:
-    model = run.model
+    model = run.members[0]
     found.figures["process_latent"] = plot_process_latent(process_latent(model), model)
     if len(model.property_names) < 2:
         return

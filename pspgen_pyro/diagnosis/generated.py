@@ -133,7 +133,7 @@ class Generated:
             "void_fraction_sd": {name: float(void[name].std()) for name, one in pair.items()},
             "void_fraction_difference": estimate_to_json(self.void),
             "two_point_correlation": {"rms_difference": self.correlation, "noise": self.noise},
-            "blocked": {name: one.blocked.tolist() for name, one in pair.items()},
+            "blocked": {name: one.blocked for name, one in pair.items()},
             "energy_distance": self.distance,
             "p_value": self.p_value,
             "without_property": dict(zip(pair, self.unsolved, strict=True)),
@@ -157,12 +157,16 @@ def reconstruction_check(
         raise InputError("'materials' is empty; give at least one material.")
     back = _reconstruct(model, materials)
     index = np.arange(len(back)) if group is None else np.asarray(group)
-    right = (back == materials.x).mean(axis=(1, 2))
-    share = np.bincount(materials.x.ravel()).max() / materials.x.size
+    right = (back == materials.images).mean(axis=(1, 2))
+    share = np.bincount(materials.images.ravel()).max() / materials.images.size
     last = _images(model).last_label
-    both = (percolation(materials.x == last) == percolation(back == last)).mean(axis=1)
+    both = (percolation(materials.images == last) == percolation(back == last)).mean(axis=1)
     return Reconstruction(
-        materials.x, back, clustered_mean(right, index), float(share), clustered_mean(both, index)
+        materials.images,
+        back,
+        clustered_mean(right, index),
+        float(share),
+        clustered_mean(both, index),
     )
 
 
@@ -187,9 +191,9 @@ def generated_check(
     if count < 10:
         raise InputError(f"'count' is {count}; take at least 10 materials a setting.")
     found = []
-    for i, setting in enumerate(np.atleast_2d(run.model.process.check(phi))):
+    for i, setting in enumerate(np.atleast_2d(run.members[0].process.check(phi))):
         real, made = materials_at(run, setting, triads, count=count, seed=seed + i)
-        found.append(_compare(setting, real, made, _images(run.model).last_label, seed + i))
+        found.append(_compare(setting, real, made, _images(run.members[0]).last_label, seed + i))
     return found
 
 
@@ -256,7 +260,7 @@ def _reconstruct(model: PSPGen, materials: Materials) -> NDArray[np.uint8]:
     for i in range(0, len(materials), _BATCH):
         x, m, phi = (
             torch.tensor(np.ascontiguousarray(values[i : i + _BATCH])).to(model.m_loc)
-            for values in (materials.x, materials.m, materials.phi)
+            for values in (materials.images, materials.m, materials.phi)
         )
         z0 = model.latent_given(x, m, phi).mean
         parts.append(model.decoder_x(z0, model.latent_of_process(phi)).mode.cpu().numpy())

@@ -167,7 +167,7 @@ def _guide_moments(model: PSPGen, materials: Materials) -> tuple[NDArray, NDArra
         part = slice(i, i + _BATCH)
         x, m, phi = (
             torch.tensor(np.ascontiguousarray(values[part])).to(model.m_loc)
-            for values in (materials.x, materials.m, materials.phi)
+            for values in (materials.images, materials.m, materials.phi)
         )
         q = model.latent_given(x, m, phi)
         means.append(q.mean.double().cpu().numpy())

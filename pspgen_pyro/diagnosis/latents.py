@@ -88,7 +88,7 @@ def latent_posterior(
     generator = torch.Generator().manual_seed(seed)
     x, phi = (
         torch.tensor(np.ascontiguousarray(v)).to(model.m_loc).repeat_interleave(chains, dim=0)
-        for v in (materials.x, materials.phi)
+        for v in (materials.images, materials.phi)
     )
     density = _ImageDensity(model, x, phi)
     start = torch.randn(len(x), model.dims.latent, generator=generator).to(model.m_loc)

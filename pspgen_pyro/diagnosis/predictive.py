@@ -61,6 +61,17 @@ class Materials:
     def __len__(self) -> int:
         return len(self.phi)
 
+    @property
+    def images(self) -> NDArray[Any]:
+        """Their microstructures.
+
+        Raises:
+            InputError: If there are none.
+        """
+        if self.x is None:
+            raise InputError("these materials have no microstructures, which this check looks at.")
+        return self.x
+
     def rows(self, index: NDArray[Any]) -> Materials:
         """Some of them."""
         x = None if self.x is None else self.x[index]

@@ -57,7 +57,7 @@ def check_probabilities(
     """Scores the run's predictions of m and adds numbers, rows and figures."""
     from ..rivals import PSPGenPredictor
 
-    scores = score(PSPGenPredictor(run.model), reference, targets, draws=draws, seed=seed)
+    scores = score(PSPGenPredictor(run.members[0]), reference, targets, draws=draws, seed=seed)
     found.content["reference"] = {
         "settings": len(reference.phi),
         "materials": len(reference.m),
@@ -87,12 +87,12 @@ def check_images(
     """Reconstructs and generates images and adds numbers, rows and figures."""
     part = np.linspace(0, len(group) - 1, min(_IMAGES, len(group))).astype(int)
     some = materials.rows(part)
-    back = reconstruction_check(run.model, some, group[part])
+    back = reconstruction_check(run.members[0], some, group[part])
     images = run.schema.microstructure
     count = _COUNT if images is None or images.pixels <= _LARGE else _COUNT // 4
     settings = spread_settings(materials.phi, _SETTINGS)
     made = generated_check(run, triads, settings, count=count, seed=seed)
-    titles = names_of(made, run.model.process.names)
+    titles = names_of(made, run.members[0].process.names)
     found.content["reconstruction"] = back.to_json()
     found.content["generated"] = [one.to_json() for one in made]
     found.figures["reconstruction"] = plot_reconstruction(back)

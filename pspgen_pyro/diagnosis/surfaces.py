@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..design import Target, probability
 from ..errors import InputError
-from ..model import PSPGen
+from ..model import Ensemble, PSPGen
 from ..process import ProcessSpace
 
 __all__ = ["SurfaceError", "model_slices", "model_surface", "reference_surface", "surface_error"]
@@ -134,7 +134,7 @@ def _coordinates(
 
 
 def model_surface(
-    model: PSPGen,
+    model: PSPGen | Ensemble,
     box: Target,
     axes: Sequence[NDArray[np.float64]] | None = None,
     *,
@@ -174,7 +174,12 @@ def model_surface(
 
 
 def model_slices(
-    model: PSPGen, box: Target, phi: NDArray[np.float64], *, points: int = 25, draws: int = 256
+    model: PSPGen | Ensemble,
+    box: Target,
+    phi: NDArray[np.float64],
+    *,
+    points: int = 25,
+    draws: int = 256,
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
     """The model's P along each parameter through `phi`: values, P and standard errors, by name."""
     process = model.process

@@ -272,6 +272,10 @@ class _OwnCell(Target):
     def boxes(self) -> tuple[Box, ...]:
         return tuple(Box(tuple(a), tuple(b)) for a, b in zip(self.lower, self.upper, strict=True))
 
+    @property
+    def words(self) -> str:
+        return ""
+
     def to_json(self) -> dict[str, Any]:
         return {"boxes": [box.to_json() for box in self.boxes]}
 
@@ -280,9 +284,16 @@ class _OwnCell(Target):
         lower, upper = (torch.tensor(e).to(m.loc).reshape(apart) for e in (self.lower, self.upper))
         return m.log_box_probability(lower, upper)
 
-    def draw_inside(self, loc: Tensor, scale: Tensor, generator: torch.Generator) -> Tensor:
-        lower, upper = (torch.tensor(e).to(loc) for e in (self.lower, self.upper))
-        return truncated_normal(loc, scale, lower, upper, generator)
+    def draw_inside(
+        self,
+        loc: Tensor,
+        scale: Tensor,
+        generator: torch.Generator,
+        limits: Tensor | None = None,
+    ) -> Tensor:
+        law = NormalMixture(torch.zeros_like(loc[:, :1]), loc[:, None], scale[:, None], limits)
+        ends = law.reaching(*(torch.tensor(e).to(loc) for e in (self.lower, self.upper)))
+        return truncated_normal(loc, scale, *ends, generator)
 
 
 @torch.no_grad()

@@ -129,7 +129,7 @@ class PSPGen(PyroModule):
             module = part.build(self.dims)
             if not isinstance(module, _KINDS[name]):
                 raise InputError(
-                    f"'{name}' is {part}, which is no {_KINDS[name].__name__}; choose another part."
+                    f"'{name}' is {part}, which is no {_KINDS[name].__name__}; choose another."
                 )
             setattr(self, name, module)
         self._check_parts()

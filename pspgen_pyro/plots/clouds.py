@@ -92,7 +92,7 @@ def _histogram(
     label: str,
 ) -> None:
     known = values[np.isfinite(values)]
-    edges = np.histogram_bin_edges(known, 40) if len(known) else np.array([0.0, 1.0])
+    edges = np.histogram_bin_edges(known, 40).tolist() if len(known) else [0.0, 1.0]
     for (name, chosen), colour in zip(branches, _CYCLE, strict=False):
         some = values[chosen & np.isfinite(values)]
         ax.hist(some, edges, color=PALETTE[colour], alpha=0.6, label=name)

@@ -18,7 +18,7 @@ Without bare pairs only the last stage is left.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -80,7 +80,7 @@ class PseudoLabels(MixtureRival):
         self.label_scaling = Scaling(self.process, train.m[complete], self.schema.groups)
         if not complete.all():
             self.labels = self._learn_structure(train, complete, symmetries)
-            guessed = self._label(train.x[~complete])
+            guessed = self._label(train.images[~complete])
 
         def rows() -> tuple[Tensor, Tensor]:
             m = train.m.clone()
@@ -113,13 +113,14 @@ class PseudoLabels(MixtureRival):
         from ..process.symmetries import PeriodicShift, Reflection, augment
 
         moves = [s for s in symmetries if isinstance(s, PeriodicShift | Reflection)]
-        phi, x, m = train.phi[complete], train.x[complete].to(train.m), train.m[complete]
+        phi, x, m = train.phi[complete], train.images[complete].to(train.m), train.m[complete]
         flags, m = self._flags(x), self.label_scaling.m(m)
         network = StructureNetwork(self.schema, self.structure, self.percolation_flags).to(m)
 
         def rows() -> tuple[Tensor, ...]:
             # the network itself knows transposition; these leave φ, m and the flags alone
-            return augment(moves, self.process, phi, x, m)[1], flags, m
+            moved: Any = augment(moves, self.process, phi, x, m)[1]
+            return moved, flags, m
 
         def loss(x: Tensor, flags: Tensor, m: Tensor) -> Tensor:
             return -network(x, flags).log_prob(m.unsqueeze(-1)).sum(dim=-1).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ class Run:
         return self.model.schema
 
     @property
-    def members(self) -> tuple[PSPGen, ...]:
+    def members(self) -> Sequence[PSPGen]:
         """The models; one if it is no ensemble."""
         return self.model.members
 
