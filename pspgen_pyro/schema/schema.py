@@ -119,7 +119,7 @@ class Schema(Record):
     def ends(self) -> NDArray[np.float64]:
         """The detection limits on the properties' scales, with shape `(2, K)`; infinite where
         there is none."""
-        return np.array([p.ends for p in self.properties]).T
+        return np.array(list(zip(*(p.ends for p in self.properties), strict=True)))
 
     def index(self, name: str) -> int:
         """The number of a property.
