@@ -106,7 +106,13 @@ def reference(work):
 def triads(phi, x, values, process, properties, periodic=True):
     images = Microstructure(shape=x.shape[1:], periodic=periodic)
     return psp.Triads.from_arrays(
-        phi, x, values, process=process, properties=properties, microstructure=images
+        phi,
+        x,
+        values,
+        process=process,
+        properties=properties,
+        microstructure=images,
+        quiet=True,
     )
 
 

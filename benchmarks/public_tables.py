@@ -47,7 +47,7 @@ def held_out(work, model, seed, name, public):
     for k in range(FOLDS):
         rows, out = fold != k, fold == k
         triads = psp.Triads.from_arrays(
-            phi[rows], None, values[rows], process=process, properties=[words]
+            phi[rows], None, values[rows], process=process, properties=[words], quiet=True
         )
         made, spent = fitted(model, triads, seed)
         predictor = made if isinstance(made, Rival) else PSPGenPredictor(made.model)
