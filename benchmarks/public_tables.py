@@ -10,6 +10,7 @@ from fits import fitted, p_surface
 
 import pspgen_pyro as psp
 from pspgen_pyro.rivals import PSPGenPredictor, Rival
+from pspgen_pyro.schema import Schema
 
 FOLDS, LEVEL, DRAWS = 5, 0.9, 2000
 TABLES = {
@@ -41,7 +42,7 @@ def held_out(work, model, seed, name, public):
     setting = settings_of(phi)
     order = np.random.default_rng(seed).permutation(setting.max() + 1)
     fold = order[setting] % FOLDS
-    m = psp.Schema(process=process, properties=(words,)).scaled(values)
+    m = Schema(process=process, properties=(words,)).scaled(values)
     top = psp.Box((np.quantile(m, 0.9),), (np.inf,))
     inside, brier, seconds = np.zeros(len(m)), np.zeros(len(m)), 0.0
     for k in range(FOLDS):

@@ -12,6 +12,7 @@ import numpy as np
 from fits import fitted, p_surface
 
 import pspgen_pyro as psp
+from pspgen_pyro.chain import PropertyFunction
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.properties import permeability
 from pspgen_pyro.schema import Microstructure
@@ -193,7 +194,7 @@ def three(model, seed, work):
     """F11: a chain with three properties is simulated, stored and opened."""
     process = psp.ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
     properties = ("k_h [1] log", "k_v [1] log", "void [1] linear")
-    solver = psp.PropertyFunction(flow_and_void, properties)
+    solver = PropertyFunction(flow_and_void, properties)
     chain = psp.Chain(process, PhaseSeparatedField(SIDE, two_mode_spectrum), solver)
     path = work / f"three_{seed}.zarr"
     psp.generate(chain, path, samples=20, seed=seed, resume=True)
