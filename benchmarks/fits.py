@@ -19,7 +19,8 @@ def fitted(model, triads, seed, images=False):
         made = psp.fit(triads, seed=seed, progress=False, **({} if images else {"epochs": 0}))
     else:
         data = psp.Batches.from_triads(triads)
-        made = RIVALS[model]().fit(data, schema=triads.schema, seed=seed)
+        known = {"schema": triads.schema, "symmetries": triads.schema.symmetries}
+        made = RIVALS[model]().fit(data, **known, seed=seed)
     return made, time.process_time() - start
 
 

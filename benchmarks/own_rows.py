@@ -76,7 +76,7 @@ def rows(results):
         own = grouped(results, model)
         found += [*toys(own, model), *surface_rows(own, model), *near(own, model)]
         found += cpu(own, model)
-    return found + tables({model: grouped(results, model) for model in models})
+    return found + list(tables({model: grouped(results, model) for model in models}))
 
 
 def grouped(results, model):

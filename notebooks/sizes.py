@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pspgen_pyro.training.stages import PriorStage, PropertyStage
-
 SIZE = os.environ.get("PSPGEN_NOTEBOOK_SIZE", "full")
 WORK = Path(os.environ.get("PSPGEN_NOTEBOOK_WORK", "work")) / SIZE
 WORK.mkdir(parents=True, exist_ok=True)
@@ -41,10 +39,8 @@ IMAGES = sized(120, 2000)
 SIDE = sized(2, 5)
 EACH = sized(4, 60)
 
-_SHORT = {
-    "epochs": 2,
-    "property_stage": PropertyStage(10, 50, refit=10),
-    "prior_stage": PriorStage(2),
-}
+# how long training may take: 30 passes through Case 1, on other data what `fit` finds right
+_SHORT = {"epochs": 2, "reader_steps": 10, "prior_steps": 50}
 TRAINING = sized(_SHORT, {"epochs": 30})
+BRIEF = sized(_SHORT, {})
 SAMPLING = sized({"chains": 8, "draws": 60, "warmup": 60}, {"chains": 64})
