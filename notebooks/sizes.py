@@ -37,7 +37,7 @@ TRIALS = sized(20, 400)
 # images of the sixth essay, settings a side and materials a setting that judge its models
 IMAGES = sized(120, 2000)
 SIDE = sized(2, 5)
-EACH = sized(4, 60)
+EACH = sized(4, 100)
 
 # how long training may take: 30 passes through Case 1, on other data what `fit` finds right
 _SHORT = {"epochs": 2, "reader_steps": 10, "prior_steps": 50}
