@@ -90,9 +90,10 @@ def grouped(results, model):
 
 def toys(own, model):
     for name in TOYS:
-        answers = [a for cell in own.get(f"toys {name}", {}).values() for a in cell["answers"]]
-        if not answers:
+        cells = own.get(f"toys {name}", {}).values()
+        if not cells:
             continue
+        answers = [answer for cell in cells for answer in cell["answers"]]
         off = [abs(a["P"] - a["truth"]) for a in answers if "P" in a]
         kinds = {a["what"]: [b for b in answers if b["what"] == a["what"]] for a in answers}
         numbers = [
@@ -101,8 +102,9 @@ def toys(own, model):
             if "P" in same[0]
         ]
         wrong = sorted({a["what"] for a in answers if not right(a)})
-        said = f"wrong: {', '.join(wrong)}" if wrong else "; ".join(numbers)
-        share, error = mean_and_error([right(a) for a in answers])
+        said = "; ".join([f"wrong: {', '.join(wrong)}"] * bool(wrong) + numbers)
+        shares = [np.mean([right(answer) for answer in cell["answers"]]) for cell in cells]
+        share, error = mean_and_error(shares)
         question = f"{name}: share of answers right" + (f", off {max(off):.3f}" if off else "")
         yield Row(question, model, share, error, low=1.0, high=1.0, words=said)
 
