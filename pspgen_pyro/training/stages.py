@@ -12,8 +12,8 @@ semi-supervised variational models. Its blocks are
 
 1. `ReaderStage`: :math:`\sum_{\text{triads}} \log q(m \mid x)`, what an image says of its
    properties;
-2. `PriorStage`: :math:`\sum_{\text{triads}} \log p(m \mid \varphi) + \sum_{\text{pairs}}
-   \mathbb{E}_{q(m \mid x)} \log p(m \mid \varphi)`, the part of both bounds in which
+2. `PriorStage`: :math:`\sum_{\text{triads}} \log p(m \mid \varphi) + \sum_{\text{pairs}} \log
+   \mathbb{E}_{q(m \mid x)} [p(m \mid \varphi) / q(m)]`, the part of both bounds in which
    :math:`p(u \mid \varphi)` appears, with :math:`p(m \mid \varphi) = \int p(m \mid u)\, p(u \mid
    \varphi)\, du` in closed form;
 3. `Epochs`: the whole bound over what is left, the image's part of the model.
@@ -47,7 +47,7 @@ from .descent import Descent, descend, robust
 
 __all__ = ["PriorStage", "ReaderStage", "Stage", "Training", "read_properties"]
 
-_ROWS = 500
+_ROWS, _IMAGES = 500, 300
 
 
 @dataclass
@@ -144,14 +144,23 @@ class ReaderStage(Stage):
 
 @dataclass(frozen=True)
 class PriorStage(Stage):
-    r"""Block 2: :math:`\log p(m \mid \varphi)` over all rows, unknown properties drawn anew in
-    every step from what the reader sees in x. Without an image they are integrated out.
+    r"""Block 2: :math:`\log p(m \mid \varphi)` over all rows.
+
+    An unknown property is integrated out against what the reader sees in x,
+
+    .. math:: \log \frac{1}{S} \sum_{s=1}^{S} \frac{p(m^{(s)} \mid \varphi)}{q(m^{(s)})}, \qquad
+        m^{(s)} \sim q(m \mid x), \quad q(m) = \prod_j \mathbb{E}_x[q(m_j \mid x)],
+
+    which is the likelihood of x if :math:`q(m \mid x) / q(m)` is that of m: an image that shows
+    its properties teaches them, and one that shows nothing teaches nothing. Without an image an
+    unknown property is integrated out in closed form.
 
     Arguments:
         steps: The largest number of gradient steps.
         passes: The largest number of passes through the rows and their images under the
             symmetries: few rows are not to be learned by heart.
         batch_size: Rows a step.
+        draws: The draws S a row.
         descent: How the weights descend.
         afresh: Whether the components start at training rows, or where they are.
     """
@@ -159,12 +168,15 @@ class PriorStage(Stage):
     steps: int = 2000
     passes: int = 70
     batch_size: int = 250
+    draws: int = 8
     descent: Descent = Descent(4e-3, 0.1)
     afresh: bool = True
     name: ClassVar[str] = "prior"
 
     def __post_init__(self) -> None:
-        _check_positive(steps=self.steps, passes=self.passes, batch_size=self.batch_size)
+        _check_positive(
+            steps=self.steps, passes=self.passes, batch_size=self.batch_size, draws=self.draws
+        )
 
     def parameters(self, model: PSPGen) -> list[nn.Parameter]:
         known = model.encoder.noise > 0
@@ -172,18 +184,19 @@ class PriorStage(Stage):
 
     def run(self, training: Training) -> None:
         model = training.model
-        rows = _Aggregate.of(training)
+        rows = _Aggregate.of(training, self.draws)
         if not len(rows.phi):
             raise InputError("'data' has no row that says anything of m.")
-        ends = model.standard_ends
         if self.afresh:
-            model.prior.start_at(rows.drawn(torch.randperm(len(rows.phi)), ends))
+            model.prior.start_at(rows.m[torch.randperm(len(rows.phi)), 0])
+        ends = model.standard_ends
 
         def loss(index: Tensor) -> Tensor:
-            m = rows.drawn(index, ends)
+            m = rows.m[index]
             laws: Any = model.decoder_m.marginal(model.prior.laws(rows.phi[index]))  # type: ignore[arg-type]
-            between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends)
-            return -robust(between.log_prob(m), m).mean(-1).sum()
+            between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends).unsqueezed()
+            each = robust(between.log_prob(m), m) - rows.log_weight[index]
+            return -(each.logsumexp(-1) - math.log(m.shape[1])).mean(-1).sum()
 
         size = min(self.batch_size, len(rows.phi))
         steps = min(self.steps, self.passes * math.ceil(len(rows.phi) / self.batch_size))
@@ -199,17 +212,18 @@ class _Aggregate:
 
     Arguments:
         phi: Standardised settings, with shape `(R, P)`.
-        m: Standardised properties, with shape `(R, K)`; NaN where they are unknown.
-        read: What the reader sees of them, if anything is unknown.
+        m: Standardised properties, with shape `(R, S, K)`: of unknown ones what the reader draws,
+            or NaN without images.
+        log_weight: The logarithm of q(m) over those drawn, with shape `(R, S)`.
     """
 
     phi: Tensor
     m: Tensor
-    read: EntrywiseMixture | None
+    log_weight: Tensor
 
     @classmethod
     @torch.no_grad()
-    def of(cls, training: Training) -> _Aggregate:
+    def of(cls, training: Training, draws: int) -> _Aggregate:
         model, train = training.model, training.data.train
         reader = model.encoder.reader
         if reader is None:
@@ -221,23 +235,33 @@ class _Aggregate:
                 phi.append(model.standardise(rows.phi))
                 m.append(model.standardise_properties(rows.m))
                 if reads:
-                    laws.append(reader(rows.x).parts)  # type: ignore[misc]
-        parts = [torch.cat(columns) for columns in zip(*laws, strict=True)]
-        return cls(torch.cat(phi), torch.cat(m), EntrywiseMixture(*parts) if reads else None)
-
-    def drawn(self, index: Tensor, ends: Tensor) -> Tensor:
-        """The properties of some rows, the unknown ones drawn from what the reader sees."""
-        m = self.m[index]
-        if self.read is None:
-            return m
-        with torch.no_grad():
-            law = EntrywiseMixture(*(part[index] for part in self.read.parts))
-            return torch.where(m.isfinite(), m, clamped(law.sample(), ends))
+                    laws.append(reader(rows.images).parts)  # type: ignore[misc]
+        known = torch.cat(m).unsqueeze(1)
+        if not reads:
+            return cls(torch.cat(phi), known, known.new_zeros(known.shape[:2]))
+        law = EntrywiseMixture(*(torch.cat(columns) for columns in zip(*laws, strict=True)))
+        drawn = clamped(law.sample((draws,)), model.standard_ends).movedim(0, 1)
+        weight = _marginal(law, drawn, model.standard_ends)
+        mask = known.isfinite().expand_as(drawn)
+        return cls(
+            torch.cat(phi),
+            torch.where(mask, known, drawn),
+            torch.where(mask, 0.0, weight).sum(-1),
+        )
 
     def indices(self, size: int) -> Iterator[Tensor]:
         """Batches of rows in ever new orders."""
         while True:
             yield from torch.randperm(len(self.phi)).split(size)
+
+
+def _marginal(law: EntrywiseMixture, value: Tensor, ends: Tensor) -> Tensor:
+    """The logarithm of the mean of q(m_j | x) over some of the images, with the shape of `value`,
+    `(R, S, K)`."""
+    some = torch.randperm(len(law.loc))[:_IMAGES]
+    weights, loc, scale = (part[some].movedim(0, 1).flatten(1) for part in law.parts)
+    mean = EntrywiseMixture(weights, loc, scale)
+    return torch.cat([mean.entries(part, ends) for part in value.split(_ROWS)])
 
 
 @torch.no_grad()
