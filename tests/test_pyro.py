@@ -82,9 +82,7 @@ def test_predictive_draws_follow_the_law_of_the_model(model, parallel):
     assert found["z1"].shape == (draws, 3, 3)
     noise = torch.randn(5_000, 1, model.dims.latent)
     z1 = model.latent_of_process(phi).expand(5_000, -1, -1)
-    z0 = model.prior.transport(
-        noise.expand(-1, 3, -1), model.standardise(phi).expand(5_000, 3, 2)
-    )
+    z0 = model.prior.transport(noise.expand(-1, 3, -1), model.standardise(phi).expand(5_000, 3, 2))
     law = model.property_given(z0, z1)
     mean, variance = law.mean.mean(0), law.variance.mean(0) + law.mean.var(0)
     assert ((found["m"].mean(0) - mean).abs() < 5 * (variance / draws).sqrt()).all()

@@ -160,7 +160,7 @@ class PriorStage(Stage):
         passes: The largest number of passes through the rows and their images under the
             symmetries: few rows are not to be learned by heart.
         batch_size: Rows a step.
-        draws: The draws S a row.
+        draws: The draws S a row, one in each S-th part of the law of each property.
         descent: How the weights descend.
         afresh: Whether the components start at training rows, or where they are.
     """
@@ -168,7 +168,7 @@ class PriorStage(Stage):
     steps: int = 2000
     passes: int = 70
     batch_size: int = 250
-    draws: int = 8
+    draws: int = 16
     descent: Descent = Descent(4e-3, 0.1)
     afresh: bool = True
     name: ClassVar[str] = "prior"
@@ -240,7 +240,7 @@ class _Aggregate:
         if not reads:
             return cls(torch.cat(phi), known, known.new_zeros(known.shape[:2]))
         law = EntrywiseMixture(*(torch.cat(columns) for columns in zip(*laws, strict=True)))
-        drawn = clamped(law.sample((draws,)), model.standard_ends).movedim(0, 1)
+        drawn = clamped(law.stratified(draws), model.standard_ends).movedim(0, 1)
         weight = _marginal(law, drawn, model.standard_ends)
         mask = known.isfinite().expand_as(drawn)
         return cls(
