@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -31,7 +32,14 @@ def refused(capsys, *args):
     return line
 
 
-def test_the_demo_runs_end_to_end_at_toy_size(tmp_path, capsys):
+def test_the_demo_runs_end_to_end_at_toy_size(tmp_path, capsys, monkeypatch):
+    from pspgen_pyro.report import materials_at
+    from pspgen_pyro.training import Epochs, PriorStage, ReaderStage
+
+    stages = (ReaderStage(steps=20), PriorStage(steps=20), Epochs())
+    monkeypatch.setattr("pspgen_pyro.runs.fitting.STAGES", stages)
+    few = partial(materials_at, candidates=2)
+    monkeypatch.setattr("pspgen_pyro.report.sections.materials_at", few)
     out = tmp_path / "demo"
     options = ["--samples", 200, "--epochs", 2, "--verify", 12, "--reference", 0, "--workers", 1]
     assert run("demo", "--out", out, *options) == 0
@@ -153,22 +161,22 @@ def test_an_unknown_case_is_refused_with_code_2(tmp_path, capsys):
 
 
 def test_an_interrupted_fit_goes_on_only_when_asked_to(toy_path, tmp_path, capsys, monkeypatch):
-    from pspgen_pyro.training import fitting as training
+    from pspgen_pyro.training import Epochs
 
     options = ["fit", toy_path, "--out", tmp_path / "run", "--epochs", 3, "--latent", 8]
-    options += ["--property-steps", 20, "--prior-steps", 20]
+    options += ["--reader-steps", 20, "--prior-steps", 20]
     calls = []
 
-    def interrupted(*args, **kwargs):
+    def interrupted(*args):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return original(*args, **kwargs)
+        return original(*args)
 
-    original = training._step
-    monkeypatch.setattr(training, "_step", interrupted)
-    assert run(*options) == 130
-    monkeypatch.setattr(training, "_step", original)
+    original = Epochs._step
+    with monkeypatch.context() as patch:
+        patch.setattr(Epochs, "_step", interrupted)
+        assert run(*options) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
     capsys.readouterr()
     assert "add --resume" in refused(capsys, *options)
@@ -180,7 +188,7 @@ def quickly_fitted(triads, folder, *options):
     """The run that `pspgen fit` writes after hardly any steps and no epoch."""
     from pspgen_pyro import load_run
 
-    few = ["--property-steps", 5, "--prior-steps", 5, "--epochs", 0]
+    few = ["--reader-steps", 5, "--prior-steps", 5, "--epochs", 0]
     assert run("fit", triads, "--out", folder, *few, *options) == 0
     return load_run(folder)
 
@@ -189,28 +197,26 @@ def weights(module):
     return torch.cat([parameter.flatten() for parameter in module.parameters()])
 
 
-def test_fit_learns_the_code_from_the_labels_alone_and_its_prior_from_the_pairs_too(
+def test_fit_learns_the_reader_from_the_labels_alone_and_the_prior_from_the_pairs_too(
     toy_path, toy_triads, tmp_path
 ):
     from pspgen_pyro import generate
-    from pspgen_pyro.runs import training_data
 
     generate("case1", tmp_path / "pairs.zarr", samples=40, seed=4)
     labels = ["--labels", 100]
-    alone = quickly_fitted(toy_path, tmp_path / "a", *labels).model
+    alone = quickly_fitted(toy_path, tmp_path / "a", *labels)
     found = quickly_fitted(toy_path, tmp_path / "b", *labels, "--pairs", tmp_path / "pairs.zarr")
     assert found.training["settings"]["pairs"]["samples"] == 40
-    assert torch.equal(weights(found.model.encoder.code), weights(alone.encoder.code))
-    assert not torch.equal(weights(found.model.prior), weights(alone.prior))
-    kept = training_data(toy_triads, 100, None, 0).train.only_labelled().m
-    assert torch.allclose(alone.m_loc, kept.mean().to(alone.m_loc), atol=1e-5)
+    readers = [run.model.encoder.reader for run in (alone, found)]
+    assert torch.equal(*map(weights, readers))
+    assert not torch.equal(weights(found.model.prior), weights(alone.model.prior))
 
 
 def test_the_command_and_the_call_make_the_same_run(toy_path, toy_triads, tmp_path):
     from pspgen_pyro import fit
 
     torch.set_default_dtype(torch.float32)
-    few = {"property_steps": 5, "prior_steps": 5, "epochs": 0}
+    few = {"reader_steps": 5, "prior_steps": 5, "epochs": 0}
     quickly_fitted(toy_path, tmp_path / "command")
     fit(toy_triads, progress=False, **few).save(tmp_path / "call")
     for name in ("model-1.safetensors", "support.safetensors"):
@@ -233,6 +239,11 @@ def pores(phi, seeds):
 
 def one_value(phi, seeds):
     return phi[:, :1]
+
+def chain():
+    from pspgen_pyro import case
+
+    return case("case1").chain
 
 broken = 1
 """
@@ -259,12 +270,21 @@ def test_design_and_loop_ask_a_function_of_ones_own(toy_run, toy_path, simulator
     assert json.loads(capsys.readouterr().out)["calls"] == 20
 
 
+def test_a_function_that_returns_a_chain_is_that_chain(toy_run, simulator, capsys):
+    ask = ["design", toy_run, "--target=horizontal>1e-4", "--verify", 2, "--json", "--starts", 1]
+    answers = []
+    for options in ([], ["--simulator", f"{simulator}:chain"]):
+        assert run(*ask, *options) == 0
+        answers.append(json.loads(capsys.readouterr().out)["simulated"])
+    assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("pores", "write module:function"),
         ("no_such_module:pores", "no module 'no_such_module'"),
-        ("{}:nothing", "has no 'nothing'; it has one_value, pores"),
+        ("{}:nothing", "has no 'nothing'; it has chain, one_value, pores"),
         ("{}:broken", "is 'int'; give a chain, or a function"),
         ("{}:one_value", "returned values of shape (4, 1) for 4 settings"),
         ("{}_fails:pores", "fails when it is imported: ZeroDivisionError"),
@@ -336,16 +356,16 @@ def test_the_loop_refuses_what_it_cannot_do(toy_run, toy_path, capsys, option, w
 
 @pytest.mark.parametrize("command", ["design", "loop"])
 def test_a_run_of_a_chain_of_ones_own_is_not_simulated_by_another(
-    toy_run, toy_path, tmp_path, capsys, command
+    toy_run, toy_triads, tmp_path, capsys, command
 ):
     own = tmp_path / "run"
     shutil.copytree(toy_run, own)
     story = json.loads((own / "run.json").read_text())
     story["data"]["case"] = "mine"
     (own / "run.json").write_text(json.dumps(story))
-    opened = Triads.open(toy_path)
-    renamed = opened.data.load().assign_attrs(case="mine")
-    triads = Triads(opened.schema, renamed).save(tmp_path / "triads.zarr")
+    triads = tmp_path / "triads.zarr"
+    data = toy_triads.data.assign_attrs(case="mine")
+    Triads(toy_triads.schema, data).save(triads)
     options = ["--verify", 4] if command == "design" else ["--triads", triads]
     line = refused(capsys, command, own, "--target=-10:-9,-7:-5", *options)
     assert "'simulator' is missing" in line

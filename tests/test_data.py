@@ -11,7 +11,7 @@ import zarr
 from pspgen_pyro.chain import Chain, Permeability
 from pspgen_pyro.cli.data import DataInfo, DataVerify
 from pspgen_pyro.cli.simulate import Simulate
-from pspgen_pyro.data import Store, Triads, generate, verify
+from pspgen_pyro.data import Store, Triads, generate, check_store
 from pspgen_pyro.data.plan import Plan, make_plan
 from pspgen_pyro.errors import DataError, InputError
 from pspgen_pyro.process import ProcessSpace
@@ -231,7 +231,7 @@ def test_what_is_no_triads_store_is_refused_in_one_sentence(what, tmp_path):
 
 
 def test_verify_passes_a_sound_store(store):
-    report = verify(store)
+    report = check_store(store)
     assert report.sound
     assert report.damaged == report.unexpected == ()
     assert report.files == len(Store(store).names())
@@ -244,12 +244,12 @@ def test_verify_finds_a_damaged_coordinate_array_header_and_stranger_and_repairs
         data[len(data) // 2] ^= 1
         (copy / key).write_bytes(data)
     (copy / "notes.txt").write_text("mine")
-    report = verify(copy)
+    report = check_store(copy)
     assert set(report.damaged) == {"x/zarr.json", "property/c.0", "zarr.json"}
     assert report.unexpected == ("notes.txt",)
     assert not report.sound
     (copy / "notes.txt").unlink()
-    assert verify(copy, repair=True, source=toy()).sound
+    assert check_store(copy, repair=True, source=toy()).sound
     assert Store(copy).digest() == before
 
 
@@ -259,13 +259,13 @@ def test_a_damaged_manifest_is_told_apart_from_damaged_data(copy):
     content["attributes"]["configuration"]["seed"] = 7
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match="manifest is damaged"):
-        verify(copy)
+        check_store(copy)
 
 
 def test_a_repair_with_another_case_is_refused(copy):
     (copy / "m" / "c.0.0").unlink()
     with pytest.raises(DataError, match=r"schema.microstructure.shape is \[16, 16\] in it"):
-        verify(copy, repair=True, source=toy(16))
+        check_store(copy, repair=True, source=toy(16))
 
 
 def test_the_commands_simulate_describe_verify_and_repair(tmp_path, capsys):

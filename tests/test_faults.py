@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from pspgen_pyro.chain import Chain, Permeability
-from pspgen_pyro.data import Store, Triads, generate, verify
+from pspgen_pyro.data import Store, Triads, generate, check_store
 from pspgen_pyro.data import engine as engine_module
 from pspgen_pyro.data import workers as workers_module
 from pspgen_pyro.data.files import Workplace
@@ -107,7 +107,7 @@ def kill_at_random_moments(moments, folder, undisturbed):
         os.waitpid(child, 0)
         done.append(records(path) if not path.exists() else 12)
         if path.exists():
-            assert verify(path).sound
+            assert check_store(path).sound
         run(path, 24, resume=True)
         assert Store(path).digest() == undisturbed, f"after a kill at {delay:.3f} s"
         assert not Workplace(path).folder.exists()
@@ -333,13 +333,13 @@ def test_a_damaged_chunk_is_found_and_only_that_chunk_is_rebuilt(damage, undistu
     with pytest.raises(DataError, match=r"x/c\.3\.0\.0 .*verify .* --repair"):
         Triads.open(path).data.load()
     others = {key: (path / key).stat().st_mtime_ns for key in Store(path).names()}
-    report = verify(path)
+    report = check_store(path)
     assert (report.sound, report.damaged, report.chunks) == (False, ("x/c.3.0.0",), (3,))
 
     simulated, simulate = [], Plan.simulate
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Plan, "simulate", lambda p, j: simulated.append(j) or simulate(p, j))
-        assert verify(path, repair=True, source=toy()).sound
+        assert check_store(path, repair=True, source=toy()).sound
     assert simulated == [3]
     assert Store(path).digest() == undisturbed[12]
     for key, time_of_change in others.items():

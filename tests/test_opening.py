@@ -15,7 +15,7 @@ from test_data import toy
 
 from pspgen_pyro.chain import Chain, PropertyFunction, StructureFunction
 from pspgen_pyro.cli import main
-from pspgen_pyro.data import Store, Triads, generate, verify
+from pspgen_pyro.data import Store, Triads, generate, check_store
 from pspgen_pyro.data.layout import sha256
 from pspgen_pyro.errors import DataError, InputError, StorageError
 from pspgen_pyro.process import ProcessSpace
@@ -170,7 +170,7 @@ def test_what_is_saved_comes_back_and_equal_triads_have_equal_bytes(tmp_path, gi
     assert given_triads.data.attrs.items() <= again.data.attrs.items()
     again.save(tmp_path / "b")
     assert Store(tmp_path / "a").digest() == Store(tmp_path / "b").digest()
-    assert verify(tmp_path / "a").sound
+    assert check_store(tmp_path / "a").sound
 
 
 def test_saving_is_all_or_nothing(tmp_path, monkeypatch):
@@ -207,7 +207,7 @@ def test_what_was_saved_cannot_be_rebuilt_and_says_so(tmp_path):
     path = triads(Schema(process=OVEN, properties=FIRST), OVEN.grid(3)).save(tmp_path / "t.zarr")
     (path / "m" / "c.0.0").unlink()
     with pytest.raises(DataError, match="saved, not simulated.*restore it from a copy"):
-        verify(path, repair=True)
+        check_store(path, repair=True)
 
 
 def test_a_chain_of_ones_own_is_simulated_opened_verified_and_repaired(tmp_path):
@@ -224,8 +224,8 @@ def test_a_chain_of_ones_own_is_simulated_opened_verified_and_repaired(tmp_path)
     before = Store(path).digest()
     (path / "value" / "c.1.0").unlink()
     with pytest.raises(DataError, match="no case of the study"):
-        verify(path, repair=True)
-    assert verify(path, repair=True, source=own_chain()).sound
+        check_store(path, repair=True)
+    assert check_store(path, repair=True, source=own_chain()).sound
     assert Store(path).digest() == before
 
 
@@ -234,7 +234,7 @@ def test_a_chains_reference_grid_has_so_many_points_along_each_axis(tmp_path):
     assert grid.sizes["sample"] == 18
     assert np.unique(grid["phi"].values, axis=0).tolist() == OVEN.grid(3).tolist()
     (tmp_path / "g" / "m" / "c.0.0").unlink()
-    assert verify(tmp_path / "g", repair=True, source=own_chain()).sound
+    assert check_store(tmp_path / "g", repair=True, source=own_chain()).sound
 
 
 def test_a_chain_without_images_is_stored_without_x(tmp_path):
@@ -283,7 +283,7 @@ def test_a_store_of_the_first_format_opens_with_the_schema_of_its_case(tmp_path)
     with pytest.raises(DataError, match="m/c/0/0 is missing"):
         Triads.open(path)
     with pytest.raises(DataError, match="of the first format"):
-        verify(path, repair=True)
+        check_store(path, repair=True)
     path = first_format(old, tmp_path / "mine", {"case": "mine", "preset": "calibrated"})
     with pytest.raises(DataError, match="does not say what its properties are; simulate it again"):
         Triads.open(path)

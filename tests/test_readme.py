@@ -12,25 +12,26 @@ import torch
 
 import pspgen_pyro
 from pspgen_pyro.cli import main
-from pspgen_pyro.runs import Run, describe
-from pspgen_pyro.training.stages import PriorStage, PropertyStage
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALLER = {"samples=2_000": "samples=40", "samples=400": "samples=3"}
-SHORT = {
-    "epochs": 1,
-    "property_stage": PropertyStage(steps=20, refit=20),
-    "prior_stage": PriorStage(steps=20),
-}
-
-
+SHORT = {"epochs": 1, "reader_steps": 20, "prior_steps": 20, "progress": False}
 PAGES_SMALLER = {
     "hide_properties(100)": "hide_properties(20)",
-    "property_stage=PropertyStage()": "property_stage=PropertyStage(steps=20, refit=20)",
-    "PriorStage())": "PriorStage(steps=20))",
+    "budget=500": "budget=20",
+    '.sample("hmc")': '.sample("hmc", chains=4, draws=20, warmup=20)',
 }
-PAGES = ("quickstart", "chain", "model", "training", "design", "report")
+PAGES = (
+    "quickstart",
+    "chain",
+    "model",
+    "training",
+    "design",
+    "closed_loop",
+    "posterior",
+    "report",
+)
 
 
 def blocks(text):
@@ -78,10 +79,8 @@ def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
     folder, space, _ = ran
     monkeypatch.chdir(folder)
     torch.set_default_dtype(torch.float32)
-    space["data"] = pspgen_pyro.Batches.from_dataset(space["triads"])
     monkeypatch.setattr(pspgen_pyro, "fit", partial(pspgen_pyro.fit, **SHORT), raising=False)
-    story = Run(space["model"], space["history"], describe(space["triads"]), {})
-    pspgen_pyro.save_run(story, "run")
+    space["run"].save("run")
     arguments = ["--target=-10:-9,-7:-5", "--draws", "16", "--starts", "1", "--out", "a.json"]
     assert main(["design", "run", *arguments]) == 0
     for page in PAGES:
@@ -101,6 +100,6 @@ def test_the_readme_names_every_module_of_the_package():
     folder = Path(pspgen_pyro.__file__).parent
     found = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
     ours = {name for name in found if not name.startswith("_")} - {"templates"}
-    helpers = {"distributions", "errors", "provenance", "publish", "checkpoint", "updates"}
+    helpers = {"errors", "io"}
     named = set(re.findall(r"`(\w+)`", README))
     assert ours - helpers - named == set()

@@ -59,7 +59,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("report")
     generate("case1", path / "triads.zarr", samples=80, seed=3)
     triads = Triads.open(path / "triads.zarr")
-    few = {"epochs": 2, "property_steps": 20, "prior_steps": 20, "latent": 4}
+    few = {"epochs": 2, "reader_steps": 20, "prior_steps": 20, "latent": 4}
     fit(triads, **few, process_latent=2, progress=False).save(path / "run")
     code = main(
         ["design", str(path / "run"), "--target=-10:-9,-7:-5", "--verify", "10"]
@@ -309,7 +309,7 @@ def test_triads_of_another_preset_are_refused(run, triads):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"phi": 3}', "null", "not JSON"])
 def test_a_file_that_is_no_answer_is_refused_in_one_sentence(tmp_path, run, text):
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(DataError, match="a.json'"):
+    with pytest.raises(DataError, match="a.json"):
         read_answer(tmp_path / "a.json", run)
 
 

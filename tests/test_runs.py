@@ -24,7 +24,7 @@ from pspgen_pyro.schema import Microstructure, Schema
 from pspgen_pyro.training.checkpoint import History
 
 DATA = {"case": "case1", "preset": "calibrated", "formulation": "study", "samples": 20}
-QUESTION = "horizontal > 1, vertical in [0.5, 2]"
+QUESTION = "horizontal > 0, vertical in [-0.5, 1]"
 PROCESS = psp.ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
 DIRECTED = tuple(f"{d} log quantity=k direction={d}" for d in ("horizontal", "vertical"))
 
@@ -82,24 +82,24 @@ def test_a_models_description_survives_json():
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_question_by_names_is_asked_of_one_model_and_of_an_ensemble_alike(count):
     run, phi = exact_run(count), (0.2, -0.3)
-    box = Box((0.0, np.log(0.5)), (np.inf, np.log(2.0)))
+    box = Box((0.0, -0.5), (np.inf, 1.0))
     found = run.probability(QUESTION, phi)
     assert found.value == probability(run.model, box, phi).value
     design = run.design(psp.target(QUESTION), starts=2, draws=32)
     assert design.target == box
     assert "was not checked" not in design.status
-    assert "P(horizontal > 1 and vertical in [0.5, 2])" in str(design)
+    assert "P(horizontal > 0 and vertical in [-0.5, 1])" in str(design)
 
 
 def test_a_design_is_verified_by_a_function_in_the_properties_units():
     run = exact_run()
 
     def always(phi, seeds):
-        return np.tile((2.0, 1.0), (len(phi), 1))
+        return np.tile((2.0, 0.5), (len(phi), 1))
 
     design = run.design(QUESTION, starts=1, draws=16)
     assert run.verify(design, simulator=always, samples=20).probability.value == 1
-    never = run.verify(design.phi, "horizontal < 1", simulator=always, samples=20)
+    never = run.verify(design.phi, "horizontal < 0", simulator=always, samples=20)
     assert never.probability.value == 0
     with pytest.raises(InputError, match="'target' is missing"):
         run.verify(design.phi, simulator=always)
@@ -183,14 +183,43 @@ def test_the_loop_wants_the_triads_of_the_training():
         run.loop("strength > 20", triads=changed, simulator=lambda phi, seeds: phi)
 
 
+def strong(phi, seeds):
+    return np.tile((1e-12, 30.0), (len(phi), 1))
+
+
+QUICK = {"reader_steps": 5, "prior_steps": 20, "epochs": 0, "progress": False}
+
+
+def test_simulations_without_images_correct_p_and_teach_the_law_of_m_but_join_no_images():
+    triads = table()
+    run = psp.fit(triads, latent=4, **QUICK)
+    loop = run.loop("strength < 20", triads=triads, simulator=strong, budget=20, starts=1)
+    assert (loop.calls, loop.added, len(loop.data.train)) == (20, 0, 50)
+    assert loop.probability.value < loop.predicted.value
+    assert run.refined(loop).probability("strength < 20", loop.phi).value < loop.predicted.value
+
+
+def test_a_table_without_images_goes_all_the_way(tmp_path):
+    pictured = table()
+    triads = Triads(pictured.schema.without_microstructure(), pictured.data.drop_vars("x"))
+    run = load_run(psp.fit(triads, **QUICK).save(tmp_path / "run"))
+    design = run.design("strength > 20 MPa", starts=1, draws=16)
+    assert run.verify(design, simulator=strong, samples=5).x is None
+    loop = run.loop("strength > 20", triads=triads, simulator=strong, budget=20, starts=1)
+    assert len(loop.data.train) == 70
+    checked = run.check(triads, simulator=strong, simulations=0)
+    assert "no images" in str(checked)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"model": "best"}, "'model' is 'best'; choose 'default', 'paper' or a PSPGen"),
-        ({"objective": "vae"}, "'objective' is 'vae'; choose elbo or iwae"),
+        ({"schedule": "steep"}, "'schedule' is 'steep'; choose cosine or plateau"),
+        ({"objective": "vae"}, "'objective' is no setting of `fit`; known ones are model,"),
         ({"members": 0}, "'members' is 0"),
         ({"workers": 2}, "no more workers than members"),
-        ({"property_steps": 0}, "'property_steps' is 0"),
+        ({"reader_steps": 0}, "'steps' .* 0"),
     ],
 )
 def test_fit_refuses_what_it_cannot_do(options, words):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pspgen_pyro import Batches, Box, Joint, ProcessSpace, PSPGen, fit, generate, probability
 from pspgen_pyro.chain import Chain, EffectiveConductivity, Permeability
 from pspgen_pyro.cli import main
-from pspgen_pyro.data import Store, open_triads, verify
+from pspgen_pyro.data import Store, open_triads, check_store
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.model import BernoulliImage, CategoricalImage, Dimensions, ThreeBranchEncoder
 from pspgen_pyro.plots import show_microstructures
@@ -289,7 +289,7 @@ def test_a_damaged_three_phase_store_is_rebuilt_byte_by_byte(stored):
     path, _ = stored
     before = Store(path).digest()
     (path / "x" / "c.0.0.0").write_bytes(b"")
-    assert verify(path, repair=True, source=CASE).sound
+    assert check_store(path, repair=True, source=CASE).sound
     assert Store(path).digest() == before
 
 

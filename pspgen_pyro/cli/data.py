@@ -80,11 +80,11 @@ class DataVerify:
     """The chain that made the store, as module:function, if it is no case of the study."""
 
     def run(self) -> int | None:
-        from ..data import verify
+        from ..data import check_store
         from .chains import import_chain
 
         source = None if self.chain is None else import_chain(self.chain)
-        report = verify(self.path, repair=self.repair, source=source)
+        report = check_store(self.path, repair=self.repair, source=source)
         for key in report.damaged:
             print(f"{'rebuilt' if report.repaired else 'damaged'}: {key}")
         for key in report.unexpected:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -25,7 +27,8 @@ def open_run(path: Path, member: int | None = None) -> Run:
 
 
 def simulator_from(text: str | None) -> Any:
-    """The function or chain that "module:name" names; modules of this folder can be imported.
+    """The function or chain that "module:name" names; modules of this folder can be imported. A
+    function without arguments is called, and returns one of the two.
 
     Raises:
         InputError: If the text is not of this form, or there is no such module or name.
@@ -55,7 +58,11 @@ def simulator_from(text: str | None) -> Any:
             f"'simulator' is {text!r}, but {module} has no {name!r}; it has "
             f"{', '.join(known) or 'no function at all'}."
         )
-    return vars(found)[name]
+    named = vars(found)[name]
+    # as `pspgen simulate --chain` takes them
+    if isinstance(named, FunctionType) and not signature(named).parameters:
+        return named()
+    return named
 
 
 def _check_found(text: str, module: str, here: str) -> None:

@@ -2,7 +2,7 @@
 
 from .engine import generate
 from .opening import open_triads
-from .store import Report, Store, verify
+from .store import Store, StoreReport, check_store
 from .triads import Triads
 
-__all__ = ["Report", "Store", "Triads", "generate", "open_triads", "verify"]
+__all__ = ["Store", "StoreReport", "Triads", "check_store", "generate", "open_triads"]

@@ -17,11 +17,11 @@ from .files import Workplace
 from .manifest import KEY, OLD_FORMAT, Entry, Manifest, Recipe, attributes_of
 from .plan import Plan, make_plan
 
-__all__ = ["Report", "Store", "case_of", "verify"]
+__all__ = ["Store", "StoreReport", "case_of", "check_store"]
 
 
 @dataclass(frozen=True)
-class Report:
+class StoreReport:
     """What a check of a store found.
 
     Arguments:
@@ -44,9 +44,9 @@ class Report:
         return not self.unexpected and (self.repaired or not self.damaged)
 
 
-def verify(
+def check_store(
     path: str | Path, *, repair: bool = False, source: Case | Chain | None = None
-) -> Report:
+) -> StoreReport:
     """Compares every file of a store with its checksum.
 
     Arguments:
@@ -69,7 +69,7 @@ def verify(
     chunks = sorted({j for key in damaged if (j := layout.chunk_of(key)) is not None})
     if damaged and repair:
         store.rebuild(damaged, source)
-    return Report(len(known), tuple(damaged), tuple(chunks), tuple(unexpected), repair)
+    return StoreReport(len(known), tuple(damaged), tuple(chunks), tuple(unexpected), repair)
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def _predictions(
     """The model's predictions beside materials over the process space and at posterior draws."""
     sets = {"predictions over U_φ": over}
     if target is not None:
-        posterior = DesignPosterior(run.members[0], target)
+        posterior = DesignPosterior(run.members[0], target, support=run.support)
         draws = sample_hmc(posterior, seed=seed, progress=bar("sampling", 350))
         _sensitivity(found, posterior, draws)
         if chain is not None:

@@ -76,8 +76,9 @@ class SolvedImages:
 @torch.no_grad()
 def generate_images(
     model: PSPGen, phi: NDArray[np.float64], count: int, seed: int, candidates: int = 64
-) -> NDArray[np.uint8]:
-    r"""The most probable image of each of `count` draws of z0, with shape `(count, H, W)`.
+) -> NDArray[Any]:
+    r"""The most probable image of each of `count` draws of z0, with shape `(count, H, W)`: labels,
+    or grey values.
 
     The image's decoder knows the properties u that an image should have, but may miss them. Where
     the guide reads properties off x, one of several `candidates` with the same u and different w
@@ -98,7 +99,7 @@ def generate_images(
     first = model.prior.transport(noise, inner)
     x = _likeliest(model, first, z1)
     if candidates == 1 or reader is None:
-        return x.cpu().numpy().astype(np.uint8)
+        return _pixels(model, x)
     u, images = first[:, : model.dims.properties], [x]
     for _ in range(candidates - 1):
         noise = torch.randn(noise.shape, generator=generator).to(noise)
@@ -108,7 +109,14 @@ def generate_images(
     weights = torch.stack(odds, dim=1).double().softmax(dim=1).cpu()
     chosen = torch.multinomial(weights, 1, generator=generator).squeeze(1)
     found = torch.stack(images, dim=1)[torch.arange(count), chosen.to(x.device)]
-    return found.cpu().numpy().astype(np.uint8)
+    return _pixels(model, found)
+
+
+def _pixels(model: PSPGen, x: Tensor) -> NDArray[Any]:
+    """Images as data hold them: labels, or grey values."""
+    images = model.schema.microstructure
+    grey = images is not None and images.grey
+    return x.cpu().numpy().astype(np.float32 if grey else np.uint8)
 
 
 def _likeliest(model: PSPGen, z0: Tensor, z1: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from ...data.batches import Batch
-from ...errors import InputError
 from ..simulation import Simulator
 from ..target import Target
 
@@ -44,17 +43,13 @@ class Bench:
         self.calls += len(phi)
         seeds = [np.random.SeedSequence(self.seed, spawn_key=(0xC105, i)) for i in numbers]
         sample = self.simulator.simulate(phi, seeds)
-        if sample.x is None:
-            raise InputError(
-                "'simulator' returned no microstructures, but this model learns from them; return "
-                "microstructures and values."
-            )
         known = ~np.isnan(sample.m).any(axis=-1)
         self.failed += int((~known).sum())
         # a value without an m counts as a miss, and has no density to learn
         finite = np.isfinite(sample.m).all(axis=-1)
         old = self.triads
-        x = None if old.x is None else torch.as_tensor(sample.x[finite]).to(old.x)
+        pictured = old.x is not None and sample.x is not None
+        x = torch.as_tensor(sample.x[finite]).to(old.x) if pictured else None
         phi, m = (torch.as_tensor(a[finite]).to(old.phi) for a in (sample.phi, sample.m))
         self.triads = old.joined(Batch(phi, x, m))
         return known, known & self.target.contains(sample.m)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.batches import Batches
+from ...data.batches import Batch, Batches
 from ...errors import InputError, SimulationError
 from ...model import PSPGen
 from ..ascent import Design, maximise
@@ -88,7 +88,8 @@ class ClosedLoop:
         predicted: P there by the model alone.
         rounds: Every round, in order.
         model: The model refined on all simulations; the one passed in is as it was.
-        data: The data passed in, the simulated triads added to the training fold.
+        data: The data passed in, the simulated triads added to the training fold unless they have
+            no images where the data have some.
         calls: The simulator calls, failed ones included; never more than the budget.
         failed: How many of them failed.
         added: How many of them joined the data.
@@ -186,20 +187,30 @@ def design_in_loop(
         phi = candidates.phi[best]
         rounds.append(Round(phi, predicted, simulated, checks, spread, bench.calls, agrees, spent))
     both, alone = candidates.at(best)
+    joins = (bench.triads.x is None) == (data.train.x is None)
     return ClosedLoop(
         target=target,
         phi=rounds[-1].phi,
         probability=both,
         predicted=alone,
         rounds=tuple(rounds),
-        model=refine(model, data.train, bench.triads, seed),
-        data=Batches(data.train.joined(bench.triads), data.validation),
+        model=refine(model, _alike(data.train, bench.triads), bench.triads, seed),
+        data=Batches(data.train.joined(bench.triads), data.validation) if joins else data,
         calls=bench.calls,
         failed=bench.failed,
-        added=len(bench.triads),
+        added=len(bench.triads) if joins else 0,
         status=_status(design, done, rounds[-1], precision),
         seconds=time.process_time() - begin,
     )
+
+
+def _alike(old: Batch, new: Batch) -> Batch:
+    """The rows that can be learned together with simulations: if those have no images, the ones
+    whose properties are known, without theirs."""
+    if new.x is not None or old.x is None:
+        return old
+    known = old[old.labelled]
+    return Batch(known.phi, None, known.m)
 
 
 def _check(
