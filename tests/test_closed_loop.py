@@ -12,7 +12,7 @@ from scipy import stats
 
 from pspgen_pyro import Batches, Box, InputError, ProcessSpace
 from pspgen_pyro.chain import ChainSample
-from pspgen_pyro.data.batches import TriadTensors
+from pspgen_pyro.data.batches import Batch
 from pspgen_pyro.design import (
     Discrepancy,
     Refinement,
@@ -63,7 +63,7 @@ def triads(chain, count, seed):
     phi = PROCESS.sample(count, np.random.default_rng(seed))
     sample = chain.simulate(phi, np.random.SeedSequence(seed).spawn(count))
     chain.calls, chain.seen = 0, []
-    return TriadTensors(*(torch.tensor(a) for a in (sample.phi, sample.x, sample.m)))
+    return Batch(*(torch.tensor(a) for a in (sample.phi, sample.x, sample.m)))
 
 
 def data_of(chain, count=200):
