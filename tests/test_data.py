@@ -11,7 +11,7 @@ import zarr
 from pspgen_pyro.chain import Chain, Permeability
 from pspgen_pyro.cli.data import DataInfo, DataVerify
 from pspgen_pyro.cli.simulate import Simulate
-from pspgen_pyro.data import Store, Triads, generate, check_store
+from pspgen_pyro.data import Store, Triads, check_store, generate
 from pspgen_pyro.data.plan import Plan, make_plan
 from pspgen_pyro.errors import DataError, InputError
 from pspgen_pyro.process import ProcessSpace

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from pspgen_pyro.chain import Chain, Permeability
-from pspgen_pyro.data import Store, Triads, generate, check_store
+from pspgen_pyro.data import Store, Triads, check_store, generate
 from pspgen_pyro.data import engine as engine_module
 from pspgen_pyro.data import workers as workers_module
 from pspgen_pyro.data.files import Workplace

@@ -15,7 +15,7 @@ from test_data import toy
 
 from pspgen_pyro.chain import Chain, PropertyFunction, StructureFunction
 from pspgen_pyro.cli import main
-from pspgen_pyro.data import Store, Triads, generate, check_store
+from pspgen_pyro.data import Store, Triads, check_store, generate
 from pspgen_pyro.data.layout import sha256
 from pspgen_pyro.errors import DataError, InputError, StorageError
 from pspgen_pyro.process import ProcessSpace

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pspgen_pyro import Batches, Box, Joint, ProcessSpace, PSPGen, fit, generate, probability
 from pspgen_pyro.chain import Chain, EffectiveConductivity, Permeability
 from pspgen_pyro.cli import main
-from pspgen_pyro.data import Store, open_triads, check_store
+from pspgen_pyro.data import Store, check_store, open_triads
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.model import BernoulliImage, CategoricalImage, Dimensions, ThreeBranchEncoder
 from pspgen_pyro.plots import show_microstructures

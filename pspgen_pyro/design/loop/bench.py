@@ -48,8 +48,9 @@ class Bench:
         # a value without an m counts as a miss, and has no density to learn
         finite = np.isfinite(sample.m).all(axis=-1)
         old = self.triads
-        pictured = old.x is not None and sample.x is not None
-        x = torch.as_tensor(sample.x[finite]).to(old.x) if pictured else None
+        x = None
+        if old.x is not None and sample.x is not None:
+            x = torch.as_tensor(sample.x[finite]).to(old.x)
         phi, m = (torch.as_tensor(a[finite]).to(old.phi) for a in (sample.phi, sample.m))
         self.triads = old.joined(Batch(phi, x, m))
         return known, known & self.target.contains(sample.m)
