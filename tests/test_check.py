@@ -1,6 +1,7 @@
 """Claims about predictions, priors and `pspgen check`: right models pass, wrong ones are named."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from matplotlib import pyplot as plt
 from pyro.distributions import Beta, TransformedDistribution
 from torch.distributions import AffineTransform
 
-from pspgen_pyro import Box, InputError, open_triads
+from pspgen_pyro import Box, InputError
 from pspgen_pyro.cli import main
+from pspgen_pyro.data import Triads
 from pspgen_pyro.design import DesignPosterior, Draws, Estimate
 from pspgen_pyro.diagnosis import (
     Materials,
@@ -29,7 +31,7 @@ from pspgen_pyro.diagnosis.predictive import draw_properties
 from pspgen_pyro.diagnosis.reference_checks import check_probabilities
 from pspgen_pyro.diagnosis.trials import _simulate
 from pspgen_pyro.report import model_surface, reference_surface, surface_error
-from pspgen_pyro.runs import Run, load_run
+from pspgen_pyro.runs import load_run
 from pspgen_pyro.study import case
 
 BOX = Box((-1.2, -0.8), (1.4, 1.8))
@@ -240,14 +242,15 @@ def test_bad_options_end_in_one_sentence_and_write_nothing(
 
 def test_a_reference_on_a_grid_gives_the_error_of_the_surface(toy_run, toy_triads):
     known, index = load_run(toy_run), np.repeat(np.arange(16), 15)
-    grid = toy_triads.assign_attrs(split="reference").assign(
+    data = toy_triads.data.assign_attrs(split="reference").assign(
         phi=(("sample", "parameter"), known.model.process.grid(4)[index]),
         phi_index=("sample", index),
     )
+    grid = Triads(toy_triads.schema, data)
     found, box = checkup.Checkup(content={"later": []}), Box((-10, -7), (-9, -5))
     scores = check_probabilities(found, known, ReferenceMaterials.of(grid), {"L": box})
     numbers = found.content["reference"]["targets"]["L"]["rmse"]
-    surface = reference_surface(grid, box, known.model.process)
+    surface = reference_surface(data, box, known.model.process)
     axes = [surface[name].values for name in known.model.process.names]
     error = surface_error(
         model_surface(known.model, box, axes)["probability"],
@@ -261,14 +264,14 @@ def test_a_reference_on_a_grid_gives_the_error_of_the_surface(toy_run, toy_triad
     plt.close("all")
 
 
-def test_a_reference_of_another_preset_is_refused(toy_run, toy_path):
-    data = open_triads(toy_path).assign_attrs(preset="as_stated")
+def test_a_reference_of_another_preset_is_refused(toy_run, toy_triads):
+    other = Triads(toy_triads.schema, toy_triads.data.assign_attrs(preset="as_stated"))
     with pytest.raises(InputError, match="must not be mixed"):
-        checkup.check_run(load_run(toy_run), reference=data)
+        load_run(toy_run).check(other)
 
 
-def test_a_run_of_foreign_data_asks_for_a_reference(toy_run):
+def test_a_run_of_foreign_data_asks_for_a_reference_or_a_simulator(toy_run):
     known = load_run(toy_run)
-    foreign = Run(known.model, known.history, known.data | {"case": "mine"}, known.training)
-    with pytest.raises(InputError, match="--reference"):
-        checkup.check_run(foreign)
+    foreign = replace(known, data=known.data | {"case": "mine"})
+    with pytest.raises(InputError, match=r"--reference\) or a simulator"):
+        foreign.check()
