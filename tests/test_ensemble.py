@@ -1,7 +1,6 @@
 """Claims about ensembles: what their spread is, that they are asked as one model is, and that who
 trains the members does not matter."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -20,7 +19,7 @@ from pspgen_pyro.data.batches import TriadTensors
 from pspgen_pyro.design import SGD, DesignPosterior, RiskAverse, SquaredDistance, sample_hmc
 from pspgen_pyro.design.probability import EnsembleEstimate
 from pspgen_pyro.diagnosis import to_datatree
-from pspgen_pyro.errors import DataError, TrainingError
+from pspgen_pyro.errors import TrainingError
 from pspgen_pyro.model.ensemble import Ensemble
 from pspgen_pyro.rivals import EnsemblePredictor, PSPGenPredictor
 from pspgen_pyro.runs import Run
