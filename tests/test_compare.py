@@ -4,13 +4,11 @@ import json
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from matplotlib import pyplot as plt
 
-from pspgen_pyro import Batches, InputError, ProcessSpace
-from pspgen_pyro.cli import compare, main
-from pspgen_pyro.data.batches import Batch
+from pspgen_pyro import InputError, ProcessSpace
+from pspgen_pyro.cli import main
 from pspgen_pyro.data.crossvalidation import folds_by_setting
 from pspgen_pyro.data.triads import Triads
 from pspgen_pyro.rivals import RIVALS
@@ -60,7 +58,7 @@ def test_runs_and_rivals_come_in_one_table_with_pictures(toy_run, toy_path, tmp_
 
 def test_a_target_of_ones_own_and_a_json_file(toy_path, tmp_path):
     out = tmp_path / "cmp.json"
-    options = ["--reference", toy_path, "--rival", "logistic", "--target=horizontal>-8"]
+    options = ["--reference", toy_path, "--rival", "logistic", "--target=ln horizontal>-8"]
     assert run("compare", toy_path, *options, "--out", out) == 0
     (model,) = json.loads(out.read_text())["models"]
     assert list(model["targets"]) == ["target"]
@@ -87,17 +85,10 @@ def table(seed, settings=60, replicates=2):
         "value": ((sample, "property"), value),
         "m": ((sample, "property"), FURNACE.scaled(value)),
         "phi_index": (sample, index),
-        "fold": (sample, (index % 10 == 0).astype(int)),
+        "replicate": (sample, np.tile(np.arange(replicates), settings)),
+        "fold": (sample, (index % 10 == 0).astype(np.int8)),
     }
     return Triads(FURNACE, xr.Dataset(variables))
-
-
-def batches_of(triads):
-    parts = [triads.data.isel(sample=triads.data["fold"].values == fold) for fold in (0, 1)]
-    tensors = [
-        [torch.tensor(part[name].values).float() for name in ("phi", "m")] for part in parts
-    ]
-    return Batches(*[Batch(phi, None, m) for phi, m in tensors])
 
 
 @pytest.mark.usefixtures("_brisk")
@@ -106,8 +97,9 @@ def test_tables_without_images_of_any_number_of_properties_are_compared(
     tmp_path, capsys, monkeypatch, replicates
 ):
     known = {"own": table(0), "other": table(1, replicates=replicates)}
-    monkeypatch.setattr(compare, "_opened", lambda path: known[path.name])
-    monkeypatch.setattr(compare, "_batches", batches_of)
+    monkeypatch.chdir(tmp_path)
+    for name, triads in known.items():
+        triads.save(name)
     out = tmp_path / "cmp"
     models = [part for name in ("forest", "gaussian", "logistic") for part in ("--rival", name)]
     assert run("compare", "own", "--reference", "other", *models, "--out", out) == 0
@@ -159,7 +151,9 @@ def test_data_of_another_preset_or_schema_are_not_compared(tmp_path, capsys, mon
         "preset": Triads(FURNACE, other.data.assign_attrs(preset="as_stated")),
         "process": Triads(kelvin, other.data),
     }
-    monkeypatch.setattr(compare, "_opened", lambda path: known[path.name])
+    monkeypatch.chdir(tmp_path)
+    for name, triads in known.items():
+        triads.save(name)
     for what in ("preset", "process"):
         options = ["--reference", what, "--rival", "logistic", "--out", tmp_path / "cmp"]
         assert run("compare", "own", *options) == 2

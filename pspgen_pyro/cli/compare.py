@@ -56,6 +56,7 @@ class Compare:
         self._check_names()
         import torch
 
+        from ..data.triads import Triads
         from ..diagnosis import ReferenceMaterials, model_table, score, table_notes
 
         torch.set_num_threads(1)

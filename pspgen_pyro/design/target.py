@@ -277,8 +277,8 @@ class Boxes(Target):
     @property
     def words(self) -> str:
         """The members' words, joined by "or"."""
-        every = [box.words for box in self.members]
-        return " or ".join(every) if all(every) else ""
+        named = any(box.words for box in self.members)
+        return " or ".join(box.event for box in self.members) if named else ""
 
     def to_json(self) -> dict[str, Any]:
         """The members, under "boxes"."""

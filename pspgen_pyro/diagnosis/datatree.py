@@ -95,9 +95,10 @@ def to_datatree(
             not one of the model's kind.
 
     Example:
-        >>> from pspgen_pyro import Box, ProcessSpace, PSPGen
+        >>> from pspgen_pyro import Box, ProcessSpace, PSPGen, Schema
         >>> from pspgen_pyro.design import DesignPosterior, sample_hmc
-        >>> model = PSPGen(ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0)), (36, 36))
+        >>> process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
+        >>> model = PSPGen(Schema(process=process, properties=("a", "b")))
         >>> model.standardise_by(torch.randn(100, 2) - 7)
         >>> posterior = DesignPosterior(model, Box((-9, -9), (-6, -6)))
         >>> tree = to_datatree(sample_hmc(posterior, chains=4, draws=10, warmup=20), model)

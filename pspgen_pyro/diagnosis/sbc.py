@@ -41,12 +41,13 @@ def sbc(trials: Trials) -> xr.DataTree:
 
     Example:
         >>> import torch
-        >>> from pspgen_pyro import ProcessSpace, PSPGen
+        >>> from pspgen_pyro import ProcessSpace, PSPGen, Schema
         >>> from pspgen_pyro.diagnosis import Partition, simulate_trials
-        >>> model = PSPGen(ProcessSpace(("a", "b"), (0.0, 0.0), (1.0, 1.0)), (4, 4), latent=4)
+        >>> process = ProcessSpace(("a", "b"), (0.0, 0.0), (1.0, 1.0))
+        >>> model = PSPGen(Schema(process=process, properties=("p", "q")))
         >>> model.standardise_by(torch.randn(100, 2))
         >>> cells = Partition(((0.0,), (0.0,)))
-        >>> ignore = lambda model, cells, c, n, seed: (np.zeros((n, 20, 2)), np.zeros((n, 20, 4)))
+        >>> ignore = lambda model, cells, c, n, seed: (np.zeros((n, 20, 2)), np.zeros((n, 20, 2)))
         >>> trials = simulate_trials(model, cells, simulations=20, draws=3, sampler=ignore)
         >>> list(sbc(trials)["prior_sbc"].data_vars)
         ['a', 'b', 'norm_z0', 'log_likelihood']

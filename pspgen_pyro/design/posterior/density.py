@@ -113,8 +113,9 @@ class DesignPosterior:
             or leaves the process space, or the model was never trained.
 
     Example:
-        >>> from pspgen_pyro import Box, ProcessSpace, PSPGen
-        >>> model = PSPGen(ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0)), (36, 36))
+        >>> from pspgen_pyro import Box, ProcessSpace, PSPGen, Schema
+        >>> process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
+        >>> model = PSPGen(Schema(process=process, properties=("a", "b")))
         >>> model.standardise_by(torch.randn(100, 2) - 7)
         >>> posterior = DesignPosterior(model, Box((-9, -9), (-6, -6)))
         >>> posterior.log_density(torch.zeros(5, posterior.size)).shape
