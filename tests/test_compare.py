@@ -100,13 +100,14 @@ def test_tables_without_images_of_any_number_of_properties_are_compared(
     monkeypatch.chdir(tmp_path)
     for name, triads in known.items():
         triads.save(name)
-    out = tmp_path / "cmp"
+    # pictures take longer than all else, so they are drawn once
+    out = tmp_path / ("cmp" if replicates == 1 else "cmp.json")
     models = [part for name in ("forest", "gaussian", "logistic") for part in ("--rival", name)]
     assert run("compare", "own", "--reference", "other", *models, "--out", out) == 0
     head = capsys.readouterr().out.splitlines()[0]
     assert ("RMSE low k" in head) == (replicates > 1)
     assert all(f"inside 90 % {name}" in head for name in FURNACE.property_names)
-    content = json.loads((out / "compare.json").read_text())
+    content = json.loads((out / "compare.json" if replicates == 1 else out).read_text())
     names = [f"{end} {name}" for name in FURNACE.property_names for end in ("low", "high")]
     assert list(content["targets"]) == names
     forest, _, logistic = content["models"]
@@ -118,7 +119,7 @@ def test_tables_without_images_of_any_number_of_properties_are_compared(
     assert content["targets"]["low k"]["upper"][0] == FURNACE.ends[0, 0]
     brier = forest["targets"]["low k"]["brier"]["value"]
     assert brier < logistic["targets"]["low k"]["brier"]["value"] + 0.05
-    assert len(list(out.glob("*.svg"))) == 5
+    assert len(list(out.glob("*.svg"))) == (5 if replicates == 1 else 0)
 
 
 @pytest.mark.parametrize(

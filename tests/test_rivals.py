@@ -371,11 +371,16 @@ def test_a_rival_of_one_property_works_too():
     phi, x, m = rows(300)
     data = Batches(*[Batch(phi, x, m[:, :1])] * 2)
     schema = Schema(process=PROCESS, properties=("k [m^2] log",))
-    for name in WITH_DENSITY:
-        rival = dataclasses.replace(QUICK[name], steps=10)
-        fitted = rival.fit(data, schema=schema)
-        assert fitted.probability(Box((-np.inf,), (np.inf,)), PHI) == pytest.approx(np.ones(3))
-        assert fitted.log_density(PHI, [[-7.0]] * 3).shape == (3,)
+    for name in ON_PHI:
+        steps = {"steps": 10} if name in WITH_DENSITY else {}
+        fitted = dataclasses.replace(QUICK[name], **steps).fit(data, schema=schema)
+        assert fitted.probability(Box((-np.inf,), (-7.0,)), PHI).shape == (3,)
+        everything = fitted.probability(Box((-np.inf,), (np.inf,)), PHI)
+        assert everything == pytest.approx(np.ones(3), abs=2e-3)
+        if fitted.has_draws:
+            assert fitted.sample(PHI, 5, 0).shape == (3, 5, 1)
+        if fitted.has_density:
+            assert fitted.log_density(PHI, [[-7.0]] * 3).shape == (3,)
 
 
 @pytest.mark.parametrize("name", ON_PHI)

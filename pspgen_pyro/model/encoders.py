@@ -199,7 +199,7 @@ def known_properties(
     low, high = ends
     beyond = 0.5 * ((m >= high).to(m) - (m <= low).to(m))
     loc = (m + beyond).unsqueeze(-1).expand(*m.shape, components)
-    scale = torch.where(beyond != 0, 0.5, noise).unsqueeze(-1).expand_as(loc)
+    scale = torch.where(beyond != 0, 0.5, noise).to(m).unsqueeze(-1).expand_as(loc)
     return EntrywiseMixture(torch.zeros_like(loc), loc, scale)
 
 

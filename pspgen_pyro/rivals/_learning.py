@@ -32,6 +32,7 @@ __all__ = [
 
 # the 5 % and the 95 % quantile of the standard normal law lie so far apart
 _NORMAL_RANGE = 3.2897
+_MAY_BE_ZERO = ("weight_decay", "dropout")
 
 
 def robust_scale(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -192,12 +193,12 @@ def check_positive(rival: Any) -> None:
     """Says which hyper-parameter is not positive.
 
     Raises:
-        InputError: If one is zero or negative; a weight decay may be zero.
+        InputError: If one is zero or negative; a weight decay and a dropout may be zero.
     """
     for field in dataclasses.fields(rival):
         value = getattr(rival, field.name)
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
-            if not (number > 0 or (field.name == "weight_decay" and number == 0)):
+            if not (number > 0 or (field.name in _MAY_BE_ZERO and number == 0)):
                 raise InputError(f"'{field.name}' is {value}; it must be positive.")

@@ -75,7 +75,10 @@ class ForestWeights(Rival):
             min_samples_leaf=self.leaf * len(rows),
             random_state=int(torch.randint(2**31, ())),
         )
-        self.forest.fit(to_numpy(self.scaling.phi(phi)), to_numpy(self.scaling.m(m)))
+        values = to_numpy(self.scaling.m(m))
+        # scikit-learn warns of a single column
+        values = values[:, 0] if values.shape[1] == 1 else values
+        self.forest.fit(to_numpy(self.scaling.phi(phi)), values)
         leaves = self._leaves(phi)
         # the rows of leaf ℓ of tree t are order[t, start[t, ℓ] : start[t, ℓ] + size[t, ℓ]]
         self.order = np.argsort(leaves, axis=0, kind="stable").T

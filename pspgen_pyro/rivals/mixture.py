@@ -75,6 +75,8 @@ class MixtureDensityNetwork(MixtureRival):
         components: The number :math:`C` of Gaussians.
         hidden: The widths of the hidden layers.
         floor: The smallest standard deviation, in units of the standardised property.
+        dropout: The part of the hidden units that is left out at random in a step, which keeps
+            the components from closing in on single rows.
 
     Other arguments:
         steps: The largest number of steps, over all networks.
@@ -94,6 +96,7 @@ class MixtureDensityNetwork(MixtureRival):
     components: int = 16
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.02
+    dropout: float = 0.1
     steps: int = 4000
     passes: int = 150
     members: int = 8
@@ -165,7 +168,9 @@ class MixtureNetwork(nn.Module):
         super().__init__()
         self.components, self.floor, self.k = sizes.components, sizes.floor, like.shape[-1]
         outputs = sizes.components * (1 + 2 * self.k)
-        self.layers = ResidualMLP(inputs, outputs, sizes.hidden, "silu").to(like)
+        *layers, last = ResidualMLP(inputs, outputs, sizes.hidden, "silu").to(like)
+        pairs = (part for layer in layers for part in (layer, nn.Dropout(sizes.dropout)))
+        self.layers = nn.Sequential(*pairs, last)
         final: nn.Linear = self.layers[-1]  # type: ignore[assignment]
         with torch.no_grad():
             # components start apart, else they stay equal

@@ -94,7 +94,13 @@ def save_checkpoint(state: TrainingState, settings: dict[str, Any], folder: Path
     shutil.rmtree(new, ignore_errors=True)
     with publishing(new) as temporary:
         # tensors that share memory with another cannot be stored as they are
-        save_file({k: t.detach().clone() for k, t in tensors.items()}, temporary / _TENSORS)
+        save_file(
+            {
+                k: t.detach().clone(memory_format=torch.contiguous_format)
+                for k, t in tensors.items()
+            },
+            temporary / _TENSORS,
+        )
         content = {"history": dataclasses.asdict(state.history), "settings": settings}
         (temporary / _WORDS).write_text(json.dumps(content) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
