@@ -36,7 +36,7 @@ from pspgen_pyro.diagnosis import (
 from pspgen_pyro.diagnosis.generated import spread_settings
 from pspgen_pyro.diagnosis.reference_materials import spread_rows
 from pspgen_pyro.rivals import PSPGenPredictor
-from pspgen_pyro.runs import load_run, process_of
+from pspgen_pyro.runs import load_run
 from pspgen_pyro.schema import Schema
 
 PROCESS = ProcessSpace(("a", "b"), (-1.0, -1.0), (1.0, 1.0))
@@ -102,13 +102,6 @@ def triads(phi, replicates, seed=0, **attrs):
         attrs=attrs,
     )
     return Triads(SCHEMA, data)
-
-
-def labelled(data):
-    """The toy triads of Case 1 with their schema."""
-    properties = tuple(f"{name} log quantity=k direction={name}" for name in NAMES)
-    schema = Schema(process=process_of(data), properties=properties)
-    return Triads(schema, data)
 
 
 @pytest.fixture(scope="module")
@@ -328,8 +321,10 @@ def test_settings_are_spread_from_the_middle_to_the_corners():
 
 
 def test_the_targets_are_those_of_the_study(toy_triads):
-    assert list(study_targets(labelled(toy_triads))) == ["L", "M", "R"]
-    assert study_targets(labelled(toy_triads.assign_attrs(case="mine"))) == {}
+    assert list(study_targets(toy_triads)) == ["L", "M", "R"]
+    assert (
+        study_targets(Triads(toy_triads.schema, toy_triads.data.assign_attrs(case="mine"))) == {}
+    )
 
 
 def test_the_deciles_of_a_reference_are_a_tenth_of_it_and_ties_belong_to_them(reference):
@@ -390,7 +385,7 @@ def test_images_of_a_model_trained_for_a_moment_are_found_out(toy_run, toy_triad
 
 
 def test_psp_gen_is_scored_like_any_other_model(toy_run, toy_triads):
-    triads_ = labelled(toy_triads)
+    triads_ = toy_triads
     known = ReferenceMaterials.of(triads_)
     found = score(
         PSPGenPredictor(load_run(toy_run).model, draws=32), known, study_targets(triads_)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import ks_2samp
+from small import batches, small_model
 
-from pspgen_pyro import Batches, InputError, ProcessSpace, PSPGen, case, fit
-from pspgen_pyro.data.batches import TriadTensors
+from pspgen_pyro import InputError, ProcessSpace, case
 from pspgen_pyro.errors import DataError
 from pspgen_pyro.process.symmetries import (
     Mirror,
@@ -23,6 +23,7 @@ from pspgen_pyro.process.symmetries import (
     symmetry_to_json,
 )
 from pspgen_pyro.structure import two_point_correlation, void_fraction
+from pspgen_pyro.training import train
 
 PROCESS = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
 ALL = [Mirror("phi1", (1, 0)), PeriodicShift(), Reflection(), Transposition((1, 0))]
@@ -240,9 +241,8 @@ def test_a_mirror_of_a_parameter_that_does_not_exist_is_refused():
 
 
 def test_training_refuses_a_symmetry_that_does_not_fit_the_process():
-    data = Batches(TriadTensors(*rows()), TriadTensors(*rows()))
     with pytest.raises(InputError, match="mirrors the parameter 'phi3', but the process has"):
-        fit(PSPGen(PROCESS, (6, 6), latent=4), data, symmetries=[Mirror("phi3", (1, 0))])
+        train(small_model(), batches(), symmetries=[Mirror("phi3", (1, 0))])
 
 
 @pytest.mark.parametrize("symmetry", [Mirror("phi1", (1, 0)), Transposition((1, 0))])

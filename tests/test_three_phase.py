@@ -8,15 +8,32 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pspgen_pyro import Batches, Box, Joint, ProcessSpace, PSPGen, fit, generate, probability
+from pspgen_pyro import (
+    Batches,
+    Box,
+    Joint,
+    Microstructure,
+    ProcessSpace,
+    PSPGen,
+    Triads,
+    fit,
+    generate,
+    probability,
+)
 from pspgen_pyro.chain import Chain, EffectiveConductivity, Permeability
 from pspgen_pyro.cli import main
 from pspgen_pyro.data import Store, check_store, open_triads
 from pspgen_pyro.errors import InputError
-from pspgen_pyro.model import BernoulliImage, CategoricalImage, Dimensions, ThreeBranchEncoder
+from pspgen_pyro.model import (
+    BernoulliImage,
+    CategoricalImage,
+    Dimensions,
+    ReadingEncoder,
+    ThreeBranchEncoder,
+)
 from pspgen_pyro.plots import show_microstructures
 from pspgen_pyro.properties import percolation
-from pspgen_pyro.runs import Run, describe, load_run, process_of, save_run
+from pspgen_pyro.runs import load_run
 from pspgen_pyro.schema import Schema
 from pspgen_pyro.structure import (
     CALIBRATED,
@@ -34,9 +51,17 @@ CHAIN = Chain(PROCESS, LAYERS, EffectiveConductivity((1.0, 10.0, 100.0)))
 CASE = Case("layers", CHAIN, CALIBRATED, {}, {"train": Split(0, 1000, 2)})
 
 
+def images(phases, shape):
+    return Schema(
+        process=PROCESS,
+        microstructure=Microstructure(shape=shape, phases=phases),
+        properties=("a", "b"),
+    )
+
+
 def built(part, phases, image=(3, 4)):
     torch.manual_seed(0)
-    return part.build(Dimensions(2, image, 2, 4, 3, phases))
+    return part.build(Dimensions(images(phases, image), 4, 3))
 
 
 def pixels(phases=3, image=(3, 4), batch=5):
@@ -108,33 +133,23 @@ def test_categorical_and_bernoulli_pixels_have_one_interface():
 def test_the_encoder_sees_one_indicator_a_phase_and_two_phases_as_signs():
     x = torch.randint(3, (5, 3, 4))
     for phases, labels, expected in (
-        (3, x, torch.eye(3)[x].flatten(-3)),
+        (3, x, torch.eye(3)[x].movedim(-1, -3).flatten(-3)),
         (2, x.clamp(max=1), 2 * x.clamp(max=1).flatten(-2) - 1),
     ):
         encoder, seen = built(ThreeBranchEncoder((8,), (8,), (8,)), phases), []
-        encoder.of_x.register_forward_hook(lambda _, inputs, __, seen=seen: seen.extend(inputs))
-        encoder(labels.double(), torch.randn(5, 2), torch.randn(5, 2))
+        encoder = encoder.double()
+        encoder.triads.of_x.register_forward_hook(
+            lambda _, inputs, __, seen=seen: seen.extend(inputs)
+        )
+        encoder(labels, torch.randn(5, 2), torch.randn(5, 2), torch.full((2, 2), torch.inf))
         assert torch.equal(seen[0], expected.to(seen[0]))
 
 
-def test_two_phase_models_have_the_parameters_they_always_had():
-    model = PSPGen(PROCESS, (6, 6), latent=4, process_latent=3)
-    assert model.encoder.of_x[0].affine.weight.shape == (128, 36)
-    assert model.decoder_x.network[-1].weight.shape == (36, 128)
-    old = {k: v for k, v in model.specification().items() if k != "phases"}
-    assert PSPGen.from_specification(old).dims == model.dims
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"phases": 1}, "'phases' is 1"),
-        ({"phases": 3, "image_decoder": BernoulliImage()}, "take CategoricalImage"),
-    ],
-)
-def test_a_model_that_cannot_hold_its_phases_is_refused(options, words):
-    with pytest.raises(InputError, match=words):
-        PSPGen(PROCESS, (6, 6), **options)
+def test_a_model_that_cannot_hold_its_phases_is_refused():
+    with pytest.raises(InputError, match="take BernoulliImage for 2, CategoricalImage for more"):
+        PSPGen(images(3, (6, 6)), image_decoder=BernoulliImage())
+    with pytest.raises(InputError, match="phases"):
+        images(1, (6, 6))
 
 
 fractions = st.lists(st.integers(1, 20), min_size=2, max_size=5).map(
@@ -255,21 +270,19 @@ def stored(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(stored):
     """A small model, trained for a few seconds."""
-    batches = Batches.from_dataset(stored[1])
+    triads = Triads.open(stored[0])
     torch.manual_seed(0)
     model = PSPGen(
-        process_of(stored[1]),
-        (12, 12),
-        phases=3,
+        triads.schema,
         latent=8,
         process_latent=3,
         image_decoder=CategoricalImage((64, 64)),
-        encoder=ThreeBranchEncoder((64,), (16,), (32,)),
-        beta=1.0,
+        encoder=ReadingEncoder(image=(64,), vector=(16,), joint=(32,)),
     ).float()
-    options = {"epochs": 12, "batch_size": 50, "learning_rate": 3e-3, "progress": False}
-    history = fit(model, batches, updates=Joint(), **options)
-    return model.eval(), history, batches
+    options = {"epochs": 12, "batch_size": 50, "learning_rate": 3e-3, "beta": 1.0}
+    options |= {"reader_steps": 100, "prior_steps": 500, "updates": Joint()}
+    run = fit(triads, model=model, progress=False, **options)
+    return model, run, Batches.from_triads(triads)
 
 
 def test_a_store_says_how_many_phases_of_what_and_which_one_percolates(stored):
@@ -297,7 +310,8 @@ def test_a_damaged_three_phase_store_is_rebuilt_byte_by_byte(stored):
 def test_the_trained_model_knows_more_of_x_than_the_marginal_law_of_each_pixel(trained):
     r"""E_q[log p(x | z) + log p(z₀) − log q(z₀)] ≤ log p(x | φ) for any q."""
     model, _, batches = trained
-    phi, x, m = (v.float() for v in batches.validation[:])
+    fold = batches.validation
+    phi, x, m = fold.phi, fold.x.float(), fold.m
     guide = model.latent_given(x, m, phi)
     z0, z1 = guide.sample((20,)), model.latent_of_process(phi).expand(20, -1, -1)
     prior = model.prior(model.standardise(phi))
@@ -322,11 +336,11 @@ def test_its_probability_agrees_with_fresh_simulations(trained, phi):
 
 
 def test_a_run_folder_gives_the_three_phase_model_back(trained, stored, tmp_path):
-    model, history, batches = trained
-    save_run(Run(model, history, describe(stored[1]), {}), tmp_path / "run")
-    again = load_run(tmp_path / "run").model
-    assert again.dims == model.dims
-    phi, x, m = (v.float() for v in batches.validation[:8])
+    model, run, batches = trained
+    again = load_run(run.save(tmp_path / "run")).model
+    assert again.schema == model.schema
+    fold = batches.validation[:8]
+    phi, x, m = fold.phi, fold.x.float(), fold.m
     z0 = model.latent_given(x, m, phi).mean
     assert torch.equal(z0, again.latent_given(x, m, phi).mean)
     laws = [one.decoder_x(z0, one.latent_of_process(phi)) for one in (model, again)]
@@ -344,7 +358,7 @@ def test_the_commands_simulate_fit_design_and_report_three_phases(tmp_path):
         str(tmp_path / n) for n in ("t.zarr", "run", "L.json", "report.html")
     )
     fitted = ["--epochs", "1", "--latent", "4", "--process-latent", "2", "--batch-size", "20"]
-    fitted += ["--property-steps", "20", "--prior-steps", "20"]
+    fitted += ["--reader-steps", "20", "--prior-steps", "20"]
     asked = ["--target=0.8:1.0,3.2:3.6", "--verify", "10", "--draws", "16", "--starts", "2"]
     assert not main(["simulate", "three_phase", "--samples", "80", "--out", store])
     assert not main(["fit", store, *fitted, "--out", run])

@@ -34,7 +34,7 @@ class Microstructure(Record):
         864
     """
 
-    shape: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]]
+    shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     phases: Annotated[int, Field(ge=2, le=256)] | Literal["grey"] = 2
     periodic: bool = True
     pixel_size: Annotated[float, Field(gt=0)] | None = None
