@@ -352,7 +352,7 @@ def test_the_unit_of_a_property_moves_no_energy_score(reference, exact):
 
 def test_reconstruction_counts_pixels_and_knows_the_majority(toy_run, toy_triads):
     model = load_run(toy_run).model
-    part = toy_triads.isel(sample=slice(20))
+    part = toy_triads.data.isel(sample=slice(20))
     materials = RealMaterials(*(part[name].values for name in ("phi", "x", "m")))
     found = reconstruction_check(model, materials)
     right = [(a == b).mean() for a, b in zip(found.x, found.back, strict=True)]
@@ -363,11 +363,11 @@ def test_reconstruction_counts_pixels_and_knows_the_majority(toy_run, toy_triads
 
 def test_real_images_beside_themselves_differ_in_nothing(toy_run, toy_triads, monkeypatch):
     from pspgen_pyro.diagnosis import generated
-    from pspgen_pyro.report import Materials, materials_at
+    from pspgen_pyro.report import SolvedImages, materials_at
 
     def twins(run, phi, data, *, count, seed):
         pair = (materials_at(run, phi, data, count=count, seed=s)[0] for s in (seed, seed + 50))
-        return tuple(Materials("twin", one.x, one.m) for one in pair)
+        return tuple(SolvedImages("twin", one.x, one.m, one.images) for one in pair)
 
     monkeypatch.setattr(generated, "materials_at", twins)
     (found,) = generated_check(load_run(toy_run), toy_triads, [[4.0, 1.0]], count=30)

@@ -365,7 +365,7 @@ def test_the_commands_simulate_fit_design_and_report_three_phases(tmp_path):
     assert not main(["design", run, *asked, "--out", answer])
     assert not main(["report", run, "--triads", store, "--designs", answer, "--out", page])
     model = load_run(run).model
-    assert (model.dims.phases, type(model.parts["decoder_x"])) == (3, CategoricalImage)
+    assert (model.dims.planes, type(model.parts["decoder_x"])) == (3, CategoricalImage)
     text = (tmp_path / "report.html").read_text()
     for words in ("target L", "phase 1 fraction", "phase 2 percolates", "most probable phase"):
         assert words in text
