@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from exact import PROCESS, exact_model, property_law
+from exact import PROCESS, exact_model, property_law, schema_of
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from pspgen_pyro import Box, InputError, PSPGen, load_run, maximise
@@ -64,7 +64,9 @@ def test_the_least_squared_distance_is_where_the_mean_comes_nearest():
     grid = PROCESS.grid(61)
     loc, covariance = property_law(model, torch.tensor(grid))
     exact = ((loc - torch.tensor([0.1, 0.2])) ** 2).sum(-1) + covariance.trace()
-    assert design.value.value <= exact.min().item() + 1e-3
+    # the value is an estimate at fresh points
+    error = 2 * float(design.value.standard_error) + 1e-3
+    assert design.value.value <= exact.min().item() + error
     with pytest.raises(InputError, match="read 'value'"):
         _ = design.probability
 
@@ -138,7 +140,7 @@ def test_a_region_that_hardly_any_material_reaches_is_unsupported_whatever_p_its
 def test_a_model_with_weights_that_are_not_numbers_has_no_answer(toy_run):
     model = load_run(toy_run).model
     with torch.no_grad():
-        model.prior.networks[0][-1].bias[:] = torch.nan
+        model.prior.networks.last.bias[:] = torch.nan
     design = maximise(model, SquaredDistance((-7.0, -7.0)))
     assert design.status.startswith("not converged")
 
@@ -171,7 +173,7 @@ def test_a_design_takes_three_cpu_seconds_at_most_and_ten_on_ten_parameters(para
 
     names = tuple(f"phi{i}" for i in range(parameters))
     process = ProcessSpace(names, (0.0,) * parameters, (1.0,) * parameters)
-    model = PSPGen(process, (36, 36)).float()
+    model = PSPGen(schema_of(process, (36, 36))).float()
     model.standardise_by(torch.randn(100, 2) - 7)
     fastest = min(
         maximise(model, Box((-7.5, -9.0), (-6.0, -7.0)), seed=seed).seconds for seed in range(3)
