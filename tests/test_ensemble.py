@@ -69,7 +69,10 @@ def test_one_member_says_nothing_about_what_the_data_leave_open():
 
 def test_equal_members_are_one_model():
     model = exact_model()
-    found, one = (f(BOX, PHI) for f in (Ensemble((model,) * 3).probability, alone(model)))
+    found, one = (
+        probability(Ensemble((model,) * 3), BOX, PHI),
+        alone(model)(BOX, PHI),
+    )
     assert found.value == pytest.approx(one.value, abs=1e-12)
     assert found.standard_error == pytest.approx(one.standard_error, abs=1e-12)
     assert found.epistemic == pytest.approx(0, abs=1e-9)

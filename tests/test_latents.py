@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from exact import NOISE_M, NOISE_X, PROCESS, exact_model
+from exact import NOISE_M, NOISE_X, PROCESS, exact_model, schema_of
 from matplotlib import pyplot as plt
 from pyro.distributions import Normal
-from torch import nn
 
 from pspgen_pyro import InputError, PSPGen
 from pspgen_pyro.diagnosis import (
@@ -20,6 +19,7 @@ from pspgen_pyro.diagnosis import (
 )
 from pspgen_pyro.diagnosis.guides import process_cells
 from pspgen_pyro.diagnosis.predictive import draw_properties
+from pspgen_pyro.model import Encoder
 
 
 def built(**sizes):
@@ -107,7 +107,7 @@ def test_a_map_of_two_latents_is_those_latents(model):
 def closed_in_phi():
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        return PSPGen(PROCESS, (16, 16), latent=6, process_latent=3).eval()
+        return PSPGen(schema_of(PROCESS, (16, 16)), latent=6, process_latent=3).eval()
 
 
 @pytest.mark.parametrize("which", ["model", "closed_in_phi"])
@@ -147,17 +147,17 @@ def test_the_exact_guide_agrees_with_the_prior_in_every_cell(model):
     assert max(numbers["nats_per_cell"]) < 4 * numbers["nats_of_noise"]
 
 
-class Compensating(nn.Module):
+class Compensating(Encoder):
     """A guide too narrow on one side of the process space and too wide on the other."""
 
-    def forward(self, x, m, phi):
+    def forward(self, x, m, phi, ends, u=None):
         scale = torch.where(phi[:, :1] < 0, 0.6, 1.4) ** 0.5
         return Normal(torch.zeros(len(phi), 3).to(phi), scale.expand(-1, 3).to(phi)).to_event(1)
 
 
 def test_widths_that_cancel_in_the_marginal_are_found_given_phi():
     model = built()
-    model.encoder = Compensating()
+    model.encoder = Compensating(reader=None)
     found = guide_check(model, made(model, 4000, seed=1), cells=8)
     part = found.to_json()["all_entries"]
     low, high = part["variance_range_marginal"]

@@ -10,9 +10,10 @@ import torch
 from exact import NOISE_M, PROCESS, double_precision, exact_model
 from pyro.distributions import AffineBeta, Beta, Normal, TransformedDistribution, Uniform
 from pyro.infer import NUTS
+from small import small_model
 from torch.distributions import AffineTransform
 
-from pspgen_pyro import Box, InputError, PSPGen
+from pspgen_pyro import Box, InputError
 from pspgen_pyro.cli import main
 from pspgen_pyro.design import (
     DesignPosterior,
@@ -389,7 +390,7 @@ def test_an_unreachable_target_is_unsupported_and_not_an_answer(posterior):
     ("options", "words"),
     [
         (["--target=-10:-9"], "has 1 interval"),
-        (["--target=depth>-7"], "which is no property of this model"),
+        (["--target=depth>-7"], "no property here"),
         (["--target=-9:-10,-7:-5"], "is inverted"),
         (["--target=-10:-9,-7:-5", "--draws=0"], "'draws' is 0"),
         (["--target=-10:-9,-7:-5", "--chains=64", "--draws=3"], "need at least 4"),
@@ -409,7 +410,7 @@ def test_a_bad_question_ends_with_one_sentence_code_2_and_no_file(
 
 def test_a_model_that_was_never_trained_is_refused():
     with pytest.raises(InputError, match="never trained"):
-        DesignPosterior(PSPGen(PROCESS, (6, 6), latent=4), BOX)
+        DesignPosterior(small_model(), BOX)
 
 
 @pytest.mark.parametrize(

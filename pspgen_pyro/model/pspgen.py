@@ -120,11 +120,11 @@ class PSPGen(PyroModule):
         self.parts: dict[str, Part] = {
             "process_map": process_map or ResidualMap(),
             "prior": prior or MixturePrior(),
-            "decoder_m": property_decoder or PropertyItself(),
-            "encoder": encoder or ReadingEncoder(),
         }
         if image_decoder is not None or not tabular:
             self.parts["decoder_x"] = image_decoder or _image_decoder(schema)
+        self.parts["decoder_m"] = property_decoder or PropertyItself()
+        self.parts["encoder"] = encoder or ReadingEncoder()
         for name, part in self.parts.items():
             module = part.build(self.dims)
             if not isinstance(module, _KINDS[name]):

@@ -125,8 +125,10 @@ class PSPGenPredictor(Predictor):
         seed: Seeds the scramblings.
 
     Example:
+        >>> from pspgen_pyro.process import ProcessSpace
         >>> process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
-        >>> predictor = PSPGenPredictor(PSPGen(process, (12, 12)), draws=64)
+        >>> model = PSPGen(Schema(process=process, properties=("a", "b")))
+        >>> predictor = PSPGenPredictor(model, draws=64)
         >>> predictor.sample([[5.0, 1.0]], draws=3, seed=0).shape
         (1, 3, 2)
     """
