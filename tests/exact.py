@@ -19,6 +19,7 @@ from pspgen_pyro import Microstructure, ProcessSpace, PSPGen, Schema
 from pspgen_pyro.model import (
     Dimensions,
     Encoder,
+    ImageDecoder,
     Part,
     PropertyDecoder,
     StandardNormalPrior,
@@ -57,13 +58,19 @@ class GaussianImage(Part):
         return _GaussianImage(dims)
 
 
-class _GaussianImage(_Linear):
+class _GaussianImage(ImageDecoder):
     def __init__(self, dims):
-        super().__init__(dims.latent + dims.process_latent, dims.pixels)
+        super().__init__()
+        linear = _Linear(dims.latent + dims.process_latent, dims.pixels)
+        self.weight, self.bias = linear.weight, linear.bias
         self.image = dims.image
 
     def forward(self, z0, z1):
-        return Normal(super().forward(z0, z1).unflatten(-1, self.image), NOISE_X).to_event(2)
+        loc = torch.cat([z0, z1], dim=-1) @ self.weight.T + self.bias
+        return Normal(loc.unflatten(-1, self.image), NOISE_X).to_event(2)
+
+    def likeliest(self, z0, z1):
+        return self(z0, z1).mean
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pyro import poutine
 from pyro.infer import SVI, Predictive, Trace_ELBO
 from small import IMAGES, PROCESS, paper_model, rows, schema, small_model, triads
 
-from pspgen_pyro import InputError, PSPGen
+from pspgen_pyro import InputError, Microstructure, ProcessSpace, PSPGen, Schema
 from pspgen_pyro.errors import DataError
 from pspgen_pyro.model import (
     MixturePrior,
@@ -197,3 +197,19 @@ def test_a_damaged_description_is_one_sentence_with_its_path(change, words):
 def test_settings_outside_the_process_space_are_refused_by_name(phi, words):
     with pytest.raises(InputError, match=words):
         PROCESS.check(phi)
+
+
+@pytest.mark.parametrize("phases", [2, 3, "grey"])
+def test_the_likeliest_image_is_one_of_the_datas_kind_even_where_pixels_are_tied(phases):
+    images = Microstructure(shape=(3, 4), phases=phases)
+    one = Schema(
+        process=ProcessSpace(("a",), (0.0,), (1.0,)), microstructure=images, properties=("m",)
+    )
+    model = PSPGen(one)
+    for weight in model.decoder_x.parameters():
+        torch.nn.init.zeros_(weight)
+    z1 = model.latent_of_process(torch.zeros(2, 1))
+    x = model.decoder_x.likeliest(torch.zeros(2, model.dims.latent), z1)
+    assert x.shape == (2, 3, 4)
+    assert x.isfinite().all()
+    assert x.is_floating_point() == (phases == "grey")

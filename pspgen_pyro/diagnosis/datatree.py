@@ -287,7 +287,10 @@ def _materials(model: PSPGen, phi: Tensor, z0: Tensor, images: bool) -> _Group:
     m = _array(model.property_given(z0, z1).sample())
     found: _Group = {f"m_{name}": m[..., j] for j, name in enumerate(model.property_names)}
     if images:
-        found["x"] = model.decoder_x(z0, z1).sample().to(torch.uint8).cpu().numpy()
+        x = model.decoder_x(z0, z1).sample()
+        kind = model.schema.microstructure
+        labels = kind is not None and not kind.grey
+        found["x"] = (x.to(torch.uint8) if labels else x).cpu().numpy()
     return found
 
 

@@ -263,8 +263,8 @@ def _reconstruct(model: PSPGen, materials: Materials) -> NDArray[np.uint8]:
             for values in (materials.images, materials.m, materials.phi)
         )
         z0 = model.latent_given(x, m, phi).mean
-        parts.append(model.decoder_x(z0, model.latent_of_process(phi)).mode.cpu().numpy())
-    return np.concatenate(parts).astype(np.uint8)
+        parts.append(model.decoder_x.likeliest(z0, model.latent_of_process(phi)).cpu().numpy())
+    return np.concatenate(parts)
 
 
 def _compare(

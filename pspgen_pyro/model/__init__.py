@@ -19,7 +19,16 @@ Process parameters and properties arrive standardised; `PSPGen` does that with n
 itself.
 """
 
-from .base import Dimensions, Encoder, Part, Prior, PropertyDecoder, part_from_json, part_to_json
+from .base import (
+    Dimensions,
+    Encoder,
+    ImageDecoder,
+    Part,
+    Prior,
+    PropertyDecoder,
+    part_from_json,
+    part_to_json,
+)
 from .encoders import ReadingEncoder, ThreeBranchEncoder
 from .ensemble import Ensemble
 from .images import BernoulliImage, CategoricalImage, GreyImage
@@ -37,6 +46,7 @@ __all__ = [
     "Encoder",
     "Ensemble",
     "GreyImage",
+    "ImageDecoder",
     "MixturePrior",
     "MixtureProperty",
     "PSPGen",

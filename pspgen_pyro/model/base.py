@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Dimensions",
     "Encoder",
+    "ImageDecoder",
     "Part",
     "Prior",
     "PropertyDecoder",
@@ -133,6 +134,18 @@ class Prior(nn.Module, ABC):
     def tied(self, entries: int) -> int:
         """How many first entries must be drawn together to know that many of them."""
         return max(entries, self.entries)
+
+
+class ImageDecoder(nn.Module, ABC):
+    """The law p(x | z0, z1) of microstructures."""
+
+    @abstractmethod
+    def forward(self, z0: Tensor, z1: Tensor) -> Any:
+        """The distribution of x for z0 with shape `(*, D0)` and z1 with shape `(*, D1)`."""
+
+    @abstractmethod
+    def likeliest(self, z0: Tensor, z1: Tensor) -> Tensor:
+        """The most likely microstructures, with shape `(*, H, W)`: labels, or grey values."""
 
 
 class PropertyDecoder(nn.Module, ABC):

@@ -18,7 +18,7 @@ from torch.nn.functional import softplus
 
 from ..errors import InputError
 from ..schema import Microstructure
-from .base import Dimensions, Part
+from .base import Dimensions, ImageDecoder, Part
 from .nn import ResidualMLP
 
 __all__ = ["BernoulliImage", "CategoricalImage", "GreyImage"]
@@ -38,7 +38,7 @@ class BernoulliImage(Part):
 
     hidden: tuple[int, ...] = (512, 128)
 
-    def build(self, dims: Dimensions) -> nn.Module:
+    def build(self, dims: Dimensions) -> ImageDecoder:
         _check(self, dims.schema.microstructure, (2,))
         return _BernoulliImage(dims, self)
 
@@ -57,7 +57,7 @@ class CategoricalImage(Part):
 
     hidden: tuple[int, ...] = (512, 128)
 
-    def build(self, dims: Dimensions) -> nn.Module:
+    def build(self, dims: Dimensions) -> ImageDecoder:
         _check(self, dims.schema.microstructure, range(2, 257))
         return _CategoricalImage(dims, self)
 
@@ -75,12 +75,12 @@ class GreyImage(Part):
 
     hidden: tuple[int, ...] = (512, 128)
 
-    def build(self, dims: Dimensions) -> nn.Module:
+    def build(self, dims: Dimensions) -> ImageDecoder:
         _check(self, dims.schema.microstructure, ("grey",))
         return _GreyImage(dims, self)
 
 
-class _BernoulliImage(nn.Module):
+class _BernoulliImage(ImageDecoder):
     def __init__(self, dims: Dimensions, part: BernoulliImage) -> None:
         super().__init__()
         self.image = dims.image
@@ -93,8 +93,11 @@ class _BernoulliImage(nn.Module):
         pixels = Bernoulli(logits=logits.unflatten(-1, self.image), validate_args=False)
         return pixels.to_event(2)
 
+    def likeliest(self, z0: Tensor, z1: Tensor) -> Tensor:
+        return (self(z0, z1).mean >= 0.5).to(torch.uint8)
 
-class _CategoricalImage(nn.Module):
+
+class _CategoricalImage(ImageDecoder):
     def __init__(self, dims: Dimensions, part: CategoricalImage) -> None:
         super().__init__()
         images = dims.schema.microstructure
@@ -109,8 +112,11 @@ class _CategoricalImage(nn.Module):
         pixels = Categorical(logits=logits.unflatten(-1, self.shape), validate_args=False)
         return pixels.to_event(2)
 
+    def likeliest(self, z0: Tensor, z1: Tensor) -> Tensor:
+        return self(z0, z1).base_dist.logits.argmax(dim=-1).to(torch.uint8)
 
-class _GreyImage(nn.Module):
+
+class _GreyImage(ImageDecoder):
     def __init__(self, dims: Dimensions, part: GreyImage) -> None:
         super().__init__()
         self.image = dims.image
@@ -122,6 +128,9 @@ class _GreyImage(nn.Module):
     def forward(self, z0: Tensor, z1: Tensor) -> Independent:
         loc = self.network(torch.cat([z0, z1], dim=-1)).sigmoid().unflatten(-1, self.image)
         return Normal(loc, 0.01 + softplus(self.spread), validate_args=False).to_event(2)
+
+    def likeliest(self, z0: Tensor, z1: Tensor) -> Tensor:
+        return self(z0, z1).mean
 
 
 def _check(part: Part, images: Microstructure | None, phases: Collection[Any]) -> None:

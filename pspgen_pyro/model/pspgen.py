@@ -26,7 +26,16 @@ from ..errors import DataError, InputError
 from ..io.validation import Record, read
 from ..process import ProcessSpace
 from ..schema import Schema
-from .base import Dimensions, Encoder, Part, Prior, PropertyDecoder, part_from_json, part_to_json
+from .base import (
+    Dimensions,
+    Encoder,
+    ImageDecoder,
+    Part,
+    Prior,
+    PropertyDecoder,
+    part_from_json,
+    part_to_json,
+)
 from .distributions import NormalMixture
 from .encoders import ReadingEncoder, ThreeBranchEncoder
 from .images import BernoulliImage, CategoricalImage, GreyImage
@@ -41,7 +50,7 @@ _KINDS: dict[str, type[nn.Module]] = {
     "process_map": nn.Module,
     "prior": Prior,
     "decoder_m": PropertyDecoder,
-    "decoder_x": nn.Module,
+    "decoder_x": ImageDecoder,
     "encoder": Encoder,
 }
 

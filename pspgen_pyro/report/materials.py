@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..chain import Chain
 from ..errors import InputError
@@ -97,31 +96,19 @@ def generate_images(
     inputs = torch.tensor(np.tile(phi, (count, 1))).to(model.m_loc)
     z1, inner = model.latent_of_process(inputs), model.standardise(inputs)
     first = model.prior.transport(noise, inner)
-    x = _likeliest(model, first, z1)
+    x = model.decoder_x.likeliest(first, z1)
     if candidates == 1 or reader is None:
-        return _pixels(model, x)
+        return x.cpu().numpy()
     u, images = first[:, : model.dims.properties], [x]
     for _ in range(candidates - 1):
         noise = torch.randn(noise.shape, generator=generator).to(noise)
         w = model.prior.transport(noise, inner)[:, u.shape[1] :]
-        images.append(_likeliest(model, torch.cat([u, w], dim=-1), z1))
+        images.append(model.decoder_x.likeliest(torch.cat([u, w], dim=-1), z1))
     odds = [reader(x).log_prob(u) for x in images]
     weights = torch.stack(odds, dim=1).double().softmax(dim=1).cpu()
     chosen = torch.multinomial(weights, 1, generator=generator).squeeze(1)
     found = torch.stack(images, dim=1)[torch.arange(count), chosen.to(x.device)]
-    return _pixels(model, found)
-
-
-def _pixels(model: PSPGen, x: Tensor) -> NDArray[Any]:
-    """Images as data hold them: labels, or grey values."""
-    images = model.schema.microstructure
-    grey = images is not None and images.grey
-    return x.cpu().numpy().astype(np.float32 if grey else np.uint8)
-
-
-def _likeliest(model: PSPGen, z0: Tensor, z1: Tensor) -> Tensor:
-    # torch gives NaN where both phases are as likely
-    return model.decoder_x(z0, z1).mode.nan_to_num(nan=0.0)
+    return found.cpu().numpy()
 
 
 def materials_at(
