@@ -108,9 +108,10 @@ class Prior(nn.Module, ABC):
         """The distribution of z0 for standardised settings with shape `(*, P)`."""
 
     @abstractmethod
-    def laws(self, phi: Tensor) -> NormalMixture | None:
+    def laws(self, phi: Tensor, drop: float = 0.0) -> NormalMixture | None:
         """The laws of the first entries that are fitted apart, with batch shape `(members, *)`,
-        whose even mixture is the prior's; None if nothing is learned."""
+        whose even mixture is the prior's; None if nothing is learned. `drop` is the share of each
+        hidden layer that is left out at random, as training does."""
 
     @abstractmethod
     def law(self, phi: Tensor) -> NormalMixture | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import dropout, silu
 
 __all__ = ["ACTIVATIONS", "ResidualLayer", "ResidualMLP", "StackedMLP"]
 
@@ -89,12 +89,13 @@ class StackedMLP(nn.Module):
         self.last = _StackedLinear(members, widths[-1], outputs)
         self.members = members
 
-    def forward(self, h: Tensor) -> Tensor:
-        """Maps shape `(*, inputs)` to `(members, *, outputs)`."""
+    def forward(self, h: Tensor, drop: float = 0.0) -> Tensor:
+        """Maps shape `(*, inputs)` to `(members, *, outputs)`; `drop` is the share of each hidden
+        layer that is left out at random."""
         batch = h.shape[:-1]
         h = h.reshape(1, -1, h.shape[-1]).expand(self.members, -1, -1)
         for affine, skip in zip(self.affine, self.skip, strict=True):
-            h = silu(affine(h)) + skip(h)
+            h = dropout(silu(affine(h)) + skip(h), drop, training=drop > 0)
         return self.last(h).unflatten(1, batch) if batch else self.last(h).squeeze(1)
 
 

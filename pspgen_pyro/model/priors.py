@@ -56,11 +56,11 @@ class MixturePrior(Part):
             mixture: their mean errs less than one of them.
     """
 
-    components: int = 16
+    components: int = 8
     entries: int | None = None
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.002
-    members: int = 2
+    members: int = 4
 
     def build(self, dims: Dimensions) -> Prior:
         entries = dims.properties if self.entries is None else self.entries
@@ -86,7 +86,7 @@ class _StandardNormalPrior(Prior):
         loc = phi.new_zeros(*phi.shape[:-1], self.latent)
         return Normal(loc, loc.new_ones(()), validate_args=False).to_event(1)
 
-    def laws(self, phi: Tensor) -> None:
+    def laws(self, phi: Tensor, drop: float = 0.0) -> None:
         return None
 
     def law(self, phi: Tensor) -> None:
@@ -118,9 +118,9 @@ class _MixturePrior(Prior):
         rows = torch.arange(members * c) % len(u)
         self._bias[..., c : c * (1 + k)] = u[rows].nan_to_num().reshape(members, 1, c * k)
 
-    def laws(self, phi: Tensor) -> NormalMixture:
+    def laws(self, phi: Tensor, drop: float = 0.0) -> NormalMixture:
         c, k = self.each, self.entries
-        logits, loc, scale = self.networks(phi).split([c, c * k, c * k], dim=-1)
+        logits, loc, scale = self.networks(phi, drop).split([c, c * k, c * k], dim=-1)
         loc, scale = loc.unflatten(-1, (c, k)), softplus(scale).unflatten(-1, (c, k))
         return NormalMixture(logits, loc, self.floor + scale)
 

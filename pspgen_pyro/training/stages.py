@@ -161,14 +161,16 @@ class PriorStage(Stage):
             symmetries: few rows are not to be learned by heart.
         batch_size: Rows a step.
         draws: The draws S a row, one in each S-th part of the law of each property.
+        drop: The share of each hidden layer that is left out at random in every step.
         descent: How the weights descend.
         afresh: Whether the components start at training rows, or where they are.
     """
 
     steps: int = 2000
-    passes: int = 70
+    passes: int = 150
     batch_size: int = 250
     draws: int = 16
+    drop: float = 0.2
     descent: Descent = Descent(4e-3, 0.1)
     afresh: bool = True
     name: ClassVar[str] = "prior"
@@ -177,6 +179,8 @@ class PriorStage(Stage):
         _check_positive(
             steps=self.steps, passes=self.passes, batch_size=self.batch_size, draws=self.draws
         )
+        if not 0 <= self.drop < 1:
+            raise InputError(f"'drop' is {self.drop:g}; a share is at least 0 and less than 1.")
 
     def parameters(self, model: PSPGen) -> list[nn.Parameter]:
         known = model.encoder.noise > 0
@@ -193,7 +197,7 @@ class PriorStage(Stage):
 
         def loss(index: Tensor) -> Tensor:
             m = rows.m[index]
-            laws: Any = model.decoder_m.marginal(model.prior.laws(rows.phi[index]))  # type: ignore[arg-type]
+            laws: Any = model.decoder_m.marginal(model.prior.laws(rows.phi[index], self.drop))  # type: ignore[arg-type]
             between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends).unsqueezed()
             each = robust(between.log_prob(m), m) - rows.log_weight[index]
             return -(each.logsumexp(-1) - math.log(m.shape[1])).mean(-1).sum()
