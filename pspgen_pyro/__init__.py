@@ -67,7 +67,7 @@ _HOME = {
     "verify": "design",
 }
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Alternating",
     "Batches",
