@@ -2,9 +2,9 @@
 
 Every cell (experiment, model, data seed) is one training; it is kept in the work folder, so that
 an interrupted run goes on. All models of one experiment see the same rows, folds and symmetries
-(all that the process declares, unless a cell says otherwise; App. A's networks use none). RMSE is
-of the P surface against a 20 × 20 reference grid whose counts are pooled with their mirror image,
-noise taken off, mean over the targets L, M and R.
+(all that the process declares, unless a cell says otherwise; the paper's networks use none). RMSE
+is of the P surface against a 20 × 20 reference grid whose counts are pooled with their mirror
+image, noise taken off, mean over the targets L, M and R.
 
 | experiment | data | models |
 |---|---|---|
@@ -16,13 +16,16 @@ noise taken off, mean over the targets L, M and R.
 | ten | Case 5, 10 parameters | NLL and energy score on 2,000 test triads; P at φ* |
 | generated | Case 1, 8 held-out settings | generated x given to the real solver |
 
-Prints the tables and writes `results/calibration.json`; the surfaces of the models that
-`benchmarks/repairs.py` draws go to `results/calibration_surfaces.json`.
+Prints the tables and writes `results/calibration.json`. The stored numbers of version 0.1.0 hold
+models that have left the package since; write others elsewhere with `--out`. `--scale` makes every
+data set, the reference and the trainings so many times smaller, to try the script.
 
-    python benchmarks/calibration.py --work FOLDER [--only full quarter] [--seeds 1 2 3] [--jobs 2]
+    python benchmarks/calibration.py --work FOLDER [--only full quarter] [--seeds 1 2 3] \
+        [--jobs 2] [--scale 0.01]
 """
 
 import argparse
+import dataclasses
 import json
 import multiprocessing
 import time
@@ -35,28 +38,19 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
-from pspgen_pyro import Batches, Box, PSPGen, case, fit, generate, maximise, open_triads, verify
-from pspgen_pyro.data.batches import TriadTensors
+from pspgen_pyro import Batches, Box, PSPGen, Triads, case, generate, maximise, verify
+from pspgen_pyro.data.batches import Batch
 from pspgen_pyro.design import Support
 from pspgen_pyro.diagnosis import energy_score
 from pspgen_pyro.diagnosis.generated import energy_distance
 from pspgen_pyro.io.provenance import environment
-from pspgen_pyro.model import (
-    CodedProperty,
-    ConnectivityEncoder,
-    FlowPrior,
-    GaussianPrior,
-    MixturePrior,
-    MixtureProperty,
-    StandardNormalPrior,
-    ThreeBranchEncoder,
-)
+from pspgen_pyro.model import MixtureProperty, StandardNormalPrior, ThreeBranchEncoder
 from pspgen_pyro.process.symmetries import Mirror
 from pspgen_pyro.report import materials_at, surface_error
 from pspgen_pyro.rivals import RIVALS, PseudoLabels, PSPGenPredictor
-from pspgen_pyro.runs import Run, describe
+from pspgen_pyro.runs import Run, described_data
 from pspgen_pyro.structure import two_point_correlation
-from pspgen_pyro.training.stages import PropertyStage
+from pspgen_pyro.training import STAGES, Epochs, train
 
 GRID, REFERENCE = 20, 200
 LABELS = (100, 250, 500, 1000)
@@ -64,54 +58,48 @@ PAIRS = (1000, 2500, 5000)
 RIVALS_ON_PHI = ("mdn", "flow", "logistic", "gaussian")
 
 
-def coded(prior=None, decoder=None, encoder=None):
-    return lambda process, image: PSPGen(
-        process,
-        image,
-        prior=prior or MixturePrior(members=1),
-        property_decoder=decoder or CodedProperty(),
-        encoder=encoder or ConnectivityEncoder(),
-    )
-
-
-def uncoded(prior, decoder):
-    return lambda process, image: PSPGen(
-        process, image, prior=prior, property_decoder=decoder, encoder=ThreeBranchEncoder()
+def with_decoder(decoder):
+    """The paper's model with another law of m given z."""
+    return partial(
+        PSPGen,
+        prior=StandardNormalPrior(),
+        property_decoder=decoder,
+        encoder=ThreeBranchEncoder(),
     )
 
 
 MODELS = {
     "pspgen": PSPGen,
     "paper": PSPGen.paper,
-    "mixture decoder": uncoded(StandardNormalPrior(), MixtureProperty(reads=None)),
-    "mixture decoder, reads 4": uncoded(StandardNormalPrior(), MixtureProperty(reads=4)),
-    "mixture decoder, prior given phi": uncoded(GaussianPrior(), MixtureProperty(reads=None)),
-    "property code": coded(),
-    "code, Gaussian prior": coded(prior=GaussianPrior(entries=2)),
-    "code, flow prior": coded(prior=FlowPrior()),
-    "code, percolation": coded(encoder=ConnectivityEncoder(percolation=True)),
-    "code of two": coded(
-        MixturePrior(entries=4, members=1), CodedProperty(2), ConnectivityEncoder(code=2)
-    ),
-    "code, deeper encoder": coded(encoder=ConnectivityEncoder(channels=16, layers=1)),
+    "mixture decoder": with_decoder(MixtureProperty(reads=None)),
+    "mixture decoder, reads 4": with_decoder(MixtureProperty(reads=4)),
 }
 LADDER = [name for name in MODELS if name != "pspgen"]
-DRAWN = (
-    "paper",
-    "mixture decoder",
-    "mixture decoder, prior given phi",
-    "mixture decoder, reads 4",
-    "property code",
-    "pspgen",
-    "mdn",
-)
 
 
-def store(work, name, seed, **sizes):
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Where everything is kept, and how many times smaller than it should be."""
+
+    folder: Path
+    scale: float = 1.0
+
+    def __truediv__(self, name):
+        return self.folder / name
+
+    def some(self, number, least=1):
+        return max(least, round(number * self.scale))
+
+
+def store(work, name, seed):
     path = work / f"{name}_{seed}.zarr"
     if not path.exists():
-        generate(case(name), path, seed=seed, **sizes)
+        generate(case(name), path, seed=seed, scale=work.scale)
     return path
+
+
+def data_of(work, name, seed):
+    return Batches.from_triads(Triads.open(store(work, name, seed)))
 
 
 def reference(work):
@@ -120,8 +108,9 @@ def reference(work):
     if not path.exists():
         zarr = work / "ref.zarr"
         if not zarr.exists():
-            generate(case("case1"), zarr, split="reference", replicates=REFERENCE, seed=0)
-        m = open_triads(zarr)["m"].values.reshape(GRID, GRID, -1, 2)
+            replicates = work.some(REFERENCE, 2)
+            generate(case("case1"), zarr, split="reference", replicates=replicates, seed=0)
+        m = Triads.open(zarr).data["m"].values.reshape(GRID, GRID, -1, 2)
         np.savez(path, m=np.concatenate([m, m[::-1][..., ::-1]], axis=2))
     return np.load(path)["m"]
 
@@ -138,7 +127,7 @@ def surfaces(predictor, work):
     phi, found = case("case1").process.grid(GRID), {}
     for name, box, truth in truths(work):
         p = predictor.probability(box, phi).reshape(GRID, GRID)
-        error = surface_error(p, truth, 2 * REFERENCE)
+        error = surface_error(p, truth, 2 * work.some(REFERENCE, 2))
         best = np.unravel_index(p.argmax(), p.shape)
         found[name] = {
             "rmse": error.rmse,
@@ -152,102 +141,94 @@ def surfaces(predictor, work):
     return found
 
 
-def trained(model, data, process, symmetries, seed, **settings):
-    """A predictor trained on the data, and the CPU seconds it took."""
+def trained(work, model, data, schema, symmetries, seed, stages=None):
+    """A predictor trained on the data, and the CPU seconds it took: of PSP-GEN, unless `stages`
+    say otherwise, what P depends on."""
     torch.manual_seed(seed)
     start = time.process_time()
     if model in MODELS:
-        made = MODELS[model](process, tuple(data.train.x.shape[1:])).float()
-        coded = hasattr(made.encoder, "code_size")
-        settings = {"epochs": 0 if coded else 30, "progress": False} | settings
-        chosen = symmetries if coded else ()
-        fit(made, data, seed=seed, symmetries=chosen, **settings)
+        made = MODELS[model](schema).float()
+        learned = made.encoder.noise > 0
+        if stages is None:
+            stages = STAGES[:2] if learned else (Epochs(epochs=work.some(30)),)
+        train(made, data, stages, seed=seed, symmetries=symmetries if learned else ())
         return PSPGenPredictor(made), time.process_time() - start
     rival = PseudoLabels(percolation_flags=True) if model == "pseudo" else RIVALS[model]()
-    names = ("horizontal", "vertical")
-    fitted = rival.fit(
-        data, process=process, symmetries=symmetries, seed=seed, property_names=names
-    )
+    fitted = rival.fit(data, schema=schema, symmetries=symmetries, seed=seed)
     return fitted, time.process_time() - start
 
 
-def judged(work, model, data, seed, **settings):
-    process = case("case1").process
-    predictor, seconds = trained(model, data, process, process.symmetries, seed, **settings)
+def judged(work, model, data, seed, stages=None):
+    schema = case("case1").chain.schema
+    predictor, seconds = trained(work, model, data, schema, schema.symmetries, seed, stages)
     return {"cpu_seconds": seconds, **surfaces(predictor, work)}
 
 
 def full(work, model, seed):
-    data = Batches.from_dataset(open_triads(store(work, "case1", seed)))
-    return judged(work, model, data, seed)
+    return judged(work, model, data_of(work, "case1", seed), seed)
 
 
 def whole(work, model, seed):
-    """The default with its images: what `pspgen fit` does."""
-    data = Batches.from_dataset(open_triads(store(work, "case1", seed)))
-    return judged(work, model, data, seed, epochs=15)
+    """The default with its images: what `psp.fit` does."""
+    return judged(work, model, data_of(work, "case1", seed), seed, STAGES)
 
 
 def quarter(work, model, seed):
-    data = Batches.from_dataset(open_triads(store(work, "case3", seed)))
-    return judged(work, model, data, seed)
+    return judged(work, model, data_of(work, "case3", seed), seed)
 
 
 def labels(work, model, seed, count):
-    data = Batches.from_dataset(open_triads(store(work, "case1", seed)))
-    data = data.hide_properties(count, seed=seed)
+    data = data_of(work, "case1", seed).hide_properties(work.some(count, 20), seed=seed)
     model, alone, _ = model.partition(", labels alone")
     if alone or model in RIVALS_ON_PHI:
         data = data.only_labelled()
-    if alone:
-        # where every row is labelled, nothing is read off x and P rests on the prior alone
-        return judged(work, model, data, seed, property_stage=PropertyStage(steps=1, refit=1))
-    return judged(work, model, data, seed)
+    # where every row is labelled nothing is read off x, and P rests on the prior alone
+    return judged(work, model, data, seed, STAGES[1:2] if alone else None)
 
 
 def pairs(work, model, seed, count):
-    data = Batches.from_dataset(open_triads(store(work, "case1", seed)))
-    data = data.hide_properties(250, seed=seed)
+    data = data_of(work, "case1", seed).hide_properties(work.some(250, 20), seed=seed)
     # the φ are independent draws: the first pairs are a random part, if the labelled ones stay
-    bare = (~data.train.labelled).nonzero().squeeze(-1)[: count - int(data.train.labelled.sum())]
-    keep = torch.cat([data.train.labelled.nonzero().squeeze(-1), bare])
-    train = TriadTensors(data.train.phi[keep], data.train.x[keep], data.train.m[keep])
-    return judged(work, model, Batches(train, data.validation), seed)
+    known, bare = (index.nonzero().squeeze(-1) for index in known_and_bare(data.train))
+    keep = torch.cat([known, bare[: max(work.some(count) - len(known), 1)]])
+    return judged(work, model, Batches(data.train[keep], data.validation), seed)
+
+
+def known_and_bare(rows):
+    return rows.labelled, ~rows.labelled
 
 
 def unseen(work, model, seed, with_pairs, with_mirror):
-    triads = open_triads(store(work, "case2", seed), excluded=True)
-    data = Batches.from_dataset(triads)
-    hidden = [triads["excluded"].values[triads["fold"].values == fold] for fold in (0, 1)]
+    triads = Triads.open(store(work, "case2", seed), excluded=True)
+    data, schema = Batches.from_triads(triads), triads.schema
+    fold, excluded = (triads.data[name].values for name in ("fold", "excluded"))
     parts = []
-    for part, out in zip((data.train, data.validation), hidden, strict=True):
-        out = torch.tensor(out)
+    for part, number in ((data.train, 0), (data.validation, 1)):
+        out = torch.tensor(excluded[fold == number])
         m = part.m.masked_fill(out[:, None], torch.nan)
         rows = torch.ones_like(out) if with_pairs else ~out
-        parts.append(TriadTensors(part.phi[rows], part.x[rows], m[rows]))
-    process = case("case2").process
-    symmetries = [s for s in process.symmetries if with_mirror or not isinstance(s, Mirror)]
-    predictor, seconds = trained(model, Batches(*parts), process, symmetries, seed)
+        parts.append(Batch(part.phi, part.x, m)[rows.nonzero().squeeze(-1)])
+    symmetries = [s for s in schema.symmetries if with_mirror or not isinstance(s, Mirror)]
+    predictor, seconds = trained(work, model, Batches(*parts), schema, symmetries, seed)
     return {"cpu_seconds": seconds, **surfaces(predictor, work)["R"]}
 
 
 def ten(work, model, seed):
-    chosen, triads = case("case5"), open_triads(store(work, "case5", seed))
-    data = Batches.from_dataset(triads)
-    process = chosen.process
-    predictor, seconds = trained(model, data, process, process.symmetries, seed)
+    chosen, triads = case("case5"), Triads.open(store(work, "case5", seed))
+    data, schema = Batches.from_triads(triads), triads.schema
+    predictor, seconds = trained(work, model, data, schema, schema.symmetries, seed)
     path = work / "case5_test.zarr"
     if not path.exists():
-        generate(chosen, path, split="test", samples=2000, seed=0)
-    test = open_triads(path)
+        generate(chosen, path, split="test", samples=work.some(2000, 20), seed=0)
+    test = Triads.open(path).data
     phi, m = test["phi"].values, test["m"].values
     nll = -predictor.log_density(phi, m)
     energy = energy_score(predictor.sample(phi, 200, seed), m)
     found = {"cpu_seconds": seconds, "nll": mean(nll), "energy score": mean(energy)}
     for name, region in chosen.targets.items():
         box = Box(*region)
-        best = designed(predictor, box, process, Support.from_dataset(triads))
-        check = verify(chosen.chain, box, best, samples=1000, seed=seed)
+        best = designed(predictor, box, schema.process, Support.of(triads))
+        check = verify(chosen.chain, box, best, samples=work.some(1000, 10), seed=seed)
         found[name] = {
             "P": float(predictor.probability(box, best)),
             "simulated": float(check.probability.value),
@@ -263,25 +244,22 @@ def mean(values):
 def generated(work, model, seed):
     """Generated images beside real ones: void fraction, two-point correlation, and m by the
     chain's own solver; P of the targets L, M and R among both."""
-    triads = open_triads(store(work, "case1", seed))
-    process = case("case1").process
-    image = (triads.sizes["row"], triads.sizes["column"])
+    triads = Triads.open(store(work, "case1", seed))
+    epochs = Epochs(epochs=work.some(30 if "30 epochs" in model else 15))
     torch.manual_seed(seed)
-    made = PICTURES[model](process, image).float()
+    made = PSPGen(triads.schema).float()
     start = time.process_time()
-    epochs = 30 if "30 epochs" in model else None
-    data = Batches.from_dataset(triads)
-    history = fit(made, data, seed=seed, epochs=epochs, progress=False)
+    history = train(made, Batches.from_triads(triads), (*STAGES[:2], epochs), seed=seed)
     found = {"cpu_seconds": time.process_time() - start}
     last = {name: values[history.best_epoch] for name, values in history.epochs.items()}
     found |= {name: last[f"validation_{name}"] for name in ("x", "kl")}
-    run = Run(made, history, describe(triads), {}, None)
-    found["candidates"] = {n: compared(run, triads, seed, n) for n in CANDIDATES}
+    run, count = Run(made, (history,), described_data(triads), {}), work.some(200, 10)
+    found["candidates"] = {n: compared(run, triads, seed, n, count) for n in CANDIDATES}
     found["mean gap in P"] = found["candidates"][CANDIDATES[-1]]["mean gap in P"]
     return found
 
 
-def compared(run, triads, seed, candidates):
+def compared(run, triads, seed, candidates, count):
     """The images of a run beside real ones, at eight settings."""
     process, found = case("case1").process, {}
     settings = process.sample(8, np.random.default_rng(SETTINGS))
@@ -290,7 +268,7 @@ def compared(run, triads, seed, candidates):
     found["settings"] = []
     for i, phi in enumerate(settings):
         real, drawn = materials_at(
-            run, phi, triads, count=200, seed=seed + i, candidates=candidates
+            run, phi, triads, count=count, seed=seed + i, candidates=candidates
         )
         distance, p_value = energy_distance(real.m, drawn.m, seed=i)
         row = {"phi": phi.tolist(), "energy distance": distance, "p-value": p_value}
@@ -306,12 +284,7 @@ def compared(run, triads, seed, candidates):
 
 
 SETTINGS, CANDIDATES = 2026, (1, 64)
-PICTURES = {
-    "pspgen": PSPGen,
-    "convolutional": PSPGen.convolutional,
-    "convolutional, 4 planes": partial(PSPGen.convolutional, planes=4),
-    "convolutional, 30 epochs": PSPGen.convolutional,
-}
+PICTURES = ("pspgen", "pspgen, 30 epochs")
 
 
 def designed(predictor, box, process, support):
@@ -411,25 +384,6 @@ def summary(found):
     }
 
 
-def drawn(work, results):
-    """The surfaces to draw, of the first data set, with the reference; None if one is missing."""
-    models = {model: results.get(("full", (model, 1)), {}) for model in DRAWN}
-    if not all("surface" in found.get("L", {}) for found in models.values()):
-        return None
-    phi1, phi2 = (np.unique(column) for column in case("case1").process.grid(GRID).T)
-    chosen = {name: {"surface": truth.tolist()} for name, _, truth in truths(work)}
-    return {
-        "command": COMMAND,
-        "phi1": phi1.round(6).tolist(),
-        "phi2": phi2.round(6).tolist(),
-        "reference": chosen,
-        "models": {
-            model: {name: found[name] for name in chosen} for model, found in models.items()
-        },
-        "environment": environment(),
-    }
-
-
 COMMAND = "python benchmarks/calibration.py --work FOLDER"
 
 
@@ -460,18 +414,20 @@ def main():
     parser.add_argument("--only", nargs="*", default=sorted(EXPERIMENTS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--scale", type=float, default=1.0, help="to try it")
     parser.add_argument("--collect", action="store_true", help="only what is there already")
     parser.add_argument("--out", type=Path, default=Path("results/calibration.json"))
     options = parser.parse_args()
-    (options.work / "cells").mkdir(parents=True, exist_ok=True)
+    work = Work(options.work, options.scale)
+    (work / "cells").mkdir(parents=True, exist_ok=True)
     wanted = [one for one in cells(options.seeds) if one[0] in options.only]
     if options.collect:
-        kept = {path.stem for path in (options.work / "cells").glob("*.json")}
+        kept = {path.stem for path in (work / "cells").glob("*.json")}
         wanted = [one for one in wanted if stem(*one) in kept]
-    reference(options.work)
+    reference(work)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-        futures = {one: pool.submit(cell, options.work, *one) for one in wanted}
+        futures = {one: pool.submit(cell, work, *one) for one in wanted}
         results = {one: future.result() for one, future in futures.items()}
     print(tables(results))
     content = {
@@ -483,9 +439,6 @@ def main():
         "environment": environment(),
     }
     options.out.write_text(json.dumps(content, indent=1) + "\n")
-    if surfaces_kept := drawn(options.work, results):
-        path = options.out.with_name(f"{options.out.stem}_surfaces.json")
-        path.write_text(json.dumps(surfaces_kept) + "\n")
 
 
 if __name__ == "__main__":

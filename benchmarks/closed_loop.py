@@ -33,12 +33,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pspgen_pyro import Batches, Box, PSPGen, case, fit, generate, maximise, open_triads
-from pspgen_pyro.data.batches import TriadTensors
+from pspgen_pyro import Batches, Box, PSPGen, Triads, case, generate, maximise
 from pspgen_pyro.design import Discrepancy, design_in_loop, frequency, verify
 from pspgen_pyro.io.provenance import environment, versions
+from pspgen_pyro.training import STAGES, train
 
-MORE, TRUTH = 500, 2000
+TRIADS, MORE, TRUTH = 2500, 500, 2000
 REPLICATES, FIRST, BATCH = 25, 24, 8
 METHODS = (
     "one-shot 2,500",
@@ -67,27 +67,21 @@ def triads(work, study, samples, seed):
     path = work / f"{study.name}_{samples}_{seed}.zarr"
     if not path.exists():
         generate(study.name, path, samples=samples, seed=seed, workers=1)
-    return Batches.from_dataset(open_triads(path))
+    return Batches.from_triads(Triads.open(path))
 
 
 def joined(a, b):
-    folds = []
-    for name in ("train", "validation"):
-        x, y = getattr(a, name), getattr(b, name)
-        folds.append(
-            TriadTensors(*(torch.cat([getattr(x, n), getattr(y, n)]) for n in ("phi", "x", "m")))
-        )
-    return Batches(*folds)
+    return Batches(a.train.joined(b.train), a.validation.joined(b.validation))
 
 
 def trained(work, study, data, seed):
     """The default model trained on the data, and the CPU seconds that took."""
     path = work / f"model_{len(data.train)}_{seed}.pt"
     torch.manual_seed(seed)
-    model = PSPGen(study.process, (36, 36)).float()
+    model = PSPGen(study.chain.schema).float()
     if not path.exists():
         start = time.process_time()
-        fit(model, data, epochs=0, seed=seed, progress=False)
+        train(model, data, STAGES[:2], seed=seed)
         state = {"weights": model.state_dict(), "seconds": time.process_time() - start}
         torch.save(state, path)
     state = torch.load(path)
@@ -206,22 +200,22 @@ def botorch(study, target, calls, seed):
 def answers(work, study, seed, methods):
     """Every method's answer to every target, for one data set."""
     rows = []
-    a = triads(work, study, 2500, seed)
-    b = joined(a, triads(work, study, 500, 1000 + seed))
+    a = triads(work, study, TRIADS, seed)
+    b = joined(a, triads(work, study, MORE, 1000 + seed))
     small, small_seconds = trained(work, study, a, seed)
     large, large_seconds = trained(work, study, b, seed)
     for name, ends in study.targets.items():
         target, found = Box(*ends), {}
         runs = {
-            "one-shot 2,500": lambda t=target: one_shot(small, t, 2500, seed),
-            "one-shot 3,000": lambda t=target: one_shot(large, t, 3000, seed),
+            "one-shot 2,500": lambda t=target: one_shot(small, t, TRIADS, seed),
+            "one-shot 3,000": lambda t=target: one_shot(large, t, TRIADS + MORE, seed),
             METHODS[2]: lambda t=target, f=found: verified(f[METHODS[0]], study, t, seed),
             METHODS[3]: lambda f=found: combined(f[METHODS[0]], f[METHODS[2]], study),
-            "closed loop": lambda t=target: closed(small, a, study, t, 2500, seed),
+            "closed loop": lambda t=target: closed(small, a, study, t, TRIADS, seed),
             "closed loop, all calls": lambda t=target: closed(
-                small, a, study, t, 2500, seed, 0.001
+                small, a, study, t, TRIADS, seed, 0.001
             ),
-            "BoTorch 3,000": lambda t=target: botorch(study, t, 3000, seed),
+            "BoTorch 3,000": lambda t=target: botorch(study, t, TRIADS + MORE, seed),
         }
         for method in methods:
             number = METHODS.index(method)

@@ -1,12 +1,13 @@
 """Does the spread over an ensemble's members cover the truth about P(m in target | φ)?
 
-At several numbers N of labelled triads, with all other rows left out or, at some, kept as bare
-pairs (φ, x), members are trained on the rows as they are or on rows resampled by φ. At each
-setting of a reference grid the members' mean is compared with the frequency among fresh materials.
+At several numbers N of labelled triads, with all other rows left out or, at some, kept as
+unlabelled samples (φ, x), members are trained on the rows as they are or on rows resampled by φ.
+At each setting of a reference grid the members' mean is compared with the frequency among fresh
+materials.
 It is covered if |frequency − mean| ≤ c √(epistemic² + standard error of the frequency²) for c = 1,
 1.64 and 2; a calibrated normal error would be in 68, 90 and 95 % of the settings. Only what P
-depends on is trained: no images, and without bare pairs nothing is read off x either. With them
-only resampled rows are tried. Prints a table and writes `results/ensembles.json`.
+depends on is trained: no images, and without unlabelled samples nothing is read off x either.
+With them only resampled rows are tried. Prints a table and writes `results/ensembles.json`.
 
     python benchmarks/ensembles.py --triads triads.zarr --reference reference.zarr \
         [--labels 250 1000 2500 10000] [--bare 250 1000] [--members 5] [--workers 2]
@@ -20,24 +21,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pspgen_pyro import Batches, PSPGen, open_triads
-from pspgen_pyro.design import frequency
+from pspgen_pyro import Batches, PSPGen, Triads
+from pspgen_pyro.design import frequency, probability
 from pspgen_pyro.diagnosis import ReferenceMaterials, study_targets
 from pspgen_pyro.io.provenance import environment
 from pspgen_pyro.report import surface_error
-from pspgen_pyro.runs import describe, process_of
-from pspgen_pyro.training.ensemble import fit_ensemble
-from pspgen_pyro.training.stages import PropertyStage
+from pspgen_pyro.runs import described_data
+from pspgen_pyro.training import STAGES, fit_ensemble
 
 WIDTHS = (1.0, 1.64, 2.0)
-
-
-def template(triads):
-    return PSPGen(
-        process_of(triads),
-        (triads.sizes["row"], triads.sizes["column"]),
-        properties=[str(name) for name in triads["property"].values],
-    ).float()
 
 
 def coverage(gap, error):
@@ -47,7 +39,7 @@ def coverage(gap, error):
 
 def judged(ensemble, known, target):
     """How the mean and the spread compare with the frequencies, for one target."""
-    p = ensemble.probability(target, known.phi, draws=256, replicates=2)
+    p = probability(ensemble, target, known.phi)
     truth = frequency(known.fraction(target) * known.samples, known.samples)
     gap = truth.value - p.value
     error = np.hypot(p.epistemic, truth.standard_error)
@@ -78,21 +70,20 @@ def averaged(table):
 
 
 def measured(triads, known, targets, options, labels, pairs, bootstrap):
-    data = Batches.from_dataset(triads)
+    data = Batches.from_triads(triads)
     if labels < len(data.train) + len(data.validation):
         data = data.hide_properties(labels, seed=options.seed)
     if not pairs:
         data = data.only_labelled()
     start = time.perf_counter()
     ensemble, _ = fit_ensemble(
-        template(triads),
+        PSPGen(triads.schema).float(),
         data,
         members=options.members,
         seed=options.seed,
         bootstrap=bootstrap,
         workers=options.workers,
-        epochs=0,
-        property_stage=PropertyStage() if pairs else PropertyStage(steps=1, refit=1),
+        stages=STAGES[:2] if pairs else STAGES[1:2],
     )
     seconds = time.perf_counter() - start
     table = {name: judged(ensemble, known, target) for name, target in targets.items()}
@@ -126,7 +117,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("results/ensembles.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    triads, reference = open_triads(options.triads), open_triads(options.reference)
+    triads, reference = Triads.open(options.triads), Triads.open(options.reference)
     known, targets = ReferenceMaterials.of(reference), study_targets(reference)
     print(f"coverage in % at c = {WIDTHS}, where 68, 90 and 95 are nominal")
     print(
@@ -141,7 +132,7 @@ def main():
                 print(shown(rows[-1]), flush=True)
     content = {
         "environment": environment(),
-        "data": describe(triads),
+        "data": described_data(triads),
         "reference": {"settings": len(known.phi), "samples": int(known.samples.min())},
         "members": options.members,
         "seed": options.seed,

@@ -91,7 +91,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     run = load_run(options.run)
-    posterior = DesignPosterior(run.model, Box.parse(options.target))
+    posterior = DesignPosterior(run.members[0], Box.parse(options.target))
     begin = time.process_time()
     grid = on_grid(posterior, points=options.points, draws=1024)
     seconds = time.process_time() - begin
@@ -111,7 +111,7 @@ def main():
         "target": options.target,
         "seed": options.seed,
         "data": run.data,
-        "training": {key: run.training.get(key) for key in ("epochs", "batch_size", "model")},
+        "training": run.training.get("settings", {}),
         "dimensions": posterior.size,
         "grid": {
             "points": options.points,

@@ -1,10 +1,11 @@
 """What training costs: half steps or joint steps, Pyro or plain torch.
 
-Trains the default model on the same triads from the same seeds by `Alternating()` and `Joint()`,
+Trains a model with the paper's networks, prior and encoder and a mixture for m, all of it by
+passes through the data, on the same triads from the same seeds by `Alternating()` and `Joint()`,
 and times one joint step through Pyro's traces against the same loss written in plain torch. Prints
 two tables and writes `results/training.json`.
 
-    python benchmarks/training.py --triads triads.zarr [--seeds 3] [--epochs 30]
+    python benchmarks/training.py --triads triads.zarr [--seeds 3] [--epochs 30] [--repeats 200]
 """
 
 import argparse
@@ -16,19 +17,31 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pspgen_pyro import Alternating, Batches, Box, Joint, PSPGen, case, fit, maximise, open_triads
+from pspgen_pyro import Alternating, Batches, Box, Joint, PSPGen, Triads, case, maximise
 from pspgen_pyro.io.provenance import environment
-from pspgen_pyro.model import ThreeBranchEncoder
-from pspgen_pyro.runs import describe, process_of
-from pspgen_pyro.training.objective import elbo_terms
+from pspgen_pyro.model import MixtureProperty, StandardNormalPrior, ThreeBranchEncoder
+from pspgen_pyro.runs import described_data
+from pspgen_pyro.training import ELBO, Epochs, train
+
+OBJECTIVE = ELBO()
 
 
-def trained(data, process, updates, seed, epochs):
+def built(schema):
+    return PSPGen(
+        schema,
+        prior=StandardNormalPrior(),
+        property_decoder=MixtureProperty(6, reads=4),
+        encoder=ThreeBranchEncoder(),
+    ).float()
+
+
+def trained(data, schema, updates, seed, epochs):
     """One row of the first table."""
     torch.manual_seed(seed)
-    model = PSPGen(process, tuple(data.train.x.shape[1:]), encoder=ThreeBranchEncoder()).float()
+    model = built(schema)
     start = time.process_time()
-    history = fit(model, data, epochs=epochs, updates=updates, seed=seed)
+    stages = [Epochs(epochs=epochs, objective=OBJECTIVE, updates=updates)]
+    history = train(model, data, stages, symmetries=(), seed=seed)
     row = {
         "updates": type(updates).__name__,
         "seed": seed,
@@ -44,42 +57,42 @@ def trained(data, process, updates, seed, epochs):
     return row
 
 
-def plain_loss(model, phi, x, m):
-    """The objective of `elbo_terms` without Pyro: the same networks, the same draw."""
+def pyro_loss(model, batch):
+    """The objective, read off Pyro's traces."""
+    return OBJECTIVE.loss(OBJECTIVE.terms(model, batch))
+
+
+def plain_loss(model, batch):
+    """The same without Pyro: the same networks, the same draw."""
+    phi, x, m = batch.phi, batch.x.float(), batch.m
     inputs = model.standardise(phi)
-    q = model.encoder(x, (m - model.m_loc) / model.m_scale, inputs).base_dist
+    standard = model.standardise_properties(m)
+    q = model.encoder(x, standard, inputs, model.standard_ends).base_dist
     z0, z1 = q.rsample(), model.process_map(inputs)
     logits = model.decoder_x.network(torch.cat([z0, z1], dim=-1))
     log_x = -binary_cross_entropy_with_logits(logits, x.flatten(-2), reduction="none").sum(-1)
     log_m = model.property_given(z0, z1).log_prob(m)
     kl = 0.5 * (q.loc**2 + q.scale**2 - 1 - 2 * q.scale.log()).sum(-1)
-    return (model.beta * kl - log_x - log_m).mean()
+    return (OBJECTIVE.beta * kl - log_x - log_m).mean()
 
 
-def overhead(data, process, batch, repeats):
+def overhead(data, schema, batch, repeats):
     """The ratio of CPU times of one step, Pyro over plain, pair by pair."""
     torch.manual_seed(0)
-    model = PSPGen(process, tuple(data.train.x.shape[1:]), encoder=ThreeBranchEncoder()).float()
+    model = built(schema)
     model.standardise_by(data.train.m)
-    triads = data.train[torch.arange(batch)]
-    losses = []
-    for loss in (
-        lambda: elbo_terms(model, *triads).loss(model.beta),
-        lambda: plain_loss(model, *triads),
-    ):
+    rows, losses = data.train[torch.arange(batch)], []
+    for loss in (pyro_loss, plain_loss):
         torch.manual_seed(1)
-        losses.append(loss().item())
+        losses.append(loss(model, rows).item())
     if not np.isclose(losses[0], losses[1], rtol=1e-5):
         raise SystemExit(f"the two losses differ: {losses}")
     times = {"pyro": [], "plain": []}
     for _ in range(repeats):
-        for name, loss in (
-            ("pyro", lambda: elbo_terms(model, *triads).loss(model.beta)),
-            ("plain", lambda: plain_loss(model, *triads)),
-        ):
+        for name, loss in (("pyro", pyro_loss), ("plain", plain_loss)):
             model.zero_grad()
             start = time.process_time()
-            loss().backward()
+            loss(model, rows).backward()
             times[name].append(time.process_time() - start)
     ratio = np.array(times["pyro"]) / np.array(times["plain"])
     return {
@@ -99,9 +112,10 @@ def main():
     parser.add_argument("--out", default="results/training.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    triads = open_triads(options.triads)
-    data, process = Batches.from_dataset(triads), process_of(triads)
-    steps = [overhead(data, process, batch, options.repeats) for batch in (50, 250)]
+    triads = Triads.open(options.triads)
+    data, schema = Batches.from_triads(triads), triads.schema
+    sizes = [size for size in (50, 250) if size <= len(data.train)]
+    steps = [overhead(data, schema, size, options.repeats) for size in sizes]
     for row in steps:
         low, median, high = row["ratio_min_median_max"]
         print(
@@ -112,7 +126,7 @@ def main():
     print("updates      seed  CPU s      x       m     KL    loss   P_L   P_M   P_R")
     for seed in range(options.seeds):
         for updates in (Alternating(), Joint()):
-            row = trained(data, process, updates, seed, options.epochs)
+            row = trained(data, schema, updates, seed, options.epochs)
             rows.append(row)
             print(
                 f"{row['updates']:12s} {seed:4d} {row['cpu_seconds']:6.0f} {row['x']:7.1f} "
@@ -122,7 +136,7 @@ def main():
             )
     content = {
         "environment": environment(),
-        "data": describe(triads),
+        "data": described_data(triads),
         "epochs": options.epochs,
         "steps": steps,
         "rows": rows,

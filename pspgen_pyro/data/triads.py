@@ -158,7 +158,8 @@ class Triads:
             properties: The columns that are properties: each a `Property`, or its text
                 "name [unit] scale".
             images: The column that holds the paths of the images, or a pattern such as
-                "img/*.png" whose files are the rows in order; both count from the table's folder.
+                ``img/*.png`` whose files are the rows in order; both count from the table's
+                folder.
             microstructure: What the images are, as in `from_arrays`.
             validation: The part of the settings that validates.
             seed: Seeds the folds.
