@@ -47,7 +47,7 @@ from .descent import Descent, descend, robust
 
 __all__ = ["PriorStage", "ReaderStage", "Stage", "Training", "read_properties"]
 
-_ROWS, _IMAGES = 500, 300
+_ROWS, _IMAGES, _FEW = 500, 300, 200
 
 
 @dataclass
@@ -161,7 +161,9 @@ class PriorStage(Stage):
             symmetries: few rows are not to be learned by heart.
         batch_size: Rows a step.
         draws: The draws S a row, one in each S-th part of the law of each property.
-        drop: The share of each hidden layer that is left out at random in every step.
+        drop: The share of each hidden layer that is left out at random in the first step. It falls
+            along a line to `drop` times 200 over the number of rows, if there are more: few rows
+            are smoothed to the end, and many are learned as sharply as they are.
         descent: How the weights descend.
         afresh: Whether the components start at training rows, or where they are.
     """
@@ -194,16 +196,18 @@ class PriorStage(Stage):
         if self.afresh:
             model.prior.start_at(rows.m[torch.randperm(len(rows.phi)), 0])
         ends = model.standard_ends
+        size = min(self.batch_size, len(rows.phi))
+        steps = min(self.steps, self.passes * math.ceil(len(rows.phi) / self.batch_size))
+        last = min(1.0, _FEW / len(training.data.train))
+        drops = iter(torch.linspace(self.drop, self.drop * last, steps).tolist())
 
         def loss(index: Tensor) -> Tensor:
             m = rows.m[index]
-            laws: Any = model.decoder_m.marginal(model.prior.laws(rows.phi[index], self.drop))  # type: ignore[arg-type]
+            laws: Any = model.decoder_m.marginal(model.prior.laws(rows.phi[index], next(drops)))  # type: ignore[arg-type]
             between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends).unsqueezed()
             each = robust(between.log_prob(m), m) - rows.log_weight[index]
             return -(each.logsumexp(-1) - math.log(m.shape[1])).mean(-1).sum()
 
-        size = min(self.batch_size, len(rows.phi))
-        steps = min(self.steps, self.passes * math.ceil(len(rows.phi) / self.batch_size))
         losses = descend(
             self.parameters(model), rows.indices(size), loss, steps, self.descent, "prior"
         )
