@@ -66,7 +66,7 @@ def test_probability_does_not_depend_on_the_unit(power, sign, shift):
     phi, y = toy(400)
     found = []
     for a, b in ((1.0, 0.0), (sign * 10.0**power, shift * 10.0**power)):
-        model = learned(*table(a * y[:, 0] + b, phi, "y"), steps=30)
+        model = learned(*table(a * y[:, 0] + b, phi, "y"), steps=250)
         lower, upper = sorted((0.8 * a + b, 1.2 * a + b))
         found.append(at(model, (lower,), (upper,)))
     assert found[1] == pytest.approx(found[0], abs=0.02 if sign < 0 else 5e-3)

@@ -162,8 +162,8 @@ class PriorStage(Stage):
         batch_size: Rows a step.
         draws: The draws S a row, one in each S-th part of the law of each property.
         drop: The share of each hidden layer that is left out at random in the first step. It falls
-            along a line to `drop` times 200 over the number of rows, if there are more: few rows
-            are smoothed to the end, and many are learned as sharply as they are.
+            along a line, to `drop` times the square of 200 over the number of rows if there are
+            more: few rows are smoothed to the end, and many are learned as sharply as they are.
         descent: How the weights descend.
         afresh: Whether the components start at training rows, or where they are.
     """
@@ -198,7 +198,7 @@ class PriorStage(Stage):
         ends = model.standard_ends
         size = min(self.batch_size, len(rows.phi))
         steps = min(self.steps, self.passes * math.ceil(len(rows.phi) / self.batch_size))
-        last = min(1.0, _FEW / len(training.data.train))
+        last = min(1.0, _FEW / len(training.data.train)) ** 2
         drops = iter(torch.linspace(self.drop, self.drop * last, steps).tolist())
 
         def loss(index: Tensor) -> Tensor:
