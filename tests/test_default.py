@@ -130,7 +130,7 @@ def test_the_law_learned_is_the_exact_one():
         )
         truth = grid[:, 0] * up + (1 - grid[:, 0]) * down
         p = probability(model, Box((a,), (b,)), grid).value
-        assert np.sqrt(np.mean((p - truth) ** 2)) < 0.04
+        assert np.sqrt(np.mean((p - truth) ** 2)) < 0.03
 
 
 IMAGES = {
