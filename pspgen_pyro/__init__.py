@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .chain import Chain
-    from .data import generate, open_triads
+    from .data import generate
     from .data.batches import Batches
     from .data.triads import Triads
     from .design import Box, Design, design_in_loop, maximise, probability, verify
@@ -59,7 +59,6 @@ _HOME = {
     "generate": "data",
     "load_run": "runs",
     "maximise": "design",
-    "open_triads": "data",
     "percolation": "properties",
     "permeability": "properties",
     "probability": "design",
@@ -91,7 +90,6 @@ __all__ = [
     "generate",
     "load_run",
     "maximise",
-    "open_triads",
     "percolation",
     "permeability",
     "probability",

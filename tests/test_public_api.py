@@ -13,14 +13,14 @@ PUBLIC = {
     "pspgen_pyro": (
         "Alternating Batches Box Chain Cosine Design InputError Joint Microstructure PSPGen "
         "Plateau ProcessSpace Property Run Schema Triads case design_in_loop fit generate "
-        "load_run maximise open_triads percolation permeability probability target verify"
+        "load_run maximise percolation permeability probability target verify"
     ),
     "chain": (
         "Chain ChainSample EffectiveConductivity Permeability PropertyFunction "
         "PropertySimulator StructureFunction StructureSimulator percolating"
     ),
     "cli": "main",
-    "data": "Store StoreReport Triads check_store generate open_triads",
+    "data": "Store StoreReport Triads check_store generate",
     "design": (
         "Adam Bound Box Boxes ClosedForm ClosedLoop Convergence Correction Design "
         "DesignPosterior Discrepancy Draws EnsembleProbability Estimate Estimator Flow "
@@ -50,7 +50,7 @@ PUBLIC = {
     "io": "",
     "model": (
         "BernoulliImage BottleneckReader CategoricalImage Dimensions Encoder Ensemble "
-        "GreyImage MixturePrior MixtureProperty PSPGen Part Prior PropertyDecoder "
+        "GreyImage ImageDecoder MixturePrior MixtureProperty PSPGen Part Prior PropertyDecoder "
         "PropertyItself ReadingEncoder ResidualMap StandardNormalPrior ThreeBranchEncoder "
         "part_from_json part_to_json"
     ),

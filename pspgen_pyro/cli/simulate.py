@@ -102,7 +102,7 @@ class Simulate:
             InputError: If there is not exactly one, or an option belongs to the other.
         """
         from ..study import case
-        from .chains import import_chain
+        from .questions import chain_from
 
         if (self.case is None) == (self.chain is None):
             raise InputError(
@@ -115,4 +115,4 @@ class Simulate:
         for name in ("preset", "formulation", "solver"):
             if vars(self)[name] is not None:
                 raise InputError(f"'{name}' is for the cases of the study; a chain has its own.")
-        return import_chain(str(self.chain))
+        return chain_from(str(self.chain))

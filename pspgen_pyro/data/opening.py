@@ -19,7 +19,7 @@ from .manifest import OLD_FORMAT, Manifest, Recipe
 from .store import Store, case_of
 from .triads import Triads
 
-__all__ = ["open_store", "open_triads"]
+__all__ = ["open_store"]
 
 
 class _Root(Record):
@@ -50,21 +50,6 @@ def open_store(path: str | Path, *, excluded: bool = False, verify: bool = True)
     if not excluded and "excluded" in data:
         data = data.isel(sample=~data["excluded"].values)
     return Triads(schema, data)
-
-
-def open_triads(path: str | Path, *, excluded: bool = False) -> xr.Dataset:
-    """The data set of `Triads.open`, with the schema's parts as attributes."""
-    triads = open_store(path, excluded=excluded)
-    process, images = triads.schema.process, triads.schema.microstructure
-    parts = {
-        "names": list(process.names),
-        "units": list(process.units),
-        "bounds": [list(pair) for pair in zip(process.lower, process.upper, strict=True)],
-        "symmetries": process.to_json()["symmetries"],
-        "n": None if images is None else images.shape[0],
-        "phases": None if images is None else images.phases,
-    }
-    return triads.data.assign_attrs(parts)
 
 
 def _parsed(text: str, path: Path) -> Any:
