@@ -129,6 +129,13 @@ def test_a_process_that_only_simulates_never_loads_torch():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+def test_triads_are_opened_without_the_libraries_that_simulate_and_train():
+    script = "import sys, pspgen_pyro as p; p.Triads; sys.exit(any(m in sys.modules for m in {}))"
+    heavy = ("numba", "scipy.sparse", "torch")
+    found = subprocess.run([sys.executable, "-c", script.format(heavy)], check=False)
+    assert found.returncode == 0
+
+
 def test_an_unknown_name_is_an_attribute_error_that_names_it():
     with pytest.raises(AttributeError, match="no_such_name"):
         pspgen_pyro.no_such_name  # noqa: B018

@@ -77,7 +77,7 @@ def _folds(data: xr.Dataset) -> Iterator[str]:
     yield "folds, by setting"
     yield "  " + ", ".join(parts)
     if "excluded" in data and data["excluded"].any():
-        yield f"  of these, {int(data['excluded'].sum())} rows are in the region left out of training"
+        yield f"  of these, {int(data['excluded'].sum())} rows lie in the region left out"
 
 
 def _aligned(words: Sequence[str]) -> list[str]:
