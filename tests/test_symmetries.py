@@ -113,8 +113,8 @@ def p_values(chosen, symmetry, n=150):
 def test_every_declared_symmetry_holds_in_law(name):
     """At most 16 tests a case, each wrong with probability 1e-4."""
     chosen = case(name)
-    assert chosen.process.symmetries
-    for symmetry in chosen.process.symmetries:
+    assert chosen.chain.schema.symmetries
+    for symmetry in chosen.chain.schema.symmetries:
         assert min(p_values(chosen, symmetry)) > 1e-4, symmetry
 
 

@@ -124,8 +124,25 @@ def _coins(like: Tensor, generator: Generator | None) -> Tensor:
     return (torch.rand(len(like), generator=generator) < 0.5).to(like.device)
 
 
+class _OfImages(Symmetry):
+    """A symmetry of x alone: φ and m stay."""
+
+    @abstractmethod
+    def _moved(self, x: Tensor, generator: Generator | None) -> Tensor: ...
+
+    def __call__(
+        self,
+        process: Settings,
+        phi: Tensor,
+        x: Tensor | None,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Rows:
+        return phi, None if x is None else self._moved(x, generator), m
+
+
 @dataclass(frozen=True)
-class PeriodicShift(Symmetry):
+class PeriodicShift(_OfImages):
     """The process prefers no origin: x may be shifted around the torus; φ and m stay."""
 
     def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:
@@ -134,44 +151,25 @@ class PeriodicShift(Symmetry):
                 "'symmetries' has a PeriodicShift, but the images are not periodic; leave it out."
             )
 
-    def __call__(
-        self,
-        process: Settings,
-        phi: Tensor,
-        x: Tensor | None,
-        m: Tensor,
-        generator: Generator | None = None,
-    ) -> Rows:
+    def _moved(self, x: Tensor, generator: Generator | None) -> Tensor:
         import torch
 
-        if x is None:
-            return phi, x, m
         h, w = x.shape[-2:]
         rows = torch.randint(h, (len(x), 1), generator=generator) + torch.arange(h)
         columns = torch.randint(w, (len(x), 1), generator=generator) + torch.arange(w)
         sample = torch.arange(len(x))[:, None, None]
-        shifted = x[sample, (rows % h)[:, :, None], (columns % w)[:, None, :]]
-        return phi, shifted, m
+        return x[sample, (rows % h)[:, :, None], (columns % w)[:, None, :]]
 
 
 @dataclass(frozen=True)
-class Reflection(Symmetry):
+class Reflection(_OfImages):
     """The process cannot tell left from right, nor up from down: x may be reflected along either
     direction; φ and m stay."""
 
-    def __call__(
-        self,
-        process: Settings,
-        phi: Tensor,
-        x: Tensor | None,
-        m: Tensor,
-        generator: Generator | None = None,
-    ) -> Rows:
-        if x is None:
-            return phi, x, m
+    def _moved(self, x: Tensor, generator: Generator | None) -> Tensor:
         for axis in (-1, -2):
-            x = x.flip(axis).where(_coins(phi, generator)[:, None, None], x)
-        return phi, x, m
+            x = x.flip(axis).where(_coins(x, generator)[:, None, None], x)
+        return x
 
 
 class _Exchange(Symmetry):

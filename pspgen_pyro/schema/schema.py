@@ -52,7 +52,7 @@ class Schema(Record):
 
     @field_serializer("process")
     def _write_process(self, value: ProcessSpace) -> dict[str, Any]:
-        return value.to_json()
+        return dataclasses.replace(value, symmetries=self.symmetries).to_json()
 
     @field_validator("properties", mode="before")
     @classmethod

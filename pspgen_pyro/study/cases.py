@@ -160,7 +160,7 @@ _REFERENCE = {"reference": Split(2, 20, 500, grid=True)}
 
 def _directed() -> ProcessSpace:
     """The process of the two-mode spectrum: the weight of one direction, and the width of both."""
-    symmetries = (PeriodicShift(), Reflection(), Mirror("phi1", (1, 0)))
+    symmetries = (PeriodicShift(), Reflection(), Mirror("phi1"))
     return ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0), ("1", "1"), symmetries)
 
 
@@ -202,7 +202,7 @@ def _case4(preset: Preset, **settings: Any) -> Case:
 
 def _case5(preset: Preset, **settings: Any) -> Case:
     names = tuple(f"phi{i}{j}" for j in (1, 2) for i in range(1, 6))
-    symmetries = (PeriodicShift(), Reflection(), Transposition((1, 0)))
+    symmetries = (PeriodicShift(), Reflection(), Transposition())
     process = ProcessSpace(
         names, (1.0,) * 5 + (0.02,) * 5, (9.0,) * 5 + (2.0,) * 5, ("1",) * 10, symmetries
     )
