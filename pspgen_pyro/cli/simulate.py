@@ -62,7 +62,8 @@ class Simulate:
     resume: bool = False
     """Go on with an interrupted run."""
     scheduler: str | None = None
-    """A dask scheduler to use instead of local processes, as tcp://host:8786."""
+    """A dask scheduler to use instead of local processes, as tcp://host:8786; needs the
+    extra `cluster`."""
 
     def run(self) -> int | None:
         from ..data import Store, generate

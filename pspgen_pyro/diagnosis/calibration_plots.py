@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..plots import PALETTE, parameter_labels, probability_difference, probability_surface
@@ -25,7 +23,6 @@ __all__ = [
 
 _CYCLE = [PALETTE[name] for name in ("blue", "vermilion", "green", "pink", "orange", "sky")]
 _MARKERS = "osD^vP*X"
-_Array = NDArray[np.float64]
 
 
 def plot_reliability(scores: Sequence[Scores]) -> Figure:
@@ -71,8 +68,8 @@ def plot_probabilities(scores: Sequence[Scores], reference: ReferenceMaterials) 
     Raises:
         InputError: If there is no model or no target.
     """
-    names, axes = _targets(scores), grid_axes(reference)
-    if axes is None:
+    names = _targets(scores)
+    if reference.axes is None or len(reference.axes) != 2:
         return _pairs(scores, reference)
     columns = 1 + len(scores) + (len(scores) == 1)
     figure, grid = plt.subplots(
@@ -87,10 +84,10 @@ def plot_probabilities(scores: Sequence[Scores], reference: ReferenceMaterials) 
         surfaces = {"reference": counted} | {s.name: s.targets[name].predicted for s in scores}
         top = min(1.0, np.ceil(10 * max(v.max() for v in surfaces.values())) / 10)
         for ax, (title, values) in zip(row, surfaces.items(), strict=False):
-            probability_surface(_table(values, reference, axes), ax=ax, vmax=max(0.1, top))
+            probability_surface(reference.surface(values), ax=ax, vmax=max(0.1, top))
             ax.set_title(f"{_titled(name)}: {title}", fontsize="small")
         if len(scores) == 1:
-            gap = _table(scores[0].targets[name].predicted - counted, reference, axes)
+            gap = reference.surface(scores[0].targets[name].predicted - counted)
             probability_difference(gap.assign_attrs(long_name="model − reference"), ax=row[-1])
             row[-1].set_title(f"{_titled(name)}: difference", fontsize="small")
     return figure
@@ -185,26 +182,6 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
     axes[0].set_xlim(left=0)
     axes[0].set_yticks(range(len(scores)), [one.name for one in scores])
     return figure
-
-
-def grid_axes(reference: ReferenceMaterials) -> tuple[_Array, _Array] | None:
-    """The values of both parameters if the settings are a full grid of two, else None."""
-    if reference.phi.shape[1] != 2:
-        return None
-    first, second = (np.unique(column) for column in reference.phi.T)
-    full = len(first) * len(second) == len(reference.phi) and min(len(first), len(second)) > 1
-    return (first, second) if full else None
-
-
-def _table(
-    values: _Array, reference: ReferenceMaterials, axes: tuple[_Array, _Array]
-) -> xr.DataArray:
-    order = np.lexsort(reference.phi.T[::-1])
-    names, units = reference.process.names, reference.process.units
-    entries = zip(names, axes, units, strict=True)
-    coords = {name: (name, axis, {"units": unit}) for name, axis, unit in entries}
-    shape = tuple(len(axis) for axis in axes)
-    return xr.DataArray(values[order].reshape(shape), coords, names)
 
 
 def _pairs(scores: Sequence[Scores], reference: ReferenceMaterials) -> Figure:

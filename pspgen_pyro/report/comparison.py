@@ -62,7 +62,7 @@ def _alone(run: Run, answers: Sequence[Answer]) -> Section:
 def _compared(run: Run, answers: Sequence[Answer], reference: Triads) -> Section:
     pictures, rows, counts = [], [], []
     for answer in answers:
-        counted = reference_surface(reference.data, answer.target, run.schema.process)
+        counted = reference_surface(reference, answer.target)
         axes = [counted[name].values for name in run.schema.process.names]
         model = model_surface(run.model, answer.target, axes)
         pictures.append(_triptych(answer, model["probability"], counted["probability"]))

@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..design import Target
-from ._learning import Scaling, check_positive, images, labelled_rows
-from ._sklearn import sklearn
+from ..io.optional import optional
+from ..process import Symmetry
+from ._learning import Scaling, images, labelled_rows
 from .base import Rival, to_numpy
 
 if TYPE_CHECKING:
-    from ..data.batches import Batch as Batch
-    from ..process.symmetries import Symmetry
+    from ..data.batches import Batch
 
 __all__ = ["LogisticIndicator"]
 
@@ -38,9 +37,6 @@ class LogisticIndicator(Rival):
 
     Other arguments:
         name: What tables and figures call it.
-
-    Raises:
-        InputError: If a number is not positive.
     """
 
     degree: int = 4
@@ -49,17 +45,13 @@ class LogisticIndicator(Rival):
     has_density: ClassVar[bool] = False
     has_draws: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        check_positive(self)
-
     def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         phi, m = labelled_rows(train)
         self.scaling = Scaling(self.process, m)
-        rows = images(symmetries, self.process, phi, m)
-        phi, m = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        phi, m, count = images(symmetries, self.process, phi, m)
         self.phi, self.m = to_numpy(self.scaling.phi(phi)), self._exact(m)
         # the images of a row count as one row together
-        self.weight = 1 / len(rows)
+        self.weight = 1 / count
         self.fitted: dict[Target, Any] = {}
 
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
@@ -80,8 +72,11 @@ class LogisticIndicator(Rival):
             # half a row on the other side: certainty cannot be counted
             rows = len(hits) * self.weight
             return float((hits.sum() * self.weight + 0.5) / (rows + 1))
-        features, linear = sklearn("preprocessing"), sklearn("linear_model")
-        model = sklearn("pipeline").make_pipeline(
+        features, linear, pipeline = (
+            optional(f"sklearn.{module}", "The rival 'logistic'", "rivals")
+            for module in ("preprocessing", "linear_model", "pipeline")
+        )
+        model = pipeline.make_pipeline(
             features.PolynomialFeatures(self.degree, include_bias=False),
             linear.LogisticRegression(C=self.strength, max_iter=2000),
         )

@@ -212,7 +212,8 @@ def warm_up(
     ends = np.unique(np.ceil(np.array([0.2, 0.4, 0.8, 1.0]) * warmup).astype(int))
     start = 0
     for k, end in enumerate(ends):
-        adaptation = DualAveraging(prox_center=math.log(10 * state.reasonable_step(target)))
+        centre = math.log(10 * state.reasonable_step(target))
+        adaptation = DualAveraging(centre)  # type: ignore[arg-type]
         seen = []
         for _ in range(start, end):
             record = state.transition(trajectory)
