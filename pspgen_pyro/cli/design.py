@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..design import Design, Estimate, Optimiser, Target, Verification
     from ..runs import Run
 
-__all__ = ["DesignCommand", "estimate_to_json"]
+__all__ = ["DesignCommand"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _answer(
         "target": target.to_json(),
         "properties": list(run.schema.property_names),
         "phi": dict(zip(names, map(float, design.phi), strict=True)),
-        "model": estimate_to_json(estimate),
+        "model": estimate.to_json("probability"),
         "starts_agreed": f"{design.agreed.sum()} of {len(design.agreed)}",
         "active_bounds": list(design.active_bounds),
         "sensitivity": {
@@ -143,7 +143,7 @@ def _answer(
     }
     if check is not None:
         gap = abs(float(estimate.value) - float(check.probability.value))
-        answer["simulated"] = estimate_to_json(check.probability) | {"samples": len(check.m)}
+        answer["simulated"] = check.probability.to_json("probability") | {"samples": len(check.m)}
         answer["difference"] = gap
         answer["blocked_fraction"] = _blocked(run, check)
     return answer
@@ -159,23 +159,6 @@ def _blocked(run: Run, check: Verification) -> dict[str, float]:
     if check.x is None or images is None or chain_of(run) is None:
         return {}
     return SolvedImages("", check.x, check.m, images).blocked
-
-
-def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
-    """A probability beside its standard error; of an ensemble, with its parts."""
-    from ..design.probability import EnsembleEstimate
-
-    numbers: dict[str, Any] = {
-        "probability": float(estimate.value),
-        "standard_error": float(estimate.standard_error),
-    }
-    if isinstance(estimate, EnsembleEstimate) and len(estimate.members) > 1:
-        numbers |= {
-            "aleatoric": float(estimate.aleatoric),
-            "epistemic": float(estimate.epistemic),
-            "members": estimate.members.tolist(),
-        }
-    return numbers
 
 
 def _words(estimate: dict[str, Any]) -> str:

@@ -85,19 +85,17 @@ class Loop:
 
 
 def _answer(run: Run, loop: ClosedLoop) -> dict[str, Any]:
-    from .design import estimate_to_json
-
     return {
         "target": loop.target.to_json(),
         "properties": list(run.schema.property_names),
         "phi": dict(zip(run.schema.process.names, map(float, loop.phi), strict=True)),
-        "probability": estimate_to_json(loop.probability),
-        "model": estimate_to_json(loop.predicted),
+        "probability": loop.probability.to_json("probability"),
+        "model": loop.predicted.to_json("probability"),
         "rounds": [
             {
                 "phi": turn.phi.tolist(),
-                "model": estimate_to_json(turn.predicted),
-                "simulated": estimate_to_json(turn.simulated),
+                "model": turn.predicted.to_json("probability"),
+                "simulated": turn.simulated.to_json("probability"),
                 "agrees": turn.agrees,
                 "checks": turn.checks,
                 "spread": turn.spread,

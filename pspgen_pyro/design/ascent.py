@@ -233,7 +233,7 @@ def _sensitivity(
     problem: Problem, phi: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The gradient and the second derivatives of the score at one φ, in process units."""
-    inputs = torch.tensor(phi).to(problem.model.m_loc).requires_grad_()
+    inputs = problem.model.tensor(phi).requires_grad_()
     score = problem.objective.score(problem.model, inputs.unsqueeze(0), problem.noise).sum()
     (gradient,) = torch.autograd.grad(score, inputs, create_graph=True)
     rows = [torch.autograd.grad(slope, inputs, retain_graph=True)[0] for slope in gradient]

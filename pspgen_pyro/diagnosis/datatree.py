@@ -205,14 +205,14 @@ def _dataset(name: str, group: _Group, model: PSPGen | Ensemble) -> xr.Dataset:
 def _groups(answer: Draws | Design, model: PSPGen, draws: int, images: bool) -> dict[str, _Group]:
     process, target = model.process, answer.target
     prior_phi = process.sample((1, draws), np.random.default_rng(torch.initial_seed() % 2**32))
-    prior_z0 = _fresh(model, _tensor(model, prior_phi))
+    prior_z0 = _fresh(model, model.tensor(prior_phi))
     constant = _question(target, process)
     if isinstance(answer, Draws):
         own: dict[str, _Group] = {
             "posterior": {"phi": answer.phi, "z0": answer.z0},
             "sample_stats": dict(answer.statistics),
         }
-        phi, z0 = _tensor(model, answer.phi), _tensor(model, answer.z0)
+        phi, z0 = model.tensor(answer.phi), model.tensor(answer.z0)
     else:
         own = {}
         constant |= {
@@ -222,9 +222,9 @@ def _groups(answer: Draws | Design, model: PSPGen, draws: int, images: bool) -> 
             if isinstance(answer.objective, Probability)
             else "start_score": answer.scores,
         }
-        phi = _tensor(model, np.broadcast_to(answer.phi, (1, draws, len(process))))
+        phi = model.tensor(np.broadcast_to(answer.phi, (1, draws, len(process))))
         z0 = _fresh(model, phi)
-    prior = _tensor(model, prior_phi)
+    prior = model.tensor(prior_phi)
     return own | {
         "prior": {"phi": prior_phi, "z0": _array(prior_z0)},
         "prior_predictive": _materials(model, prior, prior_z0, images),
@@ -260,7 +260,7 @@ def _check(
             f"'observed' holds φ with shape {phi.shape} and m with shape {m.shape}; give (N, "
             f"{len(model.process)}) and (N, {model.dims.properties}), or one φ for all."
         )
-    inputs = _tensor(model, np.broadcast_to(phi, (1, draws, len(m), len(model.process))))
+    inputs = model.tensor(np.broadcast_to(phi, (1, draws, len(m), len(model.process))))
     predicted = _materials(model, inputs, _fresh(model, inputs), False)
     names = [f"m_{name}" for name in model.property_names]
     data = dict(zip(names, m.T, strict=True))
@@ -326,10 +326,6 @@ def _attributes(answer: Draws | Design) -> dict[str, Any]:
 
 def _versions() -> dict[str, str]:
     return {f"{name}_version": version for name, version in versions().items()}
-
-
-def _tensor(model: PSPGen, values: NDArray[Any]) -> Tensor:
-    return torch.tensor(np.ascontiguousarray(values)).to(model.m_loc)
 
 
 def _array(values: Tensor) -> NDArray[np.float64]:

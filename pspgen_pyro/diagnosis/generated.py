@@ -44,7 +44,7 @@ from ..report.materials import SolvedImages, materials_at
 from ..runs import Run
 from ..schema import Microstructure
 from ..structure import two_point_correlation
-from .calibration import clustered_mean, estimate_to_json
+from .calibration import clustered_mean
 from .predictive import Materials
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ class Reconstruction:
         """The numbers as plain values."""
         return {
             "images": len(self.x),
-            "accuracy": estimate_to_json(self.accuracy),
+            "accuracy": self.accuracy.to_json(),
             "majority_class": self.majority,
-            "percolates_alike": estimate_to_json(self.percolation),
+            "percolates_alike": self.percolation.to_json(),
         }
 
 
@@ -131,7 +131,7 @@ class Generated:
             },
             "void_fraction": {name: float(void[name].mean()) for name, one in pair.items()},
             "void_fraction_sd": {name: float(void[name].std()) for name, one in pair.items()},
-            "void_fraction_difference": estimate_to_json(self.void),
+            "void_fraction_difference": self.void.to_json(),
             "two_point_correlation": {"rms_difference": self.correlation, "noise": self.noise},
             "blocked": {name: one.blocked for name, one in pair.items()},
             "energy_distance": self.distance,
@@ -259,7 +259,7 @@ def _reconstruct(model: PSPGen, materials: Materials) -> NDArray[np.uint8]:
     parts = []
     for i in range(0, len(materials), _BATCH):
         x, m, phi = (
-            torch.tensor(np.ascontiguousarray(values[i : i + _BATCH])).to(model.m_loc)
+            model.tensor(values[i : i + _BATCH])
             for values in (materials.images, materials.m, materials.phi)
         )
         z0 = model.latent_given(x, m, phi).mean

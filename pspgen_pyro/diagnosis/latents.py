@@ -87,8 +87,7 @@ def latent_posterior(
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     x, phi = (
-        torch.tensor(np.ascontiguousarray(v)).to(model.m_loc).repeat_interleave(chains, dim=0)
-        for v in (materials.images, materials.phi)
+        model.tensor(v).repeat_interleave(chains, dim=0) for v in (materials.images, materials.phi)
     )
     density = _ImageDensity(model, x, phi)
     start = torch.randn(len(x), model.dims.latent, generator=generator).to(model.m_loc)
@@ -130,7 +129,7 @@ def _labelled(
 ) -> xr.Dataset:
     import xarray as xr
 
-    phi, true = (torch.tensor(v).to(model.m_loc)[:, None] for v in (materials.phi, materials.m))
+    phi, true = (model.tensor(v)[:, None] for v in (materials.phi, materials.m))
     phi = phi.expand(*z0.shape[:2], -1)
     noise = torch.randn(z0.shape, generator=generator).to(z0)
     prior = model.prior.transport(noise, model.standardise(phi))
@@ -184,7 +183,7 @@ def process_latent(
     rng = np.random.default_rng(0)
     settings = model.process.sample(count, rng) if phi is None else model.process.check(phi)
     with torch.no_grad():
-        inputs = torch.tensor(settings).to(model.m_loc)
+        inputs = model.tensor(settings)
         z1 = model.latent_of_process(inputs).double().cpu().numpy()
         mean = _mean_property(model, inputs).double().cpu().numpy()
     coordinates, share = _two_coordinates(z1)

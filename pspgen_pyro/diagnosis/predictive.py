@@ -112,15 +112,8 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The three numbers with their standard errors."""
-        numbers = {
-            "model": self.model,
-            "simulated": self.simulated,
-            "difference": self.difference,
-        }
-        return {
-            name: {"value": float(e.value), "standard_error": float(e.standard_error)}
-            for name, e in numbers.items()
-        } | {"agree": self.agree}
+        numbers = {"model": self.model, "simulated": self.simulated, "difference": self.difference}
+        return {name: one.to_json() for name, one in numbers.items()} | {"agree": self.agree}
 
 
 def simulate_at(
@@ -192,7 +185,7 @@ def draw_properties(
     generator = torch.Generator().manual_seed(seed)
     model.eval()
     with torch.no_grad():
-        inputs = torch.tensor(np.ascontiguousarray(phi)).to(model.m_loc)
+        inputs = model.tensor(phi)
         inner, z1 = model.standardise(inputs), model.latent_of_process(inputs)
         rows = []
         for _ in range(draws):

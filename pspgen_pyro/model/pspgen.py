@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import pyro
 import torch
+from numpy.typing import ArrayLike
 from pydantic import Field
 from pyro.nn import PyroModule, pyro_method
 from torch import Tensor, nn
@@ -175,6 +176,10 @@ class PSPGen(PyroModule):
     def members(self) -> tuple[PSPGen, ...]:
         """The model itself: an ensemble of one."""
         return (self,)
+
+    def tensor(self, values: ArrayLike) -> Tensor:
+        """Numbers on the model's device and in its precision."""
+        return torch.tensor(np.ascontiguousarray(values)).to(self.m_loc)
 
     def _check_parts(self) -> None:
         same = self.decoder_m.noise == self.encoder.noise

@@ -93,7 +93,7 @@ def generate_images(
     generator = torch.Generator().manual_seed(seed)
     reader = model.encoder.reader
     noise = torch.randn(count, model.dims.latent, generator=generator).to(model.m_loc)
-    inputs = torch.tensor(np.tile(phi, (count, 1))).to(model.m_loc)
+    inputs = model.tensor(np.tile(phi, (count, 1)))
     z1, inner = model.latent_of_process(inputs), model.standardise(inputs)
     first = model.prior.transport(noise, inner)
     x = model.decoder_x.likeliest(first, z1)

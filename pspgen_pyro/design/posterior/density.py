@@ -138,8 +138,8 @@ class DesignPosterior:
         if self.prior is not None:
             low, high = ends_inside(self.prior, low, high, process.names)
         self.model.eval()
-        object.__setattr__(self, "_low", torch.tensor(low).to(self.model.m_loc))
-        object.__setattr__(self, "_span", torch.tensor(high - low).to(self.model.m_loc))
+        object.__setattr__(self, "_low", self.model.tensor(low))
+        object.__setattr__(self, "_span", self.model.tensor(high - low))
         exact = self.model.property_given_process(self._low) is not None
         object.__setattr__(self, "_exact", exact)
 
