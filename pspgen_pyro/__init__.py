@@ -37,33 +37,24 @@ if TYPE_CHECKING:
     from .training.updates import Alternating, Cosine, Joint, Plateau
 
 _HOME = {
-    "Alternating": "training",
-    "Batches": "data.batches",
-    "Box": "design",
-    "Chain": "chain",
-    "Cosine": "training",
-    "Design": "design",
-    "InputError": "errors",
-    "Joint": "training",
-    "Microstructure": "schema",
-    "PSPGen": "model",
-    "Plateau": "training",
-    "ProcessSpace": "process",
-    "Run": "runs",
-    "Property": "schema",
-    "Schema": "schema",
-    "Triads": "data.triads",
-    "case": "study",
-    "design_in_loop": "design",
-    "fit": "runs",
-    "generate": "data",
-    "load_run": "runs",
-    "maximise": "design",
-    "percolation": "properties",
-    "permeability": "properties",
-    "probability": "design",
-    "target": "design.parsing",
-    "verify": "design",
+    name: home
+    for home, names in {
+        "chain": "Chain",
+        "data": "generate",
+        "data.batches": "Batches",
+        "data.triads": "Triads",
+        "design": "Box Design design_in_loop maximise probability verify",
+        "design.parsing": "target",
+        "errors": "InputError",
+        "model": "PSPGen",
+        "process": "ProcessSpace",
+        "properties": "percolation permeability",
+        "runs": "Run fit load_run",
+        "schema": "Microstructure Property Schema",
+        "study": "case",
+        "training": "Alternating Cosine Joint Plateau",
+    }.items()
+    for name in names.split()
 }
 
 __version__ = "0.1.0"

@@ -23,13 +23,13 @@ PUBLIC = {
     "data": "Store StoreReport Triads check_store generate",
     "design": (
         "Adam Bound Box Boxes ClosedForm ClosedLoop Convergence Correction Design "
-        "DesignPosterior Discrepancy Draws EnsembleProbability Estimate Estimator Flow "
-        "FullRank GridPosterior Guide KullbackLeibler LBFGS MeanField Objective Optimiser "
+        "DesignPosterior Discrepancy Draws EnsembleProbability Estimate Estimator Flow FullRank "
+        "GridPosterior Guide KullbackLeibler LBFGS Materials MeanField Objective Optimiser "
         "Probability RecordedNUTS Refinement Requirement RiskAverse Round SGD ScoreFunction "
-        "SimulatedMaterials Simulator SimulatorFunction SquaredDistance Support Target "
-        "UniformInTarget Verification adapted antithetic design_in_loop fit_svi frequency "
-        "log_probability maximise on_grid parse_target plain probability property_law "
-        "sample_hmc sample_nuts sobol sobol_normal target_from_json verify"
+        "Simulator SimulatorFunction SquaredDistance Support Target UniformInTarget "
+        "Verification adapted antithetic design_in_loop fit_svi frequency log_probability "
+        "maximise on_grid parse_target plain probability property_law sample_hmc sample_nuts "
+        "sobol sobol_normal target_from_json verify"
     ),
     "diagnosis": (
         "Comparison Coverage Generated GuideCheck Materials Partition PredictiveCheck "
@@ -51,8 +51,7 @@ PUBLIC = {
     "model": (
         "BernoulliImage BottleneckReader CategoricalImage Dimensions Encoder Ensemble "
         "GreyImage ImageDecoder MixturePrior MixtureProperty PSPGen Part Prior PropertyDecoder "
-        "PropertyItself ReadingEncoder ResidualMap StandardNormalPrior ThreeBranchEncoder "
-        "part_from_json part_to_json"
+        "PropertyItself ReadingEncoder ResidualMap StandardNormalPrior ThreeBranchEncoder"
     ),
     "plots": (
         "PALETTE panel parameter_labels probability_difference probability_slices "

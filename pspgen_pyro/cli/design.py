@@ -121,8 +121,6 @@ def _answer(
     check: Verification | None,
 ) -> dict[str, Any]:
     """The answer as JSON: plain numbers with their standard errors beside them."""
-    from ..design import Probability
-
     names = run.schema.process.names
     answer = {
         "target": target.to_json(),
@@ -132,7 +130,7 @@ def _answer(
         "starts_agreed": f"{design.agreed.sum()} of {len(design.agreed)}",
         "active_bounds": list(design.active_bounds),
         "sensitivity": {
-            "of": "log P" if isinstance(design.objective, Probability) else "(mean − c sd)",
+            "of": "log P" if design.objective.is_probability else "(mean − c sd)",
             "gradient": dict(zip(names, design.gradient.tolist(), strict=True)),
             "curvature": design.curvature.tolist(),
         },

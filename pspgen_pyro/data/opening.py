@@ -17,7 +17,6 @@ from . import layout
 from .checked import CheckedFiles, check_files
 from .manifest import OLD_FORMAT, Manifest, Recipe
 from .store import Store, case_of
-from .triads import Triads
 
 __all__ = ["open_store"]
 
@@ -31,8 +30,8 @@ class _Root(Record):
     schema_: str = Field(alias="schema")
 
 
-def open_store(path: str | Path, *, excluded: bool = False, verify: bool = True) -> Triads:
-    """As `Triads.open`."""
+def open_store(path: str | Path, *, excluded: bool, verify: bool) -> tuple[Schema, xr.Dataset]:
+    """The schema and the data set of a store; `Triads.open` tells the arguments."""
     store = Store(Path(path).absolute())
     manifest = store.manifest()
     if verify:
@@ -49,7 +48,7 @@ def open_store(path: str | Path, *, excluded: bool = False, verify: bool = True)
             data[name] = [str(label) for label in data[name].values]
     if not excluded and "excluded" in data:
         data = data.isel(sample=~data["excluded"].values)
-    return Triads(schema, data)
+    return schema, data
 
 
 def _parsed(text: str, path: Path) -> Any:

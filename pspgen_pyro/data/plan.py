@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ..chain import Chain, percolating
 from ..errors import InputError
 from ..io.provenance import versions
+from ..io.validation import check_positive
 from ..study import Case, Split
 from .layout import Layout, chunk_size, encoded
 
@@ -178,7 +179,7 @@ def make_plan(
         InputError: If the split does not exist, or the numbers do not fit together.
     """
     sizes = {"samples": samples, "replicates": replicates, "points": points}
-    _check_positive(**sizes, scale=scale, chunk=chunk)
+    check_positive(**sizes, scale=scale, chunk=chunk)
     if seed < 0:
         raise InputError(f"'seed' is {seed}; give a whole number that is not negative.")
     if samples is not None and scale != 1.0:
@@ -252,9 +253,3 @@ def _grid_sizes(
             "times the number of replicates."
         )
     return points, each
-
-
-def _check_positive(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise InputError(f"'{name}' is {value:g}; give a number above 0.")

@@ -27,14 +27,28 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal
 
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
-from .probability import log_probability, sobol_normal, weighted_law
+from ..model.ensemble import Ensemble
+from .probability import (
+    Estimate,
+    log_probability,
+    mean_of,
+    probability,
+    scrambled,
+    sobol_normal,
+    weighted_law,
+)
 from .target import Target
 
 __all__ = [
@@ -50,10 +64,18 @@ __all__ = [
 class Objective(ABC):
     """A number for every φ, differentiable on a fixed sample of z0."""
 
+    is_probability: ClassVar[bool] = False
+    """Whether the value is the probability of the region."""
+
     @property
     def region(self) -> Target | None:
         """The region of m that is asked for, if it is one; the training data must support it."""
-        return getattr(self, "target", None)
+        return None
+
+    def estimate(self, model: PSPGen, phi: NDArray[np.float64], **options: int) -> Estimate:
+        """The value at φ with shape `(*, P)` and its standard error; options as of
+        `scrambled`."""
+        return mean_of(scrambled(model, partial(self.value, model), phi, **options))
 
     @abstractmethod
     def check(self, model: PSPGen) -> None:
@@ -83,6 +105,11 @@ class Probability(Objective):
     """
 
     target: Target
+    is_probability: ClassVar[bool] = True
+
+    @property
+    def region(self) -> Target:
+        return self.target
 
     def check(self, model: PSPGen) -> None:
         """The region must have the dimension of the properties."""
@@ -174,8 +201,7 @@ class KullbackLeibler(Objective):
                 f"'density' has batch shape {shapes[0]} and event shape {shapes[1]}; it must be "
                 "one distribution over the properties: make it with `Independent(…, 1)`."
             )
-        if self.points < 1:
-            raise InputError(f"'points' is {self.points}; it must be at least 1.")
+        check_positive(points=self.points)
         m = _quasi_random(self.density, self.points, self.seed).detach()
         object.__setattr__(self, "_m", m)
         object.__setattr__(self, "_negative_entropy", self.density.log_prob(m).mean().item())
@@ -216,6 +242,10 @@ class EnsembleProbability(Probability):
         for i, member in enumerate(self.members):
             _check_same(i, member, self.members[0])
 
+    def estimate(self, model: PSPGen, phi: NDArray[np.float64], **options: int) -> Estimate:
+        """With its parts; the model itself is not asked."""
+        return probability(Ensemble(tuple(self.members)), self.target, phi, **options)
+
     def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
         """The logarithm of the mean; the model itself is not asked."""
         log_p = [log_probability(member, self.target, phi, noise) for member in self.members]
@@ -243,6 +273,10 @@ class RiskAverse(Objective):
     target: Target
     members: Sequence[PSPGen]
     caution: float = 1.0
+
+    @property
+    def region(self) -> Target:
+        return self.target
 
     def __post_init__(self) -> None:
         if len(self.members) < 2 or not self.caution >= 0:

@@ -34,6 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.distributions import NormalMixture
 from ..model.ensemble import Ensemble
@@ -133,8 +134,7 @@ def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.fl
     Raises:
         InputError: If `draws` is not positive.
     """
-    if draws < 1:
-        raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    check_positive(draws=draws)
     uniform = torch.quasirandom.SobolEngine(size, scramble=True, seed=seed).draw(
         draws, dtype=torch.float64
     )

@@ -12,7 +12,7 @@ of random numbers of row i.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,7 +23,9 @@ from ..errors import InputError, SimulationError
 from ..process import ProcessSpace
 from ..schema import Schema
 
-__all__ = ["SimulatedMaterials", "Simulator", "SimulatorFunction", "adapted"]
+__all__ = ["Materials", "Simulator", "SimulatorFunction", "adapted", "simulated"]
+
+_BATCH = 50
 
 Seeds = list[np.random.SeedSequence]
 SimulatorFunction = Callable[[NDArray[np.float64], Seeds], Any]
@@ -37,18 +39,18 @@ class Simulator(Protocol):
     def process(self) -> ProcessSpace: ...
 
     def simulate(self, phi: ArrayLike, seeds: Seeds) -> Any:
-        """Materials with `phi`, `x`, `m` and `failures`, as `SimulatedMaterials` has them."""
+        """Materials with `phi`, `x`, `m` and `failures`, as `Materials` has them."""
         ...
 
 
 @dataclass(frozen=True)
-class SimulatedMaterials:
-    """What a simulator made.
+class Materials:
+    """Real or simulated materials.
 
     Arguments:
-        phi: The settings, with shape `(N, P)`.
-        x: The microstructures, with shape `(N, H, W)`; None if it makes none.
-        m: The properties on their scales, with shape `(N, K)`; NaN where the simulation failed.
+        phi: Their settings, with shape `(N, P)`.
+        x: Their microstructures, with shape `(N, H, W)`; None if there are none.
+        m: Their properties on their scales, with shape `(N, K)`; NaN where a simulation failed.
         failures: The reason of each failed row, by its number.
     """
 
@@ -56,6 +58,59 @@ class SimulatedMaterials:
     x: NDArray[Any] | None
     m: NDArray[np.float64]
     failures: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.phi)
+
+    @property
+    def images(self) -> NDArray[Any]:
+        """Their microstructures.
+
+        Raises:
+            InputError: If there are none.
+        """
+        if self.x is None:
+            raise InputError("these materials have no microstructures, which are needed here.")
+        return self.x
+
+    def rows(self, index: NDArray[Any]) -> Materials:
+        """Some of them; their failures are not told any more."""
+        x = None if self.x is None else self.x[index]
+        return Materials(self.phi[index], x, self.m[index])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Materials]) -> Materials:
+        """All of several, one after the other; with microstructures if every part has them."""
+        images = [part.x for part in parts if part.x is not None]
+        x = np.concatenate(images) if len(images) == len(parts) else None
+        phi, m = (np.concatenate([vars(part)[name] for part in parts]) for name in ("phi", "m"))
+        return cls(phi, x, m)
+
+
+def simulated(
+    simulator: Simulator,
+    phi: NDArray[np.float64],
+    seed: int,
+    key: int,
+    progress: Callable[[int], object] | None = None,
+) -> Iterator[Materials]:
+    """One material a setting, in batches.
+
+    Arguments:
+        simulator: The simulator.
+        phi: The settings, with shape `(N, P)`.
+        seed: Seeds them.
+        key: A spawn key that no other use of simulations has, so that none share random numbers.
+        progress: Called with the number of materials just finished.
+    """
+    for i in range(0, len(phi), _BATCH):
+        part = phi[i : i + _BATCH]
+        numbers = range(i, i + len(part))
+        seeds = [np.random.SeedSequence(seed, spawn_key=(key, j)) for j in numbers]
+        found = simulator.simulate(part, seeds)
+        yield Materials(part, found.x, found.m, {i + j: why for j, why in found.failures.items()})
+        if progress is not None:
+            progress(len(part))
 
 
 def adapted(simulator: Simulator | SimulatorFunction, schema: Schema | None) -> Simulator:
@@ -92,13 +147,13 @@ class _Checked:
     """A simulator whose properties are those that the schema says."""
 
     schema: Schema
-    ask: Callable[[NDArray[np.float64], Seeds], SimulatedMaterials]
+    ask: Callable[[NDArray[np.float64], Seeds], Materials]
 
     @property
     def process(self) -> ProcessSpace:
         return self.schema.process
 
-    def simulate(self, phi: ArrayLike, seeds: Seeds) -> SimulatedMaterials:
+    def simulate(self, phi: ArrayLike, seeds: Seeds) -> Materials:
         found = self.ask(self.process.check(phi), seeds)
         wanted = (len(seeds), len(self.schema.properties))
         if found.m.shape != wanted:
@@ -112,18 +167,18 @@ class _Checked:
 
 def _chain_caller(
     simulator: Simulator,
-) -> Callable[[NDArray[np.float64], Seeds], SimulatedMaterials]:
-    def ask(phi: NDArray[np.float64], seeds: Seeds) -> SimulatedMaterials:
+) -> Callable[[NDArray[np.float64], Seeds], Materials]:
+    def ask(phi: NDArray[np.float64], seeds: Seeds) -> Materials:
         found = simulator.simulate(phi, seeds)
-        return SimulatedMaterials(phi, found.x, np.asarray(found.m), dict(found.failures))
+        return Materials(phi, found.x, np.asarray(found.m), dict(found.failures))
 
     return ask
 
 
 def _function_caller(
     function: SimulatorFunction, schema: Schema
-) -> Callable[[NDArray[np.float64], Seeds], SimulatedMaterials]:
-    def ask(phi: NDArray[np.float64], seeds: Seeds) -> SimulatedMaterials:
+) -> Callable[[NDArray[np.float64], Seeds], Materials]:
+    def ask(phi: NDArray[np.float64], seeds: Seeds) -> Materials:
         try:
             found = function(phi, seeds)
         except Exception as error:
@@ -145,7 +200,7 @@ def _function_caller(
         images = None if x is None else _images(x, len(seeds), schema)
         lost = np.flatnonzero(np.isnan(m).any(axis=-1)) if m.ndim == 2 else []
         reasons = {int(i): "it returned NaN" for i in lost}
-        return SimulatedMaterials(phi, images, m, reasons)
+        return Materials(phi, images, m, reasons)
 
     return ask
 

@@ -58,13 +58,15 @@ class Target(ABC):
                 "give one interval for each."
             )
 
-    def resolve(self, schema: Schema) -> Target:
-        """The region itself, once its dimension is known to fit; see `Requirement.resolve`.
+    def resolve(self, schema: Schema | None) -> Target:
+        """The region itself, its dimension checked if there is a schema; see
+        `Requirement.resolve`.
 
         Raises:
             InputError: If the schema has another number of properties.
         """
-        self.check_against(len(schema.properties))
+        if schema is not None:
+            self.check_against(len(schema.properties))
         return self
 
     @property

@@ -15,14 +15,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..design import DesignPosterior, Draws, Target, sample_hmc
+from ..design import DesignPosterior, Draws, Materials, Target, sample_hmc
 from ..design.simulation import Simulator, SimulatorFunction, adapted
 from ..errors import InputError
 from .coverage import plot_coverage, tarp
 from .guides import guide_check, plot_guide
 from .latents import latent_posterior, plot_latent_properties, plot_process_latent, process_latent
 from .predictive import (
-    Materials,
     PredictiveCheck,
     compare_probability,
     predictive_check,

@@ -33,12 +33,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..design.ascent import Design
-from ..design.objectives import Probability
 from ..design.posterior.draws import Draws
 from ..design.probability import EnsembleEstimate
 from ..design.target import Target
 from ..errors import InputError
 from ..io.provenance import versions
+from ..io.validation import check_positive
 from ..model import PSPGen
 from ..process import ProcessSpace
 from .ranks import randomised_ranks
@@ -105,8 +105,7 @@ def to_datatree(
         >>> tree["posterior"]["phi"].sizes
         Frozen({'chain': 4, 'draw': 10, 'parameter': 2})
     """
-    if draws < 1:
-        raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    check_positive(draws=draws)
     if not isinstance(model, PSPGen):
         return _of_ensemble(answer, model, observed, images=images, draws=draws, seed=seed)
     if isinstance(answer, EnsembleEstimate):
@@ -219,7 +218,7 @@ def _groups(answer: Draws | Design, model: PSPGen, draws: int, images: bool) -> 
             "phi_star": answer.phi,
             "start": answer.starts,
             "start_log_probability"
-            if isinstance(answer.objective, Probability)
+            if answer.objective.is_probability
             else "start_score": answer.scores,
         }
         phi = model.tensor(np.broadcast_to(answer.phi, (1, draws, len(process))))
@@ -301,7 +300,7 @@ def _attributes(answer: Draws | Design) -> dict[str, Any]:
         "cpu_seconds": float(answer.seconds),
     } | _versions()
     if isinstance(answer, Design):
-        name = "probability" if isinstance(answer.objective, Probability) else "value"
+        name = "probability" if answer.objective.is_probability else "value"
         return shared | {
             "method": "maximise",
             "objective": str(answer.objective),

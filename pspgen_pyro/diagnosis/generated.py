@@ -36,7 +36,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from ..design import Estimate
+from ..design import Estimate, Materials
 from ..errors import InputError
 from ..model import PSPGen
 from ..properties import percolation
@@ -45,7 +45,6 @@ from ..runs import Run
 from ..schema import Microstructure
 from ..structure import two_point_correlation
 from .calibration import clustered_mean
-from .predictive import Materials
 
 if TYPE_CHECKING:
     from ..data.triads import Triads

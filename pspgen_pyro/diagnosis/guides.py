@@ -23,10 +23,10 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..design import Materials
 from ..errors import InputError
 from ..model import PSPGen
 from ..plots import PALETTE
-from .predictive import Materials
 
 if TYPE_CHECKING:
     import xarray as xr

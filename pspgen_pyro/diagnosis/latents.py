@@ -28,12 +28,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ..design import Materials
 from ..design.posterior.hmc import Leapfrog, warm_up
 from ..design.probability import sobol_normal
-from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from ..plots import PALETTE, panel, parameter_labels, property_labels
-from .predictive import Materials
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,11 +79,7 @@ def latent_posterior(
     Raises:
         InputError: If a number is not positive, or there is no material.
     """
-    if min(draws, chains, warmup, thin, len(materials)) < 1:
-        raise InputError(
-            f"'draws' is {draws}, 'chains' {chains}, 'warmup' {warmup}, 'thin' {thin} and "
-            f"'materials' holds {len(materials)}; all must be at least 1."
-        )
+    check_positive(draws=draws, chains=chains, warmup=warmup, thin=thin, materials=len(materials))
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     x, phi = (

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design import Estimate, Target, probability
+from ..design import Estimate, Materials, Target, probability
+from ..design.simulation import simulated
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from .ranks import randomised_ranks
 from .uniformity import Uniformity, uniformity
@@ -40,42 +42,6 @@ __all__ = [
     "predictive_check",
     "simulate_at",
 ]
-
-_BATCH = 50
-
-
-@dataclass(frozen=True)
-class Materials:
-    """Real or simulated materials.
-
-    Arguments:
-        phi: Their settings, with shape `(N, P)`.
-        x: Their microstructures, with shape `(N, H, W)`; None if there are none.
-        m: Their properties, with shape `(N, K)`.
-    """
-
-    phi: NDArray[np.float64]
-    x: NDArray[Any] | None
-    m: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.phi)
-
-    @property
-    def images(self) -> NDArray[Any]:
-        """Their microstructures.
-
-        Raises:
-            InputError: If there are none.
-        """
-        if self.x is None:
-            raise InputError("these materials have no microstructures, which this check looks at.")
-        return self.x
-
-    def rows(self, index: NDArray[Any]) -> Materials:
-        """Some of them."""
-        x = None if self.x is None else self.x[index]
-        return Materials(self.phi[index], x, self.m[index])
 
 
 @dataclass(frozen=True)
@@ -134,20 +100,8 @@ def simulate_at(
         progress: Called with the number of materials just finished.
     """
     settings = np.atleast_2d(chain.process.check(phi))
-    seeds = [np.random.SeedSequence(seed, spawn_key=(0xC4EC, i)) for i in range(len(settings))]
-    x: list[NDArray[Any] | None] = []
-    m: list[NDArray[np.float64]] = []
-    for i in range(0, len(settings), _BATCH):
-        part = chain.simulate(settings[i : i + _BATCH], seeds[i : i + _BATCH])
-        x.append(part.x)
-        m.append(part.m)
-        if progress is not None:
-            progress(len(part.m))
-    properties = np.concatenate(m)
-    known = ~np.isnan(properties).any(axis=1)
-    images = [part for part in x if part is not None]
-    pictured = np.concatenate(images) if len(images) == len(x) else None
-    return Materials(settings, pictured, properties).rows(known)
+    found = Materials.joined(list(simulated(chain, settings, seed, 0xC4EC, progress)))
+    return found.rows(~np.isnan(found.m).any(axis=1))
 
 
 def predictive_check(
@@ -166,8 +120,7 @@ def predictive_check(
     Raises:
         InputError: If `draws` is not positive or there are fewer than ten materials.
     """
-    if draws < 1:
-        raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    check_positive(draws=draws)
     predicted = draw_properties(model, materials.phi, draws, seed)
     pit = {
         name: randomised_ranks(materials.m[:, j], predicted[..., j], seed=seed + j)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import DataError, InputError
 
-__all__ = ["Record", "read"]
+__all__ = ["Record", "check_positive", "read"]
 
 
 class Record(BaseModel):
@@ -44,6 +44,13 @@ def read[Kind: BaseModel](kind: type[Kind], content: Any, where: str) -> Kind:
         return kind.model_validate(dict(content))
     except ValidationError as error:
         raise DataError(sentence(error, where)) from error
+
+
+def check_positive(**numbers: float | None) -> None:
+    """Raises an InputError unless each number is positive; None is one that nobody gave."""
+    for name, number in numbers.items():
+        if number is not None and not number > 0:
+            raise InputError(f"'{name}' is {number:g}; it must be positive.")
 
 
 def sentence(error: ValidationError, where: str) -> str:

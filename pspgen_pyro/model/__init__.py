@@ -26,8 +26,6 @@ from .base import (
     Part,
     Prior,
     PropertyDecoder,
-    part_from_json,
-    part_to_json,
 )
 from .encoders import ReadingEncoder, ThreeBranchEncoder
 from .ensemble import Ensemble
@@ -58,6 +56,4 @@ __all__ = [
     "ResidualMap",
     "StandardNormalPrior",
     "ThreeBranchEncoder",
-    "part_from_json",
-    "part_to_json",
 ]

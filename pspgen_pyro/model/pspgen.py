@@ -34,8 +34,6 @@ from .base import (
     Part,
     Prior,
     PropertyDecoder,
-    part_from_json,
-    part_to_json,
 )
 from .distributions import NormalMixture
 from .encoders import ReadingEncoder, ThreeBranchEncoder
@@ -197,7 +195,7 @@ class PSPGen(PyroModule):
             "schema": self.schema.to_json(),
             "latent": self.dims.latent,
             "process_latent": self.dims.process_latent,
-            "parts": {name: part_to_json(part) for name, part in self.parts.items()},
+            "parts": {name: part.to_json() for name, part in self.parts.items()},
         }
 
     @classmethod
@@ -208,7 +206,7 @@ class PSPGen(PyroModule):
             DataError: If an entry is missing or unusable.
         """
         spec = read(_Stored, specification, where)
-        parts = {name: part_from_json(part) for name, part in spec.parts.items()}
+        parts = {name: Part.from_json(part) for name, part in spec.parts.items()}
         names = {"decoder_x": "image_decoder", "decoder_m": "property_decoder"}
         try:
             return cls(

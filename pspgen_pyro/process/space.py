@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, InputError
 from ..io.validation import Record, read
-from .symmetries import Symmetry, symmetry_from_json, symmetry_to_json
+from .symmetries import Symmetry
 
 __all__ = ["ProcessSpace"]
 
@@ -75,7 +75,7 @@ class ProcessSpace:
             "lower": list(self.lower),
             "upper": list(self.upper),
             "units": list(self.units),
-            "symmetries": [symmetry_to_json(symmetry) for symmetry in self.symmetries],
+            "symmetries": [symmetry.to_json() for symmetry in self.symmetries],
         }
 
     @classmethod
@@ -86,7 +86,7 @@ class ProcessSpace:
             DataError: If an entry is missing, unknown or of another type.
         """
         found = read(_Stored, spec, where)
-        symmetries = tuple(symmetry_from_json(one) for one in found.symmetries)
+        symmetries = tuple(Symmetry.from_json(one) for one in found.symmetries)
         try:
             return cls(found.names, found.lower, found.upper, found.units, symmetries)
         except InputError as error:

@@ -15,10 +15,10 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ..errors import InputError
-from ..io.kinds import described, revived
+from ..io.kinds import Kind
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -33,8 +33,6 @@ __all__ = [
     "Transposition",
     "augment",
     "orbit",
-    "symmetry_from_json",
-    "symmetry_to_json",
 ]
 
 
@@ -58,15 +56,8 @@ class Images(Protocol):
     def periodic(self) -> bool: ...
 
 
-class Symmetry(ABC):
+class Symmetry(Kind, ABC, family="symmetry"):
     """A symmetry in law of a process."""
-
-    kinds: ClassVar[dict[str, type[Symmetry]]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if not cls.__name__.startswith("_"):
-            Symmetry.kinds[cls.__name__] = cls
 
     def check_against(self, process: Settings) -> None:  # noqa: B027
         """Says why the symmetry does not fit a process, if it does not.
@@ -303,17 +294,3 @@ def orbit(
     for symmetry in symmetries:
         rows = [image for row in rows for image in symmetry.elements(process, *row)]
     return rows
-
-
-def symmetry_to_json(symmetry: Symmetry) -> dict[str, Any]:
-    """The symmetry's class name and arguments, ready for JSON."""
-    return described(symmetry)
-
-
-def symmetry_from_json(spec: dict[str, Any]) -> Symmetry:
-    """The symmetry that `symmetry_to_json` described.
-
-    Raises:
-        DataError: If the kind is unknown or its arguments do not fit.
-    """
-    return revived(spec, Symmetry.kinds, "symmetry")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..chain import Chain
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..properties import percolation
 from ..runs import chain_of
 from ..schema import Microstructure
@@ -87,8 +88,7 @@ def generate_images(
     Raises:
         InputError: If there are no candidates.
     """
-    if candidates < 1:
-        raise InputError(f"'candidates' is {candidates}; it must be at least 1.")
+    check_positive(candidates=candidates)
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     reader = model.encoder.reader

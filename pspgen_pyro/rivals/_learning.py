@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Scaling",
     "augmented",
-    "check_positive",
+    "check_sizes",
     "images",
     "labelled_rows",
     "minimise",
@@ -186,7 +186,7 @@ def labelled_rows(train: Batch) -> tuple[Tensor, Tensor]:
     return train.phi[known], train.m[known]
 
 
-def check_positive(rival: Any) -> None:
+def check_sizes(rival: Any) -> None:
     """Says which hyper-parameter is not positive.
 
     Raises:

@@ -28,10 +28,11 @@ from ..design import Target, property_law, sobol_normal
 from ..design import probability as model_probability
 from ..design.probability import weighted_law
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from ..process import ProcessSpace, Symmetry
 from ..schema import Schema
-from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
+from ._learning import Scaling, augmented, check_sizes, labelled_rows, minimise
 
 if TYPE_CHECKING:
     from ..data.batches import Batch, Batches
@@ -198,7 +199,7 @@ class Rival(Predictor):
     is_fitted: bool = False
 
     def __post_init__(self) -> None:
-        check_positive(self)
+        check_sizes(self)
 
     def fit(
         self,
@@ -354,8 +355,7 @@ def generator_of(draws: int, seed: int) -> torch.Generator:
     Raises:
         InputError: If `draws` is not positive.
     """
-    if draws < 1:
-        raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    check_positive(draws=draws)
     return torch.Generator().manual_seed(seed)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..design import Target
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from .base import Predictor, PSPGenPredictor
 
@@ -52,8 +53,7 @@ class EnsemblePredictor(Predictor):
         return np.asarray(logsumexp(densities, axis=0)) - math.log(len(densities))
 
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
-        if draws < 1:
-            raise InputError(f"'draws' is {draws}; it must be at least 1.")
+        check_positive(draws=draws)
         rng = np.random.default_rng(seed)
         chosen = rng.integers(len(self._each), size=draws)
         inputs = self._inputs(phi)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 
 from ...data.batches import Batch, Batches
-from ...errors import InputError
+from ...io.validation import check_positive
 from ...model import PSPGen
 from ...training.descent import Descent
 from ...training.stages import PriorStage, Training
@@ -55,9 +55,7 @@ class Refinement:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise InputError(f"'{name}' of the refinement is {value}; it must be positive.")
+        check_positive(**vars(self))
 
     def __call__(self, model: PSPGen, old: Batch, new: Batch, seed: int) -> PSPGen:
         """A copy of the model, refined on both sets of triads."""

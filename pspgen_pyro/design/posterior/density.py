@@ -275,6 +275,30 @@ class DesignPosterior:
         z0 = torch.stack([self._complete(part, generator) for part in position])
         return np.clip(phi, process.lower, process.upper), z0.double().cpu().numpy()
 
+    def drawn(
+        self,
+        method: str,
+        position: Tensor,
+        generator: torch.Generator,
+        scouts: Scouts,
+        **told: Any,
+    ) -> Draws:
+        """Draws at coordinates with shape `(C, N, D)`; `told` are the other fields of `Draws`."""
+        from .draws import Draws
+
+        phi, z0 = self.constrain(position, generator)
+        return Draws(
+            method=method,
+            target=self.target,
+            names=self.model.process.names,
+            model=self.model,
+            phi=phi,
+            z0=z0,
+            evidence=scouts.evidence,
+            verdict=self.verdict(scouts),
+            **told,
+        )
+
     def _complete(self, position: Tensor, generator: torch.Generator) -> Tensor:
         """All of z0 at coordinates with shape `(N, D)`."""
         phi = self.process_of(position)

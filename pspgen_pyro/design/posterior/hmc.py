@@ -95,19 +95,14 @@ def sample_hmc(
         for name in _STATISTICS:
             records[name].append(record[name])
         tick(1)
-    phi, z0 = posterior.constrain(torch.stack(positions, dim=1), generator)
-    return Draws(
-        method="HMC",
-        target=posterior.target,
-        names=posterior.model.process.names,
-        model=posterior.model,
-        phi=phi,
-        z0=z0,
+    return posterior.drawn(
+        "HMC",
+        torch.stack(positions, dim=1),
+        generator,
+        scouts,
         statistics={
             name: torch.stack(values, dim=1).cpu().numpy() for name, values in records.items()
         },
-        evidence=scouts.evidence,
-        verdict=posterior.verdict(scouts),
         seconds=time.process_time() - begin,
         settings={
             "warmup": warmup,

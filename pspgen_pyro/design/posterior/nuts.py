@@ -170,17 +170,12 @@ def sample_nuts(
     found = time.process_time() - begin
     results = list(_run(tasks, workers, progress or (lambda _: None)))
     positions, records, seconds = zip(*results, strict=True)
-    phi, z0 = posterior.constrain(torch.stack(positions), generator)
-    return Draws(
-        method="NUTS",
-        target=posterior.target,
-        names=posterior.model.process.names,
-        model=posterior.model,
-        phi=phi,
-        z0=z0,
+    return posterior.drawn(
+        "NUTS",
+        torch.stack(positions),
+        generator,
+        scouts,
         statistics={name: np.stack([record[name] for record in records]) for name in STATISTICS},
-        evidence=scouts.evidence,
-        verdict=posterior.verdict(scouts),
         seconds=found + sum(seconds),
         settings={"warmup": warmup, "seed": seed, **options},
     )

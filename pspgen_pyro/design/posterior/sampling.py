@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import InputError
+from ...io.validation import check_positive
 from .draws import Draws
 from .hmc import sample_hmc
 from .nuts import sample_nuts
@@ -50,15 +51,8 @@ def counts_of(
     if method not in _COUNTS:
         raise InputError(f"'method' is {method!r}; choose one of {', '.join(_COUNTS)}.")
     given = {"chains": chains, "draws": draws, "warmup": warmup}
-    for name, count in given.items():
-        if count is not None and count < 1:
-            raise InputError(f"'{name}' is {count}; it must be at least 1.")
-    return Counts(
-        **{
-            n: getattr(_COUNTS[method], n) if count is None else count
-            for n, count in given.items()
-        }
-    )
+    check_positive(**given)
+    return replace(_COUNTS[method], **{n: c for n, c in given.items() if c is not None})
 
 
 def sample(
@@ -76,8 +70,7 @@ def sample(
 ) -> Draws:
     """Draws from a posterior; arguments as of `DesignPosterior.sample`."""
     counts = counts_of(method, chains, draws, warmup)
-    if workers < 1:
-        raise InputError(f"'workers' is {workers}; it must be at least 1.")
+    check_positive(workers=workers)
     shared = {"chains": counts.chains, "draws": counts.draws, "seed": seed, "progress": progress}
     shared |= options
     if method == "hmc":
