@@ -90,7 +90,7 @@ class DesignCommand:
         if self.json:
             print(json.dumps(answer))
         else:
-            print(_sentences(answer, target.event, run.schema.process.units))
+            print(_sentences(answer, target.event, run.schema.process.units, estimate))
         return None
 
     def _check(self, run: Run, target: Target, design: Design, simulator: Any) -> Verification:
@@ -159,39 +159,30 @@ def _blocked(run: Run, check: Verification) -> dict[str, float]:
     return SolvedImages("", check.x, check.m, images).blocked
 
 
-def _words(estimate: dict[str, Any]) -> str:
-    from ..design import Estimate
-
-    if "members" in estimate:
-        return (
-            f"{estimate['probability']:.3f} ± {estimate['epistemic']:.3f} over "
-            f"{len(estimate['members'])} members (epistemic), ± {estimate['aleatoric']:.3f} from "
-            "one material to the next (aleatoric)"
-        )
-    return str(Estimate(estimate["probability"], estimate["standard_error"]))
-
-
-def _sentences(answer: dict[str, Any], target: str, units: tuple[str, ...]) -> str:
+def _sentences(
+    answer: dict[str, Any], target: str, units: tuple[str, ...], model: Estimate
+) -> str:
     lines = [
         f"target     {target}",
         "φ*         "
         + ", ".join(f"{name} = {value:.4g}" for name, value in answer["phi"].items()),
-        f"model      P = {_words(answer['model'])}",
+        f"model      P = {model}",
     ]
     if "simulated" in answer:
         simulated = answer["simulated"]
         lines.append(
-            f"simulated  P = {_words(simulated)} ({simulated['samples']} fresh simulations)"
+            f"simulated  P = {simulated['probability']:.3f} ± {simulated['standard_error']:.3f} "
+            f"({simulated['samples']} fresh simulations)"
         )
-        model = answer["model"]
-        parts = simulated["standard_error"], model["standard_error"], model.get("epistemic", 0.0)
+        spread = answer["model"].get("epistemic", 0.0)
+        parts = simulated["standard_error"], float(model.standard_error), spread
         error = sum(part**2 for part in parts) ** 0.5
         agree = answer["difference"] <= 2 * error
         lines.append(
             f"verdict    the two differ by {answer['difference']:.3f}, "
             + ("within" if agree else "more than")
             + " twice the standard error of the difference"
-            + (", the members' spread included" if "epistemic" in model else "")
+            + (", the members' spread included" if spread else "")
         )
     lines += _sensitivity(answer, units)
     lines.append(

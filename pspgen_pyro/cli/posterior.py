@@ -50,7 +50,8 @@ class PosteriorCommand:
         from ..design.posterior import counts_of
         from .questions import open_run
 
-        counts = counts_of(self.method, self.chains, self.draws, self.warmup)
+        given = {"chains": self.chains, "draws": self.draws, "warmup": self.warmup}
+        counts = counts_of(self.method, **given)
         posterior = open_run(self.run_folder, self.member).posterior(self.target)
         import torch
         from tqdm.auto import tqdm
@@ -58,14 +59,12 @@ class PosteriorCommand:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            total = counts.warmup + counts.draws * (self.method != "svi")
-            total *= counts.chains if self.method == "nuts" else 1
+            total = counts["warmup"] + counts["draws"] * (self.method != "svi")
+            total *= counts["chains"] if self.method == "nuts" else 1
             with tqdm(total=total, desc=self.method, unit="step", disable=None) as bar:
                 found = posterior.sample(
                     self.method,
-                    chains=self.chains,
-                    draws=self.draws,
-                    warmup=self.warmup,
+                    **given,
                     guide=self.guide,
                     workers=self.workers,
                     seed=self.seed,

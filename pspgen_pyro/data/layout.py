@@ -72,9 +72,7 @@ class Layout:
 
     def dtype(self, name: str) -> str:
         """The type of a variable."""
-        images = self.schema.microstructure
-        grey = name == "x" and images is not None and images.grey
-        return "float32" if grey else VARIABLES[name][0]
+        return self.schema.images.dtype if name == "x" else VARIABLES[name][0]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a variable."""

@@ -165,15 +165,7 @@ def make_plan(
 ) -> Plan:
     """Settles the sizes of a store from what the caller gives and what the case says.
 
-    Arguments:
-        source: The problem, or a chain, which has no sizes of its own.
-        split: One of the case's splits; of a chain "train", "test" or "reference".
-        samples: The *total* number of triads, φ times replicates; the case's own if None.
-        replicates: The number of triads a φ; the case's own if None, of a chain 1.
-        points: The number of φ along each axis of a reference grid; the case's own if None.
-        seed: The root seed, not negative.
-        scale: Multiplies the case's number of φ (of a grid: its number of replicates).
-        chunk: The number of samples a chunk; a few seconds of work if None.
+    The arguments are those of `generate`.
 
     Raises:
         InputError: If the split does not exist, or the numbers do not fit together.

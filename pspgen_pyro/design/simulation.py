@@ -197,10 +197,11 @@ def _function_caller(
         if v.ndim == 1 and len(schema.properties) == 1:
             v = v[:, None]
         m = schema.scaled(v) if v.shape[-1:] == (len(schema.properties),) else v
-        images = None if x is None else _images(x, len(seeds), schema)
+        if x is not None:
+            x = schema.images.checked(x, len(seeds), "simulator")
         lost = np.flatnonzero(np.isnan(m).any(axis=-1)) if m.ndim == 2 else []
         reasons = {int(i): "it returned NaN" for i in lost}
-        return Materials(phi, images, m, reasons)
+        return Materials(phi, x, m, reasons)
 
     return ask
 
@@ -212,24 +213,3 @@ def _check_process(theirs: ProcessSpace, ours: ProcessSpace) -> None:
             f"the model {ours.names} in {ours.lower} to {ours.upper}; pass the simulator of the "
             "model's data."
         )
-
-
-def _images(given: Any, count: int, schema: Schema) -> NDArray[Any]:
-    """The microstructures, once they are what the schema says."""
-    known, x = schema.microstructure, np.asarray(given)
-    if known is None:
-        raise InputError(
-            "'simulator' returned microstructures, but the schema has none; return the values "
-            "alone."
-        )
-    if x.shape != (count, *known.shape):
-        raise InputError(
-            f"'simulator' returned microstructures of shape {x.shape}; give shape "
-            f"{(count, *known.shape)}."
-        )
-    top = 1 if known.grey else int(known.phases) - 1
-    whole = known.grey or np.issubdtype(x.dtype, np.integer) or x.dtype == bool
-    if not whole or not ((x >= 0) & (x <= top)).all():
-        kind = "grey values from 0 to 1" if known.grey else f"whole labels from 0 to {top}"
-        raise InputError(f"'simulator' returned microstructures that hold other than {kind}.")
-    return x.astype(np.float32 if known.grey else np.uint8)

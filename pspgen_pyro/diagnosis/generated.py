@@ -42,7 +42,6 @@ from ..model import PSPGen
 from ..properties import percolation
 from ..report.materials import SolvedImages, materials_at
 from ..runs import Run
-from ..schema import Microstructure
 from ..structure import two_point_correlation
 from .calibration import clustered_mean
 
@@ -158,7 +157,7 @@ def reconstruction_check(
     index = np.arange(len(back)) if group is None else np.asarray(group)
     right = (back == materials.images).mean(axis=(1, 2))
     share = np.bincount(materials.images.ravel()).max() / materials.images.size
-    last = _images(model).last_label
+    last = model.schema.images.last_label
     both = (percolation(materials.images == last) == percolation(back == last)).mean(axis=1)
     return Reconstruction(
         materials.images,
@@ -192,7 +191,7 @@ def generated_check(
     found = []
     for i, setting in enumerate(np.atleast_2d(run.members[0].process.check(phi))):
         real, made = materials_at(run, setting, triads, count=count, seed=seed + i)
-        found.append(_compare(setting, real, made, _images(run.members[0]).last_label, seed + i))
+        found.append(_compare(setting, real, made, run.schema.images.last_label, seed + i))
     return found
 
 
@@ -299,15 +298,3 @@ def names_of(found: Sequence[Generated], names: Sequence[str]) -> list[str]:
         some = [f"{name} = {value:.3g}" for name, value in zip(names, one.phi, strict=True)]
         rows.append(", ".join(some[:2]) + (", …" if len(some) > 2 else ""))
     return rows
-
-
-def _images(model: PSPGen) -> Microstructure:
-    """What the model's images are.
-
-    Raises:
-        InputError: If it has none.
-    """
-    images = model.schema.microstructure
-    if images is None:
-        raise InputError("this model has no images; a check of its images has nothing to look at.")
-    return images

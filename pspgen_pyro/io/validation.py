@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import DataError, InputError
 
-__all__ = ["Record", "check_positive", "read"]
+__all__ = ["Record", "check_positive", "numbers", "read"]
 
 
 class Record(BaseModel):
@@ -51,6 +53,24 @@ def check_positive(**numbers: float | None) -> None:
     for name, number in numbers.items():
         if number is not None and not number > 0:
             raise InputError(f"'{name}' is {number:g}; it must be positive.")
+
+
+def numbers(came: Any, name: str, shape: tuple[int, ...], declared: str) -> NDArray[np.float64]:
+    """What a simulator returned as an array of numbers.
+
+    Raises:
+        InputError: If it is none, or has another shape.
+    """
+    try:
+        found = np.asarray(came)
+    except ValueError:
+        found = np.array(None)
+    if found.dtype.kind not in "biuf" or found.shape != shape:
+        raise InputError(
+            f"'{name}' returned shape {found.shape} of {found.dtype}, but declares {declared}; "
+            f"return numbers of shape {shape} for {shape[0]} sample(s)."
+        )
+    return found
 
 
 def sentence(error: ValidationError, where: str) -> str:

@@ -85,6 +85,17 @@ class Schema(Record):
         return read(cls, content, where)
 
     @property
+    def images(self) -> Microstructure:
+        """What x is, where there are images.
+
+        Raises:
+            InputError: If there are none.
+        """
+        if self.microstructure is None:
+            raise InputError("the schema has no images, which are needed here.")
+        return self.microstructure
+
+    @property
     def property_names(self) -> tuple[str, ...]:
         """The names of the properties."""
         return tuple(p.name for p in self.properties)
