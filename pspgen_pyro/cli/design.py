@@ -82,7 +82,7 @@ class DesignCommand:
         )
         check = self._check(run, target, design, simulator) if self.verify else None
         names = ("target", "verify", "simulator", "optimiser", "starts", "risk", "draws", "seed")
-        given = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+        given = {n: v for n, v in vars(self).items() if n in names and v is not None}
         answer = _answer(run, target, design, estimate, check) | {"settings": given}
         if self.out is not None:
             fresh = None if check is None else check.m.tolist()

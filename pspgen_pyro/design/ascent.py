@@ -198,7 +198,7 @@ def _asked(
     if isinstance(model, PSPGen):
         return model, Probability(target) if isinstance(target, Target) else target
     if isinstance(target, Target):
-        return model.members[0], EnsembleProbability(target, model.members)
+        return model.members[0], EnsembleProbability(target, model)
     if not isinstance(target, EnsembleProbability | RiskAverse):
         raise InputError(
             f"'target' is {target}, an objective of one model, but 'model' is an ensemble; give a "

@@ -236,15 +236,14 @@ class EnsembleProbability(Probability):
         InputError: If their processes or properties differ.
     """
 
-    members: Sequence[PSPGen]
+    members: Ensemble
 
     def __post_init__(self) -> None:
-        for i, member in enumerate(self.members):
-            _check_same(i, member, self.members[0])
+        object.__setattr__(self, "members", Ensemble(tuple(self.members)))
 
     def estimate(self, model: PSPGen, phi: NDArray[np.float64], **options: int) -> Estimate:
         """With its parts; the model itself is not asked."""
-        return probability(Ensemble(tuple(self.members)), self.target, phi, **options)
+        return probability(self.members, self.target, phi, **options)
 
     def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
         """The logarithm of the mean; the model itself is not asked."""
@@ -284,13 +283,12 @@ class RiskAverse(Objective):
                 f"'members' has {len(self.members)} models and 'caution' is {self.caution}; give "
                 "at least two models and a caution that is not negative."
             )
-        for i, member in enumerate(self.members):
-            _check_same(i, member, self.members[0])
+        object.__setattr__(self, "members", Ensemble(tuple(self.members)))
 
     def check(self, model: PSPGen) -> None:
         """The model must have the members' process and properties."""
         self.target.check_against(model.dims.properties)
-        _check_same(0, self.members[0], model)
+        Ensemble((self.members[0], model))
 
     def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
         """The mean less c standard deviations over the members; the model itself is not asked."""
@@ -316,15 +314,6 @@ def _check_size(name: str, came: int, model: PSPGen) -> None:
         raise InputError(
             f"'{name}' has {came} entries but the model has {model.dims.properties} properties; "
             "give one for each."
-        )
-
-
-def _check_same(i: int, member: PSPGen, model: PSPGen) -> None:
-    same = member.process == model.process and member.property_names == model.property_names
-    if not same or member.dims.latent != model.dims.latent:
-        raise InputError(
-            f"'members' has model {i + 1} with another process, other properties or another size "
-            "of z0; train all members on the same process with the same sizes."
         )
 
 

@@ -97,7 +97,7 @@ class TargetScore:
                 "irreducible": self.irreducible,
                 "excess": float(self.brier.value) - self.irreducible,
             }
-        table = {name: getattr(curve, name).tolist() for name in curve.__dataclass_fields__}
+        table = {name: column.tolist() for name, column in vars(curve).items()}
         return found | {"reliability": table | {"error": curve.error}}
 
 

@@ -161,18 +161,17 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
     """
     if not scores:
         raise InputError("'scores' is empty; give the scores of at least one model.")
-    titles = {
-        "rmse": "RMSE of P",
-        "brier": "Brier score",
-        "energy": "energy score",
-        "nll": "negative log-likelihood, nats",
+    panels = {
+        "RMSE of P": [one.rmse for one in scores],
+        "Brier score": [one.brier for one in scores],
+        "energy score": [one.energy for one in scores],
+        "negative log-likelihood, nats": [one.nll for one in scores],
     }
     figure, axes = plt.subplots(
         1, 4, figsize=(11, 0.35 * len(scores) + 1.2), sharey=True, layout="constrained"
     )
-    for ax, (key, title) in zip(axes, titles.items(), strict=True):
-        for i, one in enumerate(scores):
-            found = getattr(one, key)
+    for ax, (title, means) in zip(axes, panels.items(), strict=True):
+        for i, found in enumerate(means):
             if found is not None:
                 ax.errorbar(found.value, i, xerr=2 * found.standard_error, **_style(i))
         ax.set(title=title, ylim=(len(scores) - 0.5, -0.5))

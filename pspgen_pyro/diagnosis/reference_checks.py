@@ -18,6 +18,7 @@ from .calibration_plots import (
     plot_probabilities,
     plot_reliability,
 )
+from .checked import Checkup
 from .generated import generated_check, names_of, reconstruction_check, spread_settings
 from .generated_plots import plot_generated, plot_reconstruction, show_generated
 from .model_table import shown
@@ -25,7 +26,6 @@ from .reference_materials import ReferenceMaterials
 
 if TYPE_CHECKING:
     from ..data.triads import Triads
-    from .checkup import Checkup
 
 __all__ = ["check_images", "check_probabilities", "materials_of"]
 

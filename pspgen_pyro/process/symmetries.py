@@ -15,7 +15,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from ..errors import InputError
 from ..io.kinds import Kind
@@ -58,6 +58,9 @@ class Images(Protocol):
 
 class Symmetry(Kind, ABC, family="symmetry"):
     """A symmetry in law of a process."""
+
+    of_images: ClassVar[bool] = False
+    """Whether it moves x alone: φ and m stay."""
 
     def check_against(self, process: Settings) -> None:  # noqa: B027
         """Says why the symmetry does not fit a process, if it does not.
@@ -116,7 +119,7 @@ def _coins(like: Tensor, generator: Generator | None) -> Tensor:
 
 
 class _OfImages(Symmetry):
-    """A symmetry of x alone: φ and m stay."""
+    of_images: ClassVar[bool] = True
 
     @abstractmethod
     def _moved(self, x: Tensor, generator: Generator | None) -> Tensor: ...

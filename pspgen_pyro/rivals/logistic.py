@@ -9,6 +9,7 @@ target it is asked about, on the training rows it keeps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -59,19 +60,17 @@ class LogisticIndicator(Rival):
         target.check_against(len(self.property_names))
         if target not in self.fitted:
             self.fitted[target] = self._regression(target)
-        shape = np.shape(phi)[:-1]
-        if isinstance(self.fitted[target], float):
-            return np.full(shape, self.fitted[target])
         values = to_numpy(self.scaling.phi(inputs))
-        return self.fitted[target].predict_proba(values)[:, 1].reshape(shape)
+        return self.fitted[target](values).reshape(np.shape(phi)[:-1])
 
-    def _regression(self, target: Target) -> Any:
-        """The fitted regression, or a number if the rows are all in or all out."""
+    def _regression(self, target: Target) -> Callable[[NDArray[np.float64]], Any]:
+        """The fitted regression, or one number if the rows are all in or all out."""
         hits = target.contains(self.m)
         if hits.all() or not hits.any():
             # half a row on the other side: certainty cannot be counted
             rows = len(hits) * self.weight
-            return float((hits.sum() * self.weight + 0.5) / (rows + 1))
+            share = (hits.sum() * self.weight + 0.5) / (rows + 1)
+            return lambda values: np.full(len(values), share)
         features, linear, pipeline = (
             optional(f"sklearn.{module}", "The rival 'logistic'", "rivals")
             for module in ("preprocessing", "linear_model", "pipeline")
@@ -81,7 +80,8 @@ class LogisticIndicator(Rival):
             linear.LogisticRegression(C=self.strength, max_iter=2000),
         )
         weights = np.full(len(hits), self.weight)
-        return model.fit(self.phi, hits, logisticregression__sample_weight=weights)
+        model.fit(self.phi, hits, logisticregression__sample_weight=weights)
+        return lambda values: model.predict_proba(values)[:, 1]
 
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
         raise self._refusal("the probability of a target and no density of m", "`probability`")

@@ -28,7 +28,7 @@ from torch import Tensor
 from ..design import Target
 from ..errors import InputError
 from ..model.distributions import NormalMixture
-from ..process import PeriodicShift, Reflection, Symmetry, augment
+from ..process import Symmetry, augment
 from ._learning import Scaling, augmented, minimise
 from .base import Rival
 from .mixture import MixtureDensityNetwork
@@ -118,7 +118,7 @@ class PseudoLabels(Rival):
     def _learn_structure(
         self, train: Batch, complete: Tensor, symmetries: tuple[Symmetry, ...]
     ) -> StructureNetwork:
-        moves = [s for s in symmetries if isinstance(s, PeriodicShift | Reflection)]
+        moves = [symmetry for symmetry in symmetries if symmetry.of_images]
         phi, x, m = train.phi[complete], train.images[complete].to(train.m), train.m[complete]
         flags, m = self._flags(x), self.label_scaling.m(m)
         network = StructureNetwork(self.schema, self.structure, self.percolation_flags).to(m)

@@ -66,9 +66,8 @@ class Refinement:
             return self._of_prior(model, old, new, seed)
         old, new = old[old.labelled], new[new.labelled]
         generator = torch.Generator().manual_seed(seed)
-        phi, m = (
-            torch.cat([getattr(old, n), getattr(new, n)]).to(model.m_loc) for n in ("phi", "m")
-        )
+        rows = Batch(old.phi, None, old.m).joined(new).to(model.m_loc)
+        phi, m = rows.phi, rows.m
         weights = torch.ones(len(m)).index_fill_(0, torch.arange(len(old), len(m)), self.weight)
         parameters = list(model.decoder_m.parameters())
         optimiser = torch.optim.Adam(parameters, lr=self.learning_rate)

@@ -15,7 +15,6 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from pyro.poutine import block
 from torch import Tensor
 
 from ...errors import InputError
+from ...io.threads import one_thread
 from .density import DesignPosterior
 from .draws import Draws, check_counts
 
@@ -209,7 +209,9 @@ def _chain(task: _Task, tick: Callable[[int], object] = lambda _: None) -> _Resu
         # which are errors of the integrator, so it ends
         return -(soft + (exact - soft).clamp(min=-_CLIFF).detach()).squeeze(0)
 
-    with _alone(seed), pyro.validation_enabled(False), block():
+    rng, plain = torch.random.fork_rng(), pyro.validation_enabled(False)
+    with one_thread(), rng, plain, block():
+        torch.manual_seed(seed)
         kernel = RecordedNUTS(potential_fn=potential, **options)
         kernel.initial_params = {"position": start.clone()}
         kernel.setup(warmup)
@@ -221,16 +223,3 @@ def _chain(task: _Task, tick: Callable[[int], object] = lambda _: None) -> _Resu
     found = kernel.diagnostics()
     records = {name: found[name] for name in STATISTICS}
     return torch.stack(positions[warmup:]), records, time.process_time() - begin
-
-
-@contextmanager
-def _alone(seed: int) -> Iterator[None]:
-    """One thread, and random numbers of our own, put back as they were afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
