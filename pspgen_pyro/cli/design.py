@@ -114,11 +114,7 @@ def _optimiser(name: str) -> Optimiser:
 
 
 def _answer(
-    run: Run,
-    target: Target,
-    design: Design,
-    estimate: Estimate,
-    check: Verification | None,
+    run: Run, target: Target, design: Design, estimate: Estimate, check: Verification | None
 ) -> dict[str, Any]:
     """The answer as JSON: plain numbers with their standard errors beside them."""
     names = run.schema.process.names

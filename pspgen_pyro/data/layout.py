@@ -105,10 +105,7 @@ class Layout:
         return {key: value.to_bytes() for key, value in files.items() if key not in known}
 
     def _coordinates(self) -> dict[str, tuple[str, ...]]:
-        found = {
-            "parameter": self.schema.process.names,
-            "property": self.schema.property_names,
-        }
+        found = {"parameter": self.schema.process.names, "property": self.schema.property_names}
         if "percolates" in self.variables:
             found["direction"] = ("horizontal", "vertical")
         return found

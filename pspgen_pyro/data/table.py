@@ -28,12 +28,7 @@ _DECIMAL = re.compile(r"[<>=+-]*\s*\d*[.,]\d*([eE][+-]?\d+)?")
 
 
 def triads_of_table(
-    path: Path,
-    *,
-    process: Process,
-    properties: Properties,
-    images: str | None,
-    **declared: Any,
+    path: Path, *, process: Process, properties: Properties, images: str | None, **declared: Any
 ) -> tuple[Schema, xr.Dataset]:
     """The schema and the data set of a table; `Triads.from_table` tells the arguments."""
     frame, said = read_csv(path)

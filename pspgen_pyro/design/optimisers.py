@@ -158,12 +158,7 @@ class LBFGS(Optimiser):
             method="L-BFGS-B",
             bounds=[(0.0, 1.0)] * unit.size,
             callback=lambda _: history.append(float(latest.max())),
-            options={
-                "maxiter": self.iterations,
-                "maxcor": 20,
-                "ftol": tolerance,
-                "gtol": 1e-6,
-            },
+            options={"maxiter": self.iterations, "maxcor": 20, "ftol": tolerance, "gtol": 1e-6},
         )
 
 

@@ -165,9 +165,7 @@ class _Checked:
         return found
 
 
-def _chain_caller(
-    simulator: Simulator,
-) -> Callable[[NDArray[np.float64], Seeds], Materials]:
+def _chain_caller(simulator: Simulator) -> Callable[[NDArray[np.float64], Seeds], Materials]:
     def ask(phi: NDArray[np.float64], seeds: Seeds) -> Materials:
         found = simulator.simulate(phi, seeds)
         return Materials(phi, found.x, np.asarray(found.m), dict(found.failures))

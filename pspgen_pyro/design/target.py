@@ -92,11 +92,7 @@ class Target(ABC):
         return parts[0] if len(parts) == 1 else torch.logsumexp(torch.stack(parts), dim=0)
 
     def draw_inside(
-        self,
-        loc: Tensor,
-        scale: Tensor,
-        generator: torch.Generator,
-        limits: Tensor | None = None,
+        self, loc: Tensor, scale: Tensor, generator: torch.Generator, limits: Tensor | None = None
     ) -> Tensor:
         """Draws from diagonal Gaussians, given that m lies in the region; beyond a detection limit
         inside it, what m would be without one.

@@ -49,14 +49,7 @@ from .uniformity import Uniformity, uniformity
 if TYPE_CHECKING:
     from ..rivals import Predictor
 
-__all__ = [
-    "LEVELS",
-    "Scores",
-    "TargetScore",
-    "clustered_mean",
-    "energy_score",
-    "score",
-]
+__all__ = ["LEVELS", "Scores", "TargetScore", "clustered_mean", "energy_score", "score"]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """The levels of central coverage."""

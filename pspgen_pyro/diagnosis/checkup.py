@@ -20,12 +20,7 @@ from .checked import Checkup
 from .coverage import plot_coverage, tarp
 from .guides import guide_check, plot_guide
 from .latents import latent_posterior, plot_latent_properties, plot_process_latent, process_latent
-from .predictive import (
-    PredictiveCheck,
-    compare_probability,
-    predictive_check,
-    simulate_at,
-)
+from .predictive import PredictiveCheck, compare_probability, predictive_check, simulate_at
 from .reference_checks import check_images, check_probabilities, materials_of
 from .reference_materials import ReferenceMaterials, study_targets
 from .sbc import sbc, sbc_verdicts

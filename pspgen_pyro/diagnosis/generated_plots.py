@@ -41,11 +41,7 @@ def show_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
     return show_microstructures(rows)
 
 
-def plot_generated(
-    found: Sequence[Generated],
-    titles: Sequence[str],
-    schema: Schema,
-) -> Figure:
+def plot_generated(found: Sequence[Generated], titles: Sequence[str], schema: Schema) -> Figure:
     """Void fractions, two-point correlations along both axes, and the first two properties of real
     and generated materials; one column a setting.
 

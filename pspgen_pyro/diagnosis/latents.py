@@ -38,12 +38,7 @@ from ..plots import PALETTE, panel, parameter_labels, property_labels
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = [
-    "latent_posterior",
-    "plot_latent_properties",
-    "plot_process_latent",
-    "process_latent",
-]
+__all__ = ["latent_posterior", "plot_latent_properties", "plot_process_latent", "process_latent"]
 
 
 def latent_posterior(

@@ -285,11 +285,7 @@ class _OwnCell(Target):
         return m.log_box_probability(lower, upper)
 
     def draw_inside(
-        self,
-        loc: Tensor,
-        scale: Tensor,
-        generator: torch.Generator,
-        limits: Tensor | None = None,
+        self, loc: Tensor, scale: Tensor, generator: torch.Generator, limits: Tensor | None = None
     ) -> Tensor:
         law = NormalMixture(torch.zeros_like(loc[:, :1]), loc[:, None], scale[:, None], limits)
         ends = law.reaching(*(torch.tensor(e).to(loc) for e in (self.lower, self.upper)))

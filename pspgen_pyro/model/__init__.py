@@ -19,14 +19,7 @@ Process parameters and properties arrive standardised; `PSPGen` does that with n
 itself.
 """
 
-from .base import (
-    Dimensions,
-    Encoder,
-    ImageDecoder,
-    Part,
-    Prior,
-    PropertyDecoder,
-)
+from .base import Dimensions, Encoder, ImageDecoder, Part, Prior, PropertyDecoder
 from .encoders import ReadingEncoder, ThreeBranchEncoder
 from .ensemble import Ensemble
 from .images import BernoulliImage, CategoricalImage, GreyImage

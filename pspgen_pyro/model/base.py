@@ -21,14 +21,7 @@ if TYPE_CHECKING:
     from .distributions import NormalMixture
     from .reader import Reader
 
-__all__ = [
-    "Dimensions",
-    "Encoder",
-    "ImageDecoder",
-    "Part",
-    "Prior",
-    "PropertyDecoder",
-]
+__all__ = ["Dimensions", "Encoder", "ImageDecoder", "Part", "Prior", "PropertyDecoder"]
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ _PHASES = LinearSegmentedColormap.from_list("phases", ["#3B4252", "#8FA0B0", "#E
 
 
 def show_microstructures(
-    rows: Mapping[str, NDArray[Any]],
-    *,
-    notes: Mapping[str, Sequence[str]] | None = None,
+    rows: Mapping[str, NDArray[Any]], *, notes: Mapping[str, Sequence[str]] | None = None
 ) -> Figure:
     """Microstructures side by side, one labelled row each; the lighter, the higher the label.
 

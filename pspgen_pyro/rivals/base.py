@@ -202,12 +202,7 @@ class Rival(Predictor):
         check_sizes(self)
 
     def fit(
-        self,
-        data: Batches,
-        *,
-        schema: Schema,
-        symmetries: Iterable[Symmetry] = (),
-        seed: int = 0,
+        self, data: Batches, *, schema: Schema, symmetries: Iterable[Symmetry] = (), seed: int = 0
     ) -> Self:
         """A fitted copy.
 

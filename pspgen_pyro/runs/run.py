@@ -254,13 +254,7 @@ class Run:
         self._one("check")
         region = None if target is None else self.target(target)
         chosen = chain_of(self) if simulator is None else simulator
-        return check_run(
-            self,
-            region,
-            reference=held_out,
-            simulator=chosen,
-            **options,
-        )
+        return check_run(self, region, reference=held_out, simulator=chosen, **options)
 
     def simulator(
         self, given: Simulator | SimulatorFunction | None = None

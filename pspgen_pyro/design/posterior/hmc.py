@@ -197,11 +197,7 @@ class Leapfrog:
 
 
 def warm_up(
-    state: Leapfrog,
-    warmup: int,
-    trajectory: float,
-    target: float,
-    tick: Callable[[int], object],
+    state: Leapfrog, warmup: int, trajectory: float, target: float, tick: Callable[[int], object]
 ) -> None:
     """Step size first, then the metric twice with ever more draws, then the step size for it."""
     ends = np.unique(np.ceil(np.array([0.2, 0.4, 0.8, 1.0]) * warmup).astype(int))
