@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -128,7 +129,7 @@ def adapted(simulator: Simulator | SimulatorFunction, schema: Schema | None) -> 
         if schema is None:
             return simulator
         _check_process(simulator.process, schema.process)
-        return _Checked(schema, _chain_caller(simulator))
+        return _Checked(schema, partial(_ask_chain, simulator))
     if not callable(simulator):
         raise InputError(
             f"'simulator' is {type(simulator).__name__!r}; give a chain, or a function of phi and "
@@ -139,7 +140,7 @@ def adapted(simulator: Simulator | SimulatorFunction, schema: Schema | None) -> 
             "'simulator' is a function but 'schema' is missing; give the schema, which says what "
             "its values are, or ask by `run.verify`."
         )
-    return _Checked(schema, _function_caller(simulator, schema))
+    return _Checked(schema, partial(_ask_function, simulator, schema))
 
 
 @dataclass(frozen=True)
@@ -165,43 +166,37 @@ class _Checked:
         return found
 
 
-def _chain_caller(simulator: Simulator) -> Callable[[NDArray[np.float64], Seeds], Materials]:
-    def ask(phi: NDArray[np.float64], seeds: Seeds) -> Materials:
-        found = simulator.simulate(phi, seeds)
-        return Materials(phi, found.x, np.asarray(found.m), dict(found.failures))
-
-    return ask
+def _ask_chain(simulator: Simulator, phi: NDArray[np.float64], seeds: Seeds) -> Materials:
+    found = simulator.simulate(phi, seeds)
+    return Materials(phi, found.x, np.asarray(found.m), dict(found.failures))
 
 
-def _function_caller(
-    function: SimulatorFunction, schema: Schema
-) -> Callable[[NDArray[np.float64], Seeds], Materials]:
-    def ask(phi: NDArray[np.float64], seeds: Seeds) -> Materials:
-        try:
-            found = function(phi, seeds)
-        except Exception as error:
-            raise SimulationError(
-                f"'simulator' failed at φ = {phi.tolist()[0]} and {len(phi) - 1} setting(s) more: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        x, values = found if isinstance(found, tuple) and len(found) == 2 else (None, found)
-        try:
-            v = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"'simulator' returned {type(found).__name__!r}, which holds no numbers; return "
-                f"values of shape (N, {len(schema.properties)}), or microstructures and values."
-            ) from error
-        if v.ndim == 1 and len(schema.properties) == 1:
-            v = v[:, None]
-        m = schema.scaled(v) if v.shape[-1:] == (len(schema.properties),) else v
-        if x is not None:
-            x = schema.images.checked(x, len(seeds), "simulator")
-        lost = np.flatnonzero(np.isnan(m).any(axis=-1)) if m.ndim == 2 else []
-        reasons = {int(i): "it returned NaN" for i in lost}
-        return Materials(phi, x, m, reasons)
-
-    return ask
+def _ask_function(
+    function: SimulatorFunction, schema: Schema, phi: NDArray[np.float64], seeds: Seeds
+) -> Materials:
+    try:
+        found = function(phi, seeds)
+    except Exception as error:
+        raise SimulationError(
+            f"'simulator' failed at φ = {phi.tolist()[0]} and {len(phi) - 1} setting(s) more: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    x, values = found if isinstance(found, tuple) and len(found) == 2 else (None, found)
+    try:
+        v = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"'simulator' returned {type(found).__name__!r}, which holds no numbers; return "
+            f"values of shape (N, {len(schema.properties)}), or microstructures and values."
+        ) from error
+    if v.ndim == 1 and len(schema.properties) == 1:
+        v = v[:, None]
+    m = schema.scaled(v) if v.shape[-1:] == (len(schema.properties),) else v
+    if x is not None:
+        x = schema.images.checked(x, len(seeds), "simulator")
+    lost = np.flatnonzero(np.isnan(m).any(axis=-1)) if m.ndim == 2 else []
+    reasons = {int(i): "it returned NaN" for i in lost}
+    return Materials(phi, x, m, reasons)
 
 
 def _check_process(theirs: ProcessSpace, ours: ProcessSpace) -> None:

@@ -114,12 +114,7 @@ class ProcessSpace:
                 "'phi' holds NaN or infinite values; every process parameter must be a finite "
                 "number."
             )
-        low, high = np.array(self.lower), np.array(self.upper)
-        # a bound that went through single precision is still that bound
-        slack = _ROUNDING * np.maximum(np.abs(low), np.abs(high))
-        values = np.where((values < low) & (values >= low - slack), low, values)
-        values = np.where((values > high) & (values <= high + slack), high, values)
-        outside = (values < low) | (values > high)
+        outside = self.outside(values)
         if outside.any():
             j = int(np.argwhere(outside)[0][-1])
             value = values[outside].flat[0]
@@ -128,7 +123,14 @@ class ProcessSpace:
                 f"{self.upper[j]:g}]; "
                 "choose a value inside the process space."
             )
-        return values
+        return np.clip(values, self.lower, self.upper)
+
+    def outside(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which entries of φ with shape `(*, P)` lie beyond a bound by more than the rounding of
+        single precision."""
+        # a bound that went through single precision is still that bound
+        slack = _ROUNDING * np.abs([self.lower, self.upper]).max(axis=0)
+        return (values < self.lower - slack) | (values > self.upper + slack)
 
     def sample(
         self, shape: int | tuple[int, ...], rng: np.random.Generator

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -167,13 +168,13 @@ def _directed() -> ProcessSpace:
 def _two_parameters(
     name: str,
     preset: Preset,
-    settings: Mapping[str, Any],
     *,
     n: int = 36,
     gamma: float = 2.0,
     targets: Mapping[str, Region] = _SMALL,
     replicates: int = 4,
     excluded: Region | None = None,
+    **settings: Any,
 ) -> Case:
     structure = PhaseSeparatedField(n, two_mode_spectrum, preset, gamma)
     chain = Chain(_directed(), structure, Permeability(**settings))
@@ -181,23 +182,11 @@ def _two_parameters(
     return Case(name, chain, preset, targets, splits, excluded)
 
 
-def _case1(preset: Preset, **settings: Any) -> Case:
-    return _two_parameters("case1", preset, settings)
-
-
 def _case2(preset: Preset, **settings: Any) -> Case:
     lower, upper = _SMALL["R"]
     near = tuple(a - _MARGIN for a in lower), tuple(b + _MARGIN for b in upper)
     target = {"R": _SMALL["R"]}
-    return _two_parameters("case2", preset, settings, targets=target, excluded=near)
-
-
-def _case3(preset: Preset, **settings: Any) -> Case:
-    return _two_parameters("case3", preset, settings, replicates=1)
-
-
-def _case4(preset: Preset, **settings: Any) -> Case:
-    return _two_parameters("case4", preset, settings, n=128, gamma=10.0, targets=_LARGE)
+    return _two_parameters("case2", preset, targets=target, excluded=near, **settings)
 
 
 def _case5(preset: Preset, **settings: Any) -> Case:
@@ -218,10 +207,10 @@ def _three_phase(preset: Preset, **settings: Any) -> Case:
 
 
 CASES: dict[str, Callable[..., Case]] = {
-    "case1": _case1,
+    "case1": partial(_two_parameters, "case1"),
     "case2": _case2,
-    "case3": _case3,
-    "case4": _case4,
+    "case3": partial(_two_parameters, "case3", replicates=1),
+    "case4": partial(_two_parameters, "case4", n=128, gamma=10.0, targets=_LARGE),
     "case5": _case5,
     "three_phase": _three_phase,
 }
