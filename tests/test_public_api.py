@@ -54,7 +54,7 @@ PUBLIC = {
         "PropertyItself ReadingEncoder ResidualMap StandardNormalPrior ThreeBranchEncoder"
     ),
     "plots": (
-        "PALETTE panel parameter_labels probability_difference probability_slices "
+        "CYCLE PALETTE panel panels parameter_labels probability_difference probability_slices "
         "probability_surface property_cloud property_labels show_microstructures "
         "simulated_cloud training_curves"
     ),

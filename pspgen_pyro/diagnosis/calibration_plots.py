@@ -9,7 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..errors import InputError
-from ..plots import PALETTE, parameter_labels, probability_difference, probability_surface
+from ..plots import (
+    CYCLE,
+    PALETTE,
+    panels,
+    parameter_labels,
+    probability_difference,
+    probability_surface,
+)
 from .calibration import Scores
 from .reference_materials import ReferenceMaterials
 
@@ -21,7 +28,6 @@ __all__ = [
     "plot_scores",
 ]
 
-_CYCLE = [PALETTE[name] for name in ("blue", "vermilion", "green", "pink", "orange", "sky")]
 _MARKERS = "osD^vP*X"
 
 
@@ -35,9 +41,7 @@ def plot_reliability(scores: Sequence[Scores]) -> Figure:
         InputError: If there is no model or no target.
     """
     names = _targets(scores)
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(3.4 * len(names), 3.5), squeeze=False, layout="constrained"
-    )
+    figure, axes = panels(1, len(names), (3.4 * len(names), 3.5))
     for ax, name in zip(axes[0], names, strict=True):
         ax.plot([0, 1], [0, 1], color=PALETTE["grey"], lw=1)
         for i, one in enumerate(scores):
@@ -72,13 +76,7 @@ def plot_probabilities(scores: Sequence[Scores], reference: ReferenceMaterials) 
     if reference.axes is None or len(reference.axes) != 2:
         return _pairs(scores, reference)
     columns = 1 + len(scores) + (len(scores) == 1)
-    figure, grid = plt.subplots(
-        len(names),
-        columns,
-        figsize=(3.3 * columns, 2.7 * len(names)),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, grid = panels(len(names), columns, (3.3 * columns, 2.7 * len(names)))
     for row, name in zip(grid, names, strict=True):
         counted = scores[0].targets[name].observed
         surfaces = {"reference": counted} | {s.name: s.targets[name].predicted for s in scores}
@@ -102,10 +100,7 @@ def plot_central_coverage(scores: Sequence[Scores]) -> Figure:
     """
     known = _with_draws(scores)
     names = list(known[0].coverage)
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(3.4 * len(names), 3.0), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+    figure, axes = panels(1, len(names), (3.4 * len(names), 3.0), sharey=True)
     for ax, name in zip(axes[0], names, strict=True):
         ax.axhline(0, color=PALETTE["grey"], lw=1)
         for i, one in enumerate(scores):
@@ -140,11 +135,9 @@ def plot_density_scores(scores: Scores, reference: ReferenceMaterials) -> Figure
     # squares that touch on a square grid of as many settings
     side = min(12.0, max(3.0, 190 / len(phi) ** 0.5))
     titles = {"energy": "energy score", "nll": "negative log-likelihood, nats"}
-    panels = {key: title for key, title in titles.items() if key in scores.each}
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.2 * len(panels), 3.2), squeeze=False, layout="constrained"
-    )
-    for ax, (key, title) in zip(axes[0], panels.items(), strict=True):
+    shown = {key: title for key, title in titles.items() if key in scores.each}
+    figure, axes = panels(1, len(shown), (4.2 * len(shown), 3.2))
+    for ax, (key, title) in zip(axes[0], shown.items(), strict=True):
         mean = np.bincount(index, weights=scores.each[key]) / np.bincount(index)
         second = phi[:, 1] if phi.shape[1] > 1 else mean
         points = ax.scatter(phi[:, 0], second, c=mean, s=side**2, cmap="viridis", marker="s")
@@ -161,7 +154,7 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
     """
     if not scores:
         raise InputError("'scores' is empty; give the scores of at least one model.")
-    panels = {
+    means_of = {
         "RMSE of P": [one.rmse for one in scores],
         "Brier score": [one.brier for one in scores],
         "energy score": [one.energy for one in scores],
@@ -170,7 +163,7 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
     figure, axes = plt.subplots(
         1, 4, figsize=(11, 0.35 * len(scores) + 1.2), sharey=True, layout="constrained"
     )
-    for ax, (title, means) in zip(axes, panels.items(), strict=True):
+    for ax, (title, means) in zip(axes, means_of.items(), strict=True):
         for i, found in enumerate(means):
             if found is not None:
                 ax.errorbar(found.value, i, xerr=2 * found.standard_error, **_style(i))
@@ -185,9 +178,7 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
 
 def _pairs(scores: Sequence[Scores], reference: ReferenceMaterials) -> Figure:
     names = _targets(scores)
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(3.4 * len(names), 3.5), squeeze=False, layout="constrained"
-    )
+    figure, axes = panels(1, len(names), (3.4 * len(names), 3.5))
     few = reference.samples.min() < 2
     for ax, name in zip(axes[0], names, strict=True):
         ax.plot([0, 1], [0, 1], color=PALETTE["grey"], lw=1)
@@ -224,7 +215,7 @@ def _with_draws(scores: Sequence[Scores]) -> list[Scores]:
 
 
 def _colour(i: int) -> str:
-    return _CYCLE[i % len(_CYCLE)]
+    return CYCLE[i % len(CYCLE)]
 
 
 def _style(i: int) -> dict[str, object]:
