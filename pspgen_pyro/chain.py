@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
-from .io.validation import numbers
+from .io.validation import returned_numbers
 from .process import ProcessSpace
 from .properties import percolation
 from .schema import Microstructure, Schema
@@ -163,7 +163,7 @@ class Chain:
 
     def _checked_values(self, value: Any, count: int) -> NDArray[Any]:
         names = ", ".join(self.schema.property_names)
-        return numbers(value, "property_", (count, len(self.schema.properties)), names)
+        return returned_numbers(value, "property_", (count, len(self.schema.properties)), names)
 
 
 def percolating(microstructure: Microstructure | None) -> bool:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import DataError, InputError
 
-__all__ = ["Record", "check_positive", "numbers", "read"]
+__all__ = ["Record", "check_positive", "returned_numbers", "read"]
 
 
 class Record(BaseModel):
@@ -55,7 +55,9 @@ def check_positive(**numbers: float | None) -> None:
             raise InputError(f"'{name}' is {number:g}; it must be positive.")
 
 
-def numbers(came: Any, name: str, shape: tuple[int, ...], declared: str) -> NDArray[np.float64]:
+def returned_numbers(
+    came: Any, name: str, shape: tuple[int, ...], declared: str
+) -> NDArray[np.float64]:
     """What a simulator returned as an array of numbers.
 
     Raises:

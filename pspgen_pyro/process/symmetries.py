@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-class Settings(Protocol):
+class _Space(Protocol):
     """What a symmetry needs to know of a process space."""
 
     @property
@@ -47,7 +47,7 @@ class Settings(Protocol):
     def upper(self) -> tuple[float, ...]: ...
 
 
-class Images(Protocol):
+class _Images(Protocol):
     """What a symmetry needs to know of the microstructures."""
 
     @property
@@ -62,14 +62,14 @@ class Symmetry(Kind, ABC, family="symmetry"):
     of_images: ClassVar[bool] = False
     """Whether it moves x alone: φ and m stay."""
 
-    def check_against(self, process: Settings) -> None:  # noqa: B027
+    def check_against(self, process: _Space) -> None:  # noqa: B027
         """Says why the symmetry does not fit a process, if it does not.
 
         Raises:
             InputError: If it names what the process does not have.
         """
 
-    def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:  # noqa: B027
+    def check_schema(self, order: tuple[int, ...] | None, images: _Images | None) -> None:  # noqa: B027
         """Says why the symmetry does not fit the properties or the images, if it does not.
 
         Arguments:
@@ -87,7 +87,7 @@ class Symmetry(Kind, ABC, family="symmetry"):
     @abstractmethod
     def __call__(
         self,
-        process: Settings,
+        process: _Space,
         phi: Tensor,
         x: Tensor | None,
         m: Tensor,
@@ -106,7 +106,7 @@ class Symmetry(Kind, ABC, family="symmetry"):
             φ, x and m of the same shapes.
         """
 
-    def elements(self, process: Settings, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
+    def elements(self, process: _Space, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
         """The rows under every element of the symmetry, the identity first; only the identity if
         there are too many to list."""
         return [(phi, x, m)]
@@ -126,7 +126,7 @@ class _OfImages(Symmetry):
 
     def __call__(
         self,
-        process: Settings,
+        process: _Space,
         phi: Tensor,
         x: Tensor | None,
         m: Tensor,
@@ -139,7 +139,7 @@ class _OfImages(Symmetry):
 class PeriodicShift(_OfImages):
     """The process prefers no origin: x may be shifted around the torus; φ and m stay."""
 
-    def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:
+    def check_schema(self, order: tuple[int, ...] | None, images: _Images | None) -> None:
         if images is not None and not images.periodic:
             raise InputError(
                 "'symmetries' has a PeriodicShift, but the images are not periodic; leave it out."
@@ -172,7 +172,7 @@ class _Exchange(Symmetry):
 
     properties: tuple[int, ...] | None
 
-    def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:
+    def check_schema(self, order: tuple[int, ...] | None, images: _Images | None) -> None:
         name = type(self).__name__
         if images is not None and images.shape[0] != images.shape[1]:
             raise InputError(
@@ -194,13 +194,13 @@ class _Exchange(Symmetry):
     def for_order(self, order: tuple[int, ...] | None) -> Self:
         return dataclasses.replace(self, properties=order)  # type: ignore[type-var]
 
-    def _moved(self, process: Settings, phi: Tensor) -> Tensor:
+    def _moved(self, process: _Space, phi: Tensor) -> Tensor:
         """The settings under the second element."""
         return phi
 
     def __call__(
         self,
-        process: Settings,
+        process: _Space,
         phi: Tensor,
         x: Tensor | None,
         m: Tensor,
@@ -215,7 +215,7 @@ class _Exchange(Symmetry):
         phi, x, m = (picked(a, b) for a, b in zip(same, exchanged, strict=True))
         return phi, x, m
 
-    def elements(self, process: Settings, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
+    def elements(self, process: _Space, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
         if self.properties is None:
             raise InputError(
                 f"'symmetries' has a {type(self).__name__} that was not told how the properties "
@@ -261,14 +261,14 @@ class Mirror(_Exchange):
     parameter: str
     properties: tuple[int, ...] | None = None
 
-    def check_against(self, process: Settings) -> None:
+    def check_against(self, process: _Space) -> None:
         if self.parameter not in process.names:
             raise InputError(
                 f"'symmetries' mirrors the parameter {self.parameter!r}, but the process has "
                 f"{', '.join(process.names)}; name one of those."
             )
 
-    def _moved(self, process: Settings, phi: Tensor) -> Tensor:
+    def _moved(self, process: _Space, phi: Tensor) -> Tensor:
         j = process.names.index(self.parameter)
         mirrored = phi.clone()
         mirrored[:, j] = process.lower[j] + process.upper[j] - phi[:, j]
@@ -277,7 +277,7 @@ class Mirror(_Exchange):
 
 def augment(
     symmetries: Sequence[Symmetry],
-    process: Settings,
+    process: _Space,
     phi: Tensor,
     x: Tensor | None,
     m: Tensor,
@@ -290,7 +290,7 @@ def augment(
 
 
 def orbit(
-    symmetries: Sequence[Symmetry], process: Settings, phi: Tensor, x: Tensor | None, m: Tensor
+    symmetries: Sequence[Symmetry], process: _Space, phi: Tensor, x: Tensor | None, m: Tensor
 ) -> list[Rows]:
     """The rows under every combination of the elements of those symmetries that can be listed."""
     rows = [(phi, x, m)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ..errors import InputError
-from ..io.validation import Record, numbers
+from ..io.validation import Record, returned_numbers
 from .units import conversion
 
 __all__ = ["Microstructure"]
@@ -71,7 +71,7 @@ class Microstructure(Record):
         Raises:
             InputError: If they are not.
         """
-        found = numbers(x, who, (count, *self.shape), str(self))
+        found = returned_numbers(x, who, (count, *self.shape), str(self))
         if self.phases == "grey":
             fits, allowed = (found >= 0) & (found <= 1), "grey values from 0 to 1"
         else:

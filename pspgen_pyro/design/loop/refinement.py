@@ -8,9 +8,9 @@ over the weights of the property decoder alone. This is the likelihood that
 :math:`P(m \in \mathcal{M}_d \mid \varphi)` is made of: its z0 come from the prior and not from the
 guide. The other parts stay, so the model draws the same microstructures as before.
 
-Bare pairs say nothing about m and are left out. A model that reads properties off a code of x
-learns by its last stages instead, where pairs do count: the reading is
-fitted on to the codes of all triads, and the prior to the aggregate of the guide over them.
+Bare pairs say nothing about m and are left out. A model that reads properties off x learns by its
+last stages instead, where pairs do count: the reader is fitted to all triads, and the prior to the
+aggregate of the guide over them.
 """
 
 from __future__ import annotations
