@@ -40,10 +40,10 @@ from ..design import Estimate, Materials
 from ..errors import InputError
 from ..model import PSPGen
 from ..properties import percolation
-from ..report.materials import SolvedImages, materials_at
 from ..runs import Run
 from ..structure import two_point_correlation
 from .calibration import clustered_mean
+from .solved import SolvedImages, materials_at
 
 if TYPE_CHECKING:
     from ..data.triads import Triads
