@@ -1,8 +1,7 @@
 """One page that shows what the model claims beside what the physics says.
 
-`answers` reads what `pspgen design` wrote and judges it, `surfaces` compares probabilities over
-the process space, `diagnosis.solved` puts simulated and generated microstructures side by side, and
-`page` makes the file of it all.
+`answers` reads what `pspgen design` wrote and judges it, `comparison` sets probabilities over the
+process space beside counted ones, `sections` makes the other parts, and `page` the file of it all.
 """
 
 from ..diagnosis.solved import SolvedImages, generate_images, materials_at
