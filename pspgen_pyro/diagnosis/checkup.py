@@ -102,7 +102,7 @@ def check_run(
         spread = materials_of(reference, known)
         if pictured:
             check_images(found, run, reference, spread, known.group[known.rows], seed=seed)
-        over = PredictiveCheck(scores.pit, scores.uniformity)
+        over = PredictiveCheck(scores.pit)
     tests |= _predictions(found, run, target, chain, materials, over, seed, bar)
     level = _ALARM / len(tests)
     for name, (uniform, verdict) in tests.items():

@@ -15,6 +15,7 @@ get:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,11 +51,18 @@ class PredictiveCheck:
 
     Arguments:
         pit: The randomised ranks, with shape `(N)`, by property.
-        uniformity: Their uniformity, by property.
     """
 
     pit: dict[str, NDArray[np.float64]]
-    uniformity: dict[str, Uniformity]
+
+    @cached_property
+    def uniformity(self) -> dict[str, Uniformity]:
+        """Their uniformity, by property.
+
+        Raises:
+            InputError: If there are fewer than ten materials.
+        """
+        return {name: uniformity(values) for name, values in self.pit.items()}
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ def predictive_check(
         seed: Seeds them.
 
     Raises:
-        InputError: If `draws` is not positive or there are fewer than ten materials.
+        InputError: If `draws` is not positive.
     """
     check_positive(draws=draws)
     predicted = draw_properties(model, materials.phi, draws, seed)
@@ -126,7 +134,7 @@ def predictive_check(
         name: randomised_ranks(materials.m[:, j], predicted[..., j], seed=seed + j)
         for j, name in enumerate(model.property_names)
     }
-    return PredictiveCheck(pit, {name: uniformity(values) for name, values in pit.items()})
+    return PredictiveCheck(pit)
 
 
 def draw_properties(
