@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .chain import Chain
-    from .data import generate, open_triads
+    from .data import generate
     from .data.batches import Batches
     from .data.triads import Triads
     from .design import Box, Design, design_in_loop, maximise, probability, verify
@@ -37,34 +37,24 @@ if TYPE_CHECKING:
     from .training.updates import Alternating, Cosine, Joint, Plateau
 
 _HOME = {
-    "Alternating": "training",
-    "Batches": "data.batches",
-    "Box": "design",
-    "Chain": "chain",
-    "Cosine": "training",
-    "Design": "design",
-    "InputError": "errors",
-    "Joint": "training",
-    "Microstructure": "schema",
-    "PSPGen": "model",
-    "Plateau": "training",
-    "ProcessSpace": "process",
-    "Run": "runs",
-    "Property": "schema",
-    "Schema": "schema",
-    "Triads": "data.triads",
-    "case": "study",
-    "design_in_loop": "design",
-    "fit": "runs",
-    "generate": "data",
-    "load_run": "runs",
-    "maximise": "design",
-    "open_triads": "data",
-    "percolation": "properties",
-    "permeability": "properties",
-    "probability": "design",
-    "target": "design.parsing",
-    "verify": "design",
+    name: home
+    for home, names in {
+        "chain": "Chain",
+        "data": "generate",
+        "data.batches": "Batches",
+        "data.triads": "Triads",
+        "design": "Box Design design_in_loop maximise probability verify",
+        "design.parsing": "target",
+        "errors": "InputError",
+        "model": "PSPGen",
+        "process": "ProcessSpace",
+        "properties": "percolation permeability",
+        "runs": "Run fit load_run",
+        "schema": "Microstructure Property Schema",
+        "study": "case",
+        "training": "Alternating Cosine Joint Plateau",
+    }.items()
+    for name in names.split()
 }
 
 __version__ = "0.2.0"
@@ -91,7 +81,6 @@ __all__ = [
     "generate",
     "load_run",
     "maximise",
-    "open_triads",
     "percolation",
     "permeability",
     "probability",

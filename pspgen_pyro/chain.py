@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+from .io.validation import returned_numbers
 from .process import ProcessSpace
 from .properties import percolation
 from .schema import Microstructure, Schema
@@ -155,15 +156,14 @@ class Chain:
         if self.structure is None:
             return None
         structure, images = self.structure, self.structure.microstructure
-        dtype = np.float32 if images.grey else np.uint8
-        x = np.zeros((len(phi), *images.shape), dtype=dtype)
-        check = partial(_checked_images, images)
+        x = np.zeros((len(phi), *images.shape), dtype=images.dtype)
+        check = partial(images.checked, who="structure")
         _fill(x, lambda i: structure(phi[i], [seeds[j] for j in i]), check, failures)
         return x
 
     def _checked_values(self, value: Any, count: int) -> NDArray[Any]:
         names = ", ".join(self.schema.property_names)
-        return _numbers(value, "property_", (count, len(self.schema.properties)), names)
+        return returned_numbers(value, "property_", (count, len(self.schema.properties)), names)
 
 
 def percolating(microstructure: Microstructure | None) -> bool:
@@ -179,37 +179,7 @@ def _flags(x: NDArray[Any] | None, images: Microstructure | None) -> NDArray[np.
     """Whether the last phase of each image percolates, where that is defined."""
     if x is None or images is None or not percolating(images):
         return None
-    return percolation(x == int(images.phases) - 1)
-
-
-def _checked_images(images: Microstructure, x: Any, count: int) -> NDArray[Any]:
-    """What a structure simulator returned, if it is what it declares."""
-    found = _numbers(x, "structure", (count, *images.shape), str(images))
-    if images.phases == "grey":
-        fits, allowed = (found >= 0) & (found <= 1), "grey values from 0 to 1"
-    else:
-        fits = np.isin(found, np.arange(images.phases))
-        allowed = f"the labels 0 to {images.phases - 1}"
-    if not fits.all():
-        raise InputError(
-            f"'structure' returned {found[~fits][0]:g} in an image, but declares {images}; "
-            f"return {allowed}."
-        )
-    return found
-
-
-def _numbers(came: Any, name: str, shape: tuple[int, ...], declared: str) -> NDArray[np.float64]:
-    """What a simulator returned as an array of numbers, or a sentence on why it is none."""
-    try:
-        found = np.asarray(came)
-    except ValueError:
-        found = np.array(None)
-    if found.dtype.kind not in "biuf" or found.shape != shape:
-        raise InputError(
-            f"'{name}' returned shape {found.shape} of {found.dtype}, but declares {declared}; "
-            f"return numbers of shape {shape} for {shape[0]} sample(s)."
-        )
-    return found
+    return percolation(x == images.last_label)
 
 
 def _fill(

@@ -184,11 +184,7 @@ class Permeability:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {
-            "property": "Permeability",
-            "formulation": self.formulation,
-            "solver": self.solver,
-        }
+        return {"property": "Permeability", "formulation": self.formulation, "solver": self.solver}
 
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes square periodic images of two phases."""

@@ -250,7 +250,7 @@ def test_a_reference_on_a_grid_gives_the_error_of_the_surface(toy_run, toy_triad
     found, box = checkup.Checkup(content={"later": []}), Box((-10, -7), (-9, -5))
     scores = check_probabilities(found, known, ReferenceMaterials.of(grid), {"L": box})
     numbers = found.content["reference"]["targets"]["L"]["rmse"]
-    surface = reference_surface(data, box, known.model.process)
+    surface = reference_surface(grid, box)
     axes = [surface[name].values for name in known.model.process.names]
     error = surface_error(
         model_surface(known.model, box, axes)["probability"],

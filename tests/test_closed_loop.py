@@ -369,7 +369,7 @@ def test_numbers_out_of_range_are_refused_before_anything_is_simulated(option, w
 
 
 def test_a_refinement_without_steps_is_refused():
-    with pytest.raises(InputError, match="'steps' of the refinement is 0"):
+    with pytest.raises(InputError, match="'steps' is 0"):
         Refinement(steps=0)
 
 

@@ -317,7 +317,7 @@ def test_the_command_line_fits_asks_and_compares_an_ensemble(toy_path, tmp_path,
     assert answer["settings"]["risk"] == 1
     assert cli("design", folder, target, "--risk", 1) == 0
     printed = capsys.readouterr().out
-    assert "over 2 members (epistemic)" in printed
+    assert "over 2 members (aleatoric" in printed
     assert "Δ (mean − c sd)" in printed
     assert cli("design", folder, target) == 0
     assert "Δ log P" in capsys.readouterr().out

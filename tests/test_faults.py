@@ -26,7 +26,13 @@ from pspgen_pyro.data import engine as engine_module
 from pspgen_pyro.data import workers as workers_module
 from pspgen_pyro.data.files import Workplace
 from pspgen_pyro.data.plan import Plan
-from pspgen_pyro.errors import DataError, InputError, StorageError, WorkerError
+from pspgen_pyro.errors import (
+    DataError,
+    InputError,
+    MissingDependencyError,
+    StorageError,
+    WorkerError,
+)
 from pspgen_pyro.process import ProcessSpace
 from pspgen_pyro.structure import CALIBRATED, PhaseSeparatedField, two_mode_spectrum
 from pspgen_pyro.study import Case, Split
@@ -87,6 +93,12 @@ def test_a_dask_cluster_gives_the_same_bytes(undisturbed, tmp_path):
     ) as cluster:
         run(tmp_path / "t.zarr", scheduler=cluster.scheduler_address)
     assert Store(tmp_path / "t.zarr").digest() == undisturbed[12]
+
+
+def test_without_dask_the_sentence_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingDependencyError, match=r"pspgen-pyro\[cluster\]"):
+        run(tmp_path / "t.zarr", scheduler="tcp://localhost:1")
 
 
 def kill_at_random_moments(moments, folder, undisturbed):

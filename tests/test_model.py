@@ -18,12 +18,11 @@ from pspgen_pyro.errors import DataError
 from pspgen_pyro.model import (
     MixturePrior,
     MixtureProperty,
+    Part,
     PropertyItself,
     ReadingEncoder,
     StandardNormalPrior,
     ThreeBranchEncoder,
-    part_from_json,
-    part_to_json,
 )
 from pspgen_pyro.training import ELBO
 
@@ -130,7 +129,7 @@ def test_predictive_draws_microstructures_and_properties_for_new_settings():
 )
 def test_a_part_survives_json(components, reads, floor):
     part = MixtureProperty(components=components, reads=reads, floor=floor)
-    assert part_from_json(part_to_json(part)) == part
+    assert Part.from_json(part.to_json()) == part
 
 
 def test_a_decoder_that_would_read_more_of_z0_than_there_is_is_refused():

@@ -13,23 +13,23 @@ PUBLIC = {
     "pspgen_pyro": (
         "Alternating Batches Box Chain Cosine Design InputError Joint Microstructure PSPGen "
         "Plateau ProcessSpace Property Run Schema Triads case design_in_loop fit generate "
-        "load_run maximise open_triads percolation permeability probability target verify"
+        "load_run maximise percolation permeability probability target verify"
     ),
     "chain": (
         "Chain ChainSample EffectiveConductivity Permeability PropertyFunction "
         "PropertySimulator StructureFunction StructureSimulator percolating"
     ),
     "cli": "main",
-    "data": "Store StoreReport Triads check_store generate open_triads",
+    "data": "Store StoreReport Triads check_store generate",
     "design": (
         "Adam Bound Box Boxes ClosedForm ClosedLoop Convergence Correction Design "
-        "DesignPosterior Discrepancy Draws EnsembleProbability Estimate Estimator Flow "
-        "FullRank GridPosterior Guide KullbackLeibler LBFGS MeanField Objective Optimiser "
+        "DesignPosterior Discrepancy Draws EnsembleProbability Estimate Estimator Flow FullRank "
+        "GridPosterior Guide KullbackLeibler LBFGS Materials MeanField Objective Optimiser "
         "Probability RecordedNUTS Refinement Requirement RiskAverse Round SGD ScoreFunction "
-        "SimulatedMaterials Simulator SimulatorFunction SquaredDistance Support Target "
-        "UniformInTarget Verification adapted antithetic design_in_loop fit_svi frequency "
-        "log_probability maximise on_grid parse_target plain probability property_law "
-        "sample_hmc sample_nuts sobol sobol_normal target_from_json verify"
+        "Simulator SimulatorFunction SquaredDistance Support Target UniformInTarget "
+        "Verification adapted antithetic design_in_loop fit_svi frequency log_probability "
+        "maximise on_grid parse_target plain probability property_law sample_hmc sample_nuts "
+        "sobol sobol_normal target_from_json verify"
     ),
     "diagnosis": (
         "Comparison Coverage Generated GuideCheck Materials Partition PredictiveCheck "
@@ -50,12 +50,11 @@ PUBLIC = {
     "io": "",
     "model": (
         "BernoulliImage BottleneckReader CategoricalImage Dimensions Encoder Ensemble "
-        "GreyImage MixturePrior MixtureProperty PSPGen Part Prior PropertyDecoder "
-        "PropertyItself ReadingEncoder ResidualMap StandardNormalPrior ThreeBranchEncoder "
-        "part_from_json part_to_json"
+        "GreyImage ImageDecoder MixturePrior MixtureProperty PSPGen Part Prior PropertyDecoder "
+        "PropertyItself ReadingEncoder ResidualMap StandardNormalPrior ThreeBranchEncoder"
     ),
     "plots": (
-        "PALETTE panel parameter_labels probability_difference probability_slices "
+        "CYCLE PALETTE panel panels parameter_labels probability_difference probability_slices "
         "probability_surface property_cloud property_labels show_microstructures "
         "simulated_cloud training_curves"
     ),
@@ -127,6 +126,13 @@ def test_no_module_is_missing_from_the_list():
 def test_a_process_that_only_simulates_never_loads_torch():
     script = "import sys, pspgen_pyro as p; p.case('case1'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_triads_are_opened_without_the_libraries_that_simulate_and_train():
+    script = "import sys, pspgen_pyro as p; p.Triads; sys.exit(any(m in sys.modules for m in {}))"
+    heavy = ("numba", "scipy.sparse", "torch")
+    found = subprocess.run([sys.executable, "-c", script.format(heavy)], check=False)
+    assert found.returncode == 0
 
 
 def test_an_unknown_name_is_an_attribute_error_that_names_it():

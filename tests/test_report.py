@@ -160,8 +160,7 @@ def test_one_material_a_point_cannot_have_its_noise_taken_off():
 def test_the_reference_surface_counts_each_grid_point_whatever_the_order(triads):
     grid = on_a_grid(triads).data
     shuffled = grid.isel(sample=np.random.default_rng(0).permutation(80))
-    process = triads.schema.process
-    one, two = (reference_surface(data, BOX, process) for data in (grid, shuffled))
+    one, two = (reference_surface(Triads(triads.schema, data), BOX) for data in (grid, shuffled))
     xr.testing.assert_equal(one, two)
     share = BOX.contains(grid["m"].values[:5]).mean()
     assert float(one["probability"][0, 0]) == share
@@ -169,15 +168,15 @@ def test_the_reference_surface_counts_each_grid_point_whatever_the_order(triads)
 
 
 def test_a_failed_simulation_is_no_miss(triads):
-    grid = on_a_grid(triads).data
-    grid["m"][0] = np.nan
-    counted = reference_surface(grid, BOX, triads.schema.process)
+    grid = on_a_grid(triads)
+    grid.data["m"][0] = np.nan
+    counted = reference_surface(grid, BOX)
     assert int(counted["samples"][0, 0]) == 4
 
 
 def test_triads_without_a_grid_are_no_reference(triads):
     with pytest.raises(InputError, match="no full grid"):
-        reference_surface(triads.data, BOX, triads.schema.process)
+        reference_surface(triads, BOX)
 
 
 def test_the_model_surface_is_the_probability_at_its_coordinates(run):

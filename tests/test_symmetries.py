@@ -19,8 +19,6 @@ from pspgen_pyro.process.symmetries import (
     Transposition,
     augment,
     orbit,
-    symmetry_from_json,
-    symmetry_to_json,
 )
 from pspgen_pyro.structure import two_point_correlation, void_fraction
 from pspgen_pyro.training import train
@@ -113,8 +111,8 @@ def p_values(chosen, symmetry, n=150):
 def test_every_declared_symmetry_holds_in_law(name):
     """At most 16 tests a case, each wrong with probability 1e-4."""
     chosen = case(name)
-    assert chosen.process.symmetries
-    for symmetry in chosen.process.symmetries:
+    assert chosen.chain.schema.symmetries
+    for symmetry in chosen.chain.schema.symmetries:
         assert min(p_values(chosen, symmetry)) > 1e-4, symmetry
 
 
@@ -208,7 +206,7 @@ def test_the_same_generator_draws_the_same_elements_and_leaves_torchs_own_alone(
 
 @pytest.mark.parametrize("symmetry", [*ALL, Transposition((0, 2, 1))])
 def test_a_symmetry_survives_json(symmetry):
-    assert symmetry_from_json(json.loads(json.dumps(symmetry_to_json(symmetry)))) == symmetry
+    assert Symmetry.from_json(json.loads(json.dumps(symmetry.to_json()))) == symmetry
 
 
 def test_a_process_survives_json_with_its_symmetries():
@@ -232,7 +230,7 @@ def test_every_symmetry_is_known_by_its_name():
 )
 def test_a_description_that_fits_no_symmetry_is_refused(spec, words):
     with pytest.raises(DataError, match=words):
-        symmetry_from_json(spec)
+        Symmetry.from_json(spec)
 
 
 def test_a_mirror_of_a_parameter_that_does_not_exist_is_refused():

@@ -22,7 +22,7 @@ from pspgen_pyro import (
 )
 from pspgen_pyro.chain import Chain, EffectiveConductivity, Permeability
 from pspgen_pyro.cli import main
-from pspgen_pyro.data import Store, check_store, open_triads
+from pspgen_pyro.data import Store, check_store
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.model import (
     BernoulliImage,
@@ -264,7 +264,7 @@ def test_a_conductivity_that_cannot_be_is_refused_by_name(arguments, words):
 def stored(tmp_path_factory):
     path = tmp_path_factory.mktemp("three") / "triads.zarr"
     generate(CASE, path, seed=0)
-    return path, open_triads(path).load()
+    return path, Triads.open(path)
 
 
 @pytest.fixture(scope="module")
@@ -286,8 +286,8 @@ def trained(stored):
 
 
 def test_a_store_says_how_many_phases_of_what_and_which_one_percolates(stored):
-    path, triads = stored
-    assert triads.attrs["phases"] == 3
+    triads = stored[1].data
+    assert stored[1].schema.microstructure.phases == 3
     assert triads.attrs["fractions"] == [0.4, 0.3, 0.3]
     assert triads.attrs["conductivities"] == [1.0, 10.0, 100.0]
     assert triads.attrs["formulation"] == "bilinear"

@@ -166,7 +166,6 @@ class Compare:
         reference: Triads,
     ) -> dict[str, Any]:
         from ..diagnosis import paired_differences
-        from ..diagnosis.calibration import estimate_to_json
         from ..io.provenance import environment
 
         differences = paired_differences(scores, known)
@@ -187,7 +186,7 @@ class Compare:
                 for one in scores
             ],
             f"minus_{scores[0].name}": {
-                name: {key: estimate_to_json(gap) for key, gap in gaps.items()}
+                name: {key: gap.to_json() for key, gap in gaps.items()}
                 for name, gaps in differences.items()
             },
             "environment": environment(),

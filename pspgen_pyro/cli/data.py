@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from tyro.conf import Positional
-
-if TYPE_CHECKING:
-    from ..schema import Property
 
 __all__ = ["DataInfo", "DataVerify"]
 
@@ -30,14 +24,7 @@ class DataInfo:
         from ..data import Store, Triads
 
         triads = Triads.open(self.path, excluded=True)
-        sizes = ", ".join(f"{name} {size}" for name, size in triads.data.sizes.items())
-        print(f"{self.path}: {sizes}")
-        print(triads.schema)
-        for name in ("fold", "excluded"):
-            if name in triads.data:
-                print(f"{name}: {int((triads.data[name] == 1).sum())} of {len(triads)}")
-        for p, m in zip(triads.schema.properties, triads.data["m"].values.T, strict=True):
-            print(f"{p.label}: {_described(p, m)}")
+        print(f"{self.path}: {triads.summary()}")
         store = Store(self.path)
         failures = store.manifest().failures
         print(f"failed: {len(failures)}")
@@ -45,22 +32,10 @@ class DataInfo:
             print(f"  sample {index}: {reason}")
         print("made by")
         for key, value in triads.data.attrs.items():
-            if key != "schema":
+            if key not in ("schema", "notes", "warnings"):
                 print(f"  {key}: {value}")
         print(f"SHA-256: {store.digest()}")
         return None
-
-
-def _described(property_: Property, m: NDArray[np.float64]) -> str:
-    """How many triads know a property, its range, and how many are at a detection limit."""
-    known = m[~np.isnan(m)]
-    words = [f"known for {len(known)} of {len(m)}"]
-    if len(known):
-        words.append(f"from {known.min():.4g} to {known.max():.4g}")
-    for end in property_.ends:
-        if np.isfinite(end):
-            words.append(f"{int((known == end).sum())} at the detection limit {end:.4g}")
-    return ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -81,9 +56,9 @@ class DataVerify:
 
     def run(self) -> int | None:
         from ..data import check_store
-        from .chains import import_chain
+        from .questions import chain_from
 
-        source = None if self.chain is None else import_chain(self.chain)
+        source = None if self.chain is None else chain_from(self.chain)
         report = check_store(self.path, repair=self.repair, source=source)
         for key in report.damaged:
             print(f"{'rebuilt' if report.repaired else 'damaged'}: {key}")

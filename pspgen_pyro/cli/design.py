@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..design import Design, Estimate, Optimiser, Target, Verification
     from ..runs import Run
 
-__all__ = ["DesignCommand", "estimate_to_json"]
+__all__ = ["DesignCommand"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class DesignCommand:
         )
         check = self._check(run, target, design, simulator) if self.verify else None
         names = ("target", "verify", "simulator", "optimiser", "starts", "risk", "draws", "seed")
-        given = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+        given = {n: v for n, v in vars(self).items() if n in names and v is not None}
         answer = _answer(run, target, design, estimate, check) | {"settings": given}
         if self.out is not None:
             fresh = None if check is None else check.m.tolist()
@@ -90,7 +90,7 @@ class DesignCommand:
         if self.json:
             print(json.dumps(answer))
         else:
-            print(_sentences(answer, target.event, run.schema.process.units))
+            print(_sentences(answer, target.event, run.schema.process.units, estimate))
         return None
 
     def _check(self, run: Run, target: Target, design: Design, simulator: Any) -> Verification:
@@ -114,25 +114,19 @@ def _optimiser(name: str) -> Optimiser:
 
 
 def _answer(
-    run: Run,
-    target: Target,
-    design: Design,
-    estimate: Estimate,
-    check: Verification | None,
+    run: Run, target: Target, design: Design, estimate: Estimate, check: Verification | None
 ) -> dict[str, Any]:
     """The answer as JSON: plain numbers with their standard errors beside them."""
-    from ..design import Probability
-
     names = run.schema.process.names
     answer = {
         "target": target.to_json(),
         "properties": list(run.schema.property_names),
         "phi": dict(zip(names, map(float, design.phi), strict=True)),
-        "model": estimate_to_json(estimate),
+        "model": estimate.to_json("probability"),
         "starts_agreed": f"{design.agreed.sum()} of {len(design.agreed)}",
         "active_bounds": list(design.active_bounds),
         "sensitivity": {
-            "of": "log P" if isinstance(design.objective, Probability) else "(mean − c sd)",
+            "of": "log P" if design.objective.is_probability else "(mean − c sd)",
             "gradient": dict(zip(names, design.gradient.tolist(), strict=True)),
             "curvature": design.curvature.tolist(),
         },
@@ -143,7 +137,7 @@ def _answer(
     }
     if check is not None:
         gap = abs(float(estimate.value) - float(check.probability.value))
-        answer["simulated"] = estimate_to_json(check.probability) | {"samples": len(check.m)}
+        answer["simulated"] = check.probability.to_json("probability") | {"samples": len(check.m)}
         answer["difference"] = gap
         answer["blocked_fraction"] = _blocked(run, check)
     return answer
@@ -161,56 +155,30 @@ def _blocked(run: Run, check: Verification) -> dict[str, float]:
     return SolvedImages("", check.x, check.m, images).blocked
 
 
-def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
-    """A probability beside its standard error; of an ensemble, with its parts."""
-    from ..design.probability import EnsembleEstimate
-
-    numbers: dict[str, Any] = {
-        "probability": float(estimate.value),
-        "standard_error": float(estimate.standard_error),
-    }
-    if isinstance(estimate, EnsembleEstimate) and len(estimate.members) > 1:
-        numbers |= {
-            "aleatoric": float(estimate.aleatoric),
-            "epistemic": float(estimate.epistemic),
-            "members": estimate.members.tolist(),
-        }
-    return numbers
-
-
-def _words(estimate: dict[str, Any]) -> str:
-    from ..design import Estimate
-
-    if "members" in estimate:
-        return (
-            f"{estimate['probability']:.3f} ± {estimate['epistemic']:.3f} over "
-            f"{len(estimate['members'])} members (epistemic), ± {estimate['aleatoric']:.3f} from "
-            "one material to the next (aleatoric)"
-        )
-    return str(Estimate(estimate["probability"], estimate["standard_error"]))
-
-
-def _sentences(answer: dict[str, Any], target: str, units: tuple[str, ...]) -> str:
+def _sentences(
+    answer: dict[str, Any], target: str, units: tuple[str, ...], model: Estimate
+) -> str:
     lines = [
         f"target     {target}",
         "φ*         "
         + ", ".join(f"{name} = {value:.4g}" for name, value in answer["phi"].items()),
-        f"model      P = {_words(answer['model'])}",
+        f"model      P = {model}",
     ]
     if "simulated" in answer:
         simulated = answer["simulated"]
         lines.append(
-            f"simulated  P = {_words(simulated)} ({simulated['samples']} fresh simulations)"
+            f"simulated  P = {simulated['probability']:.3f} ± {simulated['standard_error']:.3f} "
+            f"({simulated['samples']} fresh simulations)"
         )
-        model = answer["model"]
-        parts = simulated["standard_error"], model["standard_error"], model.get("epistemic", 0.0)
+        spread = answer["model"].get("epistemic", 0.0)
+        parts = simulated["standard_error"], float(model.standard_error), spread
         error = sum(part**2 for part in parts) ** 0.5
         agree = answer["difference"] <= 2 * error
         lines.append(
             f"verdict    the two differ by {answer['difference']:.3f}, "
             + ("within" if agree else "more than")
             + " twice the standard error of the difference"
-            + (", the members' spread included" if "epistemic" in model else "")
+            + (", the members' spread included" if spread else "")
         )
     lines += _sensitivity(answer, units)
     lines.append(

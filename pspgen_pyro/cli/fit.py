@@ -82,6 +82,7 @@ class Fit:
 
     def run(self) -> int | None:
         from ..io.publish import refuse_existing
+        from ..io.validation import check_positive
 
         refuse_existing(self.out)
         unfinished = self.out.with_name(self.out.name + ".partial")
@@ -90,8 +91,7 @@ class Fit:
                 f"'out' is {str(self.out)!r}, whose training was interrupted; add --resume to go "
                 f"on, or remove {str(unfinished)!r}."
             )
-        if self.threads < 1:
-            raise InputError(f"'threads' is {self.threads}; it must be at least 1.")
+        check_positive(threads=self.threads)
         from ..data import Triads
 
         triads = Triads.open(self.triads)

@@ -56,8 +56,8 @@ class Loop:
     def run(self) -> int | None:
         from ..io.publish import publish_file, refuse_existing
 
-        for name in ("out", "refined"):
-            if (path := getattr(self, name)) is not None:
+        for name, path in (("out", self.out), ("refined", self.refined)):
+            if path is not None:
                 refuse_existing(path, name)
         from ..data import Triads
         from .questions import open_run, simulator_from
@@ -66,7 +66,7 @@ class Loop:
         triads = Triads.open(self.triads)
         pairs = None if self.pairs is None else Triads.open(self.pairs)
         names = ("budget", "precision", "starts", "draws", "seed")
-        settings = {name: getattr(self, name) for name in names}
+        settings = {name: value for name, value in vars(self).items() if name in names}
         loop = run.loop(
             self.target,
             triads=triads,
@@ -85,19 +85,17 @@ class Loop:
 
 
 def _answer(run: Run, loop: ClosedLoop) -> dict[str, Any]:
-    from .design import estimate_to_json
-
     return {
         "target": loop.target.to_json(),
         "properties": list(run.schema.property_names),
         "phi": dict(zip(run.schema.process.names, map(float, loop.phi), strict=True)),
-        "probability": estimate_to_json(loop.probability),
-        "model": estimate_to_json(loop.predicted),
+        "probability": loop.probability.to_json("probability"),
+        "model": loop.predicted.to_json("probability"),
         "rounds": [
             {
                 "phi": turn.phi.tolist(),
-                "model": estimate_to_json(turn.predicted),
-                "simulated": estimate_to_json(turn.simulated),
+                "model": turn.predicted.to_json("probability"),
+                "simulated": turn.simulated.to_json("probability"),
                 "agrees": turn.agrees,
                 "checks": turn.checks,
                 "spread": turn.spread,

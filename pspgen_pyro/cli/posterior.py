@@ -45,34 +45,28 @@ class PosteriorCommand:
 
     def run(self) -> int | None:
         from ..io.publish import publishing, refuse_existing
+        from ..io.threads import one_thread
 
         refuse_existing(self.out)
         from ..design.posterior import counts_of
         from .questions import open_run
 
-        counts = counts_of(self.method, self.chains, self.draws, self.warmup)
+        given = {"chains": self.chains, "draws": self.draws, "warmup": self.warmup}
+        counts = counts_of(self.method, **given)
         posterior = open_run(self.run_folder, self.member).posterior(self.target)
-        import torch
         from tqdm.auto import tqdm
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            total = counts.warmup + counts.draws * (self.method != "svi")
-            total *= counts.chains if self.method == "nuts" else 1
-            with tqdm(total=total, desc=self.method, unit="step", disable=None) as bar:
-                found = posterior.sample(
-                    self.method,
-                    chains=self.chains,
-                    draws=self.draws,
-                    warmup=self.warmup,
-                    guide=self.guide,
-                    workers=self.workers,
-                    seed=self.seed,
-                    progress=bar.update,
-                )
-        finally:
-            torch.set_num_threads(threads)
+        total = counts["warmup"] + counts["draws"] * (self.method != "svi")
+        total *= counts["chains"] if self.method == "nuts" else 1
+        with one_thread(), tqdm(total=total, desc=self.method, unit="step", disable=None) as bar:
+            found = posterior.sample(
+                self.method,
+                **given,
+                guide=self.guide,
+                workers=self.workers,
+                seed=self.seed,
+                progress=bar.update,
+            )
         tree = found.to_arviz(images=self.images, seed=self.seed)
         with publishing(self.out) as folder:
             tree.to_zarr(folder, mode="a", consolidated=False)

@@ -62,7 +62,8 @@ class Simulate:
     resume: bool = False
     """Go on with an interrupted run."""
     scheduler: str | None = None
-    """A dask scheduler to use instead of local processes, as tcp://host:8786."""
+    """A dask scheduler to use instead of local processes, as tcp://host:8786; needs the
+    extra `cluster`."""
 
     def run(self) -> int | None:
         from ..data import Store, generate
@@ -102,7 +103,7 @@ class Simulate:
             InputError: If there is not exactly one, or an option belongs to the other.
         """
         from ..study import case
-        from .chains import import_chain
+        from .questions import chain_from
 
         if (self.case is None) == (self.chain is None):
             raise InputError(
@@ -115,4 +116,4 @@ class Simulate:
         for name in ("preset", "formulation", "solver"):
             if vars(self)[name] is not None:
                 raise InputError(f"'{name}' is for the cases of the study; a chain has its own.")
-        return import_chain(str(self.chain))
+        return chain_from(str(self.chain))

@@ -63,22 +63,15 @@ def check_inside(process: ProcessSpace, phi: NDArray[np.float64]) -> NDArray[np.
     Raises:
         InputError: If a setting lies outside; the sentence names its row.
     """
-    try:
-        return process.check(phi)
-    except InputError:
-        suspects = np.flatnonzero(((phi < process.lower) | (phi > process.upper)).any(-1))
-        outside = [row for row in suspects if not _fits(process, phi[row])]
-        row = outside[0]
-        j = next(
-            j
-            for j, v in enumerate(phi[row])
-            if not _fits(process, [*process.lower[:j], v, *process.lower[j + 1 :]])
-        )
+    outside = process.outside(phi)
+    if outside.any():
+        row, j = np.argwhere(outside)[0]
         raise InputError(
             f"'phi' is {phi[row, j]:g} in row {row + 1}, column {process.names[j]!r}, outside its "
-            f"bounds [{process.lower[j]:g}, {process.upper[j]:g}] ({len(outside)} such row(s)); "
-            "widen the bounds, correct the value or leave the row out."
-        ) from None
+            f"bounds [{process.lower[j]:g}, {process.upper[j]:g}] ({outside.any(-1).sum()} such "
+            "row(s)); widen the bounds, correct the value or leave the row out."
+        )
+    return process.check(phi)
 
 
 def check_properties_vary(properties: Sequence[Property], values: NDArray[np.float64]) -> None:
@@ -206,14 +199,6 @@ def about_fold_sizes(
         if not known[fold == 1].any():
             told.append(f"{p.name} is known in no row that validates")
     return told
-
-
-def _fits(process: ProcessSpace, phi: Any) -> bool:
-    try:
-        process.check(phi)
-    except InputError:
-        return False
-    return True
 
 
 def _outliers(name: str, m: NDArray[np.float64], values: NDArray[np.float64]) -> list[str]:

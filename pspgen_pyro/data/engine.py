@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..chain import Chain
 from ..errors import DataError, InputError
 from ..io.publish import refuse_existing
-from ..io.validation import Record, read
+from ..io.validation import Record, check_positive, read
 from ..study import Case
 from ..study import case as study_case
 from . import workers
@@ -100,8 +100,7 @@ def generate(
         scale=scale,
         chunk=chunk,
     )
-    if workers < 1:
-        raise InputError(f"'workers' is {workers}; give at least 1.")
+    check_positive(workers=workers)
     out = Path(path).absolute()
     if resume and out.exists():
         Store(out).check_configuration(plan.configuration())

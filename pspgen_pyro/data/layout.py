@@ -72,9 +72,21 @@ class Layout:
 
     def dtype(self, name: str) -> str:
         """The type of a variable."""
+        return self.schema.images.dtype if name == "x" else VARIABLES[name][0]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a variable."""
         images = self.schema.microstructure
-        grey = name == "x" and images is not None and images.grey
-        return "float32" if grey else VARIABLES[name][0]
+        row, column = (0, 0) if images is None else images.shape
+        sizes = {
+            "sample": self.samples,
+            "parameter": len(self.schema.process),
+            "property": len(self.schema.properties),
+            "direction": 2,
+            "row": row,
+            "column": column,
+        }
+        return tuple(sizes[dim] for dim in VARIABLES[name][1])
 
     def metadata_files(self) -> dict[str, bytes]:
         """The files that do not belong to a chunk: groups, arrays and coordinates."""
@@ -93,10 +105,7 @@ class Layout:
         return {key: value.to_bytes() for key, value in files.items() if key not in known}
 
     def _coordinates(self) -> dict[str, tuple[str, ...]]:
-        found = {
-            "parameter": self.schema.process.names,
-            "property": self.schema.property_names,
-        }
+        found = {"parameter": self.schema.process.names, "property": self.schema.property_names}
         if "percolates" in self.variables:
             found["direction"] = ("horizontal", "vertical")
         return found
@@ -128,20 +137,12 @@ class Layout:
         """An empty store in memory: its files by key, and its arrays by name."""
         files: dict[str, Any] = {}
         group = zarr.create_group(MemoryStore(files), attributes=dict(attributes))
-        images = self.schema.microstructure
-        coordinates = self._coordinates()
-        sizes = {name: len(labels) for name, labels in coordinates.items()}
-        sizes["sample"] = self.samples
-        if images is not None:
-            sizes["row"], sizes["column"] = images.shape
         arrays = {
-            name: _array(group, name, (size,), (size,), str, (name,), {})
-            for name in coordinates
-            for size in (sizes[name],)
+            name: _array(group, name, (len(labels),), (len(labels),), str, (name,), {})
+            for name, labels in self._coordinates().items()
         }
         for name in self.variables:
-            dims = VARIABLES[name][1]
-            shape = tuple(sizes[dim] for dim in dims)
+            dims, shape = VARIABLES[name][1], self.shape(name)
             chunks = (min(self.chunk, self.samples), *shape[1:])
             arrays[name] = _array(
                 group, name, shape, chunks, self.dtype(name), dims, self._described(name)

@@ -17,9 +17,8 @@ from . import layout
 from .checked import CheckedFiles, check_files
 from .manifest import OLD_FORMAT, Manifest, Recipe
 from .store import Store, case_of
-from .triads import Triads
 
-__all__ = ["open_store", "open_triads"]
+__all__ = ["open_store"]
 
 
 class _Root(Record):
@@ -31,8 +30,8 @@ class _Root(Record):
     schema_: str = Field(alias="schema")
 
 
-def open_store(path: str | Path, *, excluded: bool = False, verify: bool = True) -> Triads:
-    """As `Triads.open`."""
+def open_store(path: str | Path, *, excluded: bool, verify: bool) -> tuple[Schema, xr.Dataset]:
+    """The schema and the data set of a store; `Triads.open` tells the arguments."""
     store = Store(Path(path).absolute())
     manifest = store.manifest()
     if verify:
@@ -49,22 +48,7 @@ def open_store(path: str | Path, *, excluded: bool = False, verify: bool = True)
             data[name] = [str(label) for label in data[name].values]
     if not excluded and "excluded" in data:
         data = data.isel(sample=~data["excluded"].values)
-    return Triads(schema, data)
-
-
-def open_triads(path: str | Path, *, excluded: bool = False) -> xr.Dataset:
-    """The data set of `Triads.open`, with the schema's parts as attributes."""
-    triads = open_store(path, excluded=excluded)
-    process, images = triads.schema.process, triads.schema.microstructure
-    parts = {
-        "names": list(process.names),
-        "units": list(process.units),
-        "bounds": [list(pair) for pair in zip(process.lower, process.upper, strict=True)],
-        "symmetries": process.to_json()["symmetries"],
-        "n": None if images is None else images.shape[0],
-        "phases": None if images is None else images.phases,
-    }
-    return triads.data.assign_attrs(parts)
+    return schema, data
 
 
 def _parsed(text: str, path: Path) -> Any:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ..chain import Chain, percolating
 from ..errors import InputError
 from ..io.provenance import versions
+from ..io.validation import check_positive
 from ..study import Case, Split
 from .layout import Layout, chunk_size, encoded
 
@@ -164,21 +165,13 @@ def make_plan(
 ) -> Plan:
     """Settles the sizes of a store from what the caller gives and what the case says.
 
-    Arguments:
-        source: The problem, or a chain, which has no sizes of its own.
-        split: One of the case's splits; of a chain "train", "test" or "reference".
-        samples: The *total* number of triads, φ times replicates; the case's own if None.
-        replicates: The number of triads a φ; the case's own if None, of a chain 1.
-        points: The number of φ along each axis of a reference grid; the case's own if None.
-        seed: The root seed, not negative.
-        scale: Multiplies the case's number of φ (of a grid: its number of replicates).
-        chunk: The number of samples a chunk; a few seconds of work if None.
+    The arguments are those of `generate`.
 
     Raises:
         InputError: If the split does not exist, or the numbers do not fit together.
     """
     sizes = {"samples": samples, "replicates": replicates, "points": points}
-    _check_positive(**sizes, scale=scale, chunk=chunk)
+    check_positive(**sizes, scale=scale, chunk=chunk)
     if seed < 0:
         raise InputError(f"'seed' is {seed}; give a whole number that is not negative.")
     if samples is not None and scale != 1.0:
@@ -252,9 +245,3 @@ def _grid_sizes(
             "times the number of replicates."
         )
     return points, each
-
-
-def _check_positive(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise InputError(f"'{name}' is {value:g}; give a number above 0.")

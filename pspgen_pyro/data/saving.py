@@ -11,26 +11,26 @@ import xarray as xr
 
 from ..errors import InputError
 from ..io.publish import publishing
+from ..schema import Schema
 from . import layout
 from .layout import Layout
 from .manifest import Entry, Manifest
-from .triads import Triads
 
 __all__ = ["save_store"]
 
 _OPTIONAL = {"x", "percolates", "excluded"}
 
 
-def save_store(triads: Triads, path: str | Path) -> None:
+def save_store(schema: Schema, data: xr.Dataset, path: str | Path) -> None:
     """As `Triads.save`."""
-    out, data = Path(path).absolute(), triads.data
+    out = Path(path).absolute()
     unknown = sorted({str(name) for name in data.data_vars} - set(layout.VARIABLES))
     if unknown:
         raise InputError(
             f"'triads' has the variable {unknown[0]!r}, which a store does not hold; it holds "
             f"{', '.join(layout.VARIABLES)}."
         )
-    names = tuple(name for name in layout.VARIABLES if _has(triads, name))
+    names = tuple(name for name in layout.VARIABLES if _has(schema, data, name))
     attributes = {k: v for k, v in data.attrs.items() if k not in ("format", "schema")}
     try:
         attributes = json.loads(layout.encoded(attributes))
@@ -39,9 +39,9 @@ def save_store(triads: Triads, path: str | Path) -> None:
             f"'triads' has an attribute that is not ready for JSON ({error}); give text, finite "
             "numbers, lists and dictionaries."
         ) from error
-    size = layout.chunk_size(triads.schema)
-    made = Layout(triads.schema, len(triads), names, attributes, size)
-    arrays = {name: _array(triads, made, name) for name in names}
+    size = layout.chunk_size(schema)
+    made = Layout(schema, data.sizes["sample"], names, attributes, size)
+    arrays = {name: _array(data, made, name) for name in names}
     with publishing(out) as folder:
         entries = _write(folder, made.metadata_files())
         for j in range(made.chunks):
@@ -52,36 +52,26 @@ def save_store(triads: Triads, path: str | Path) -> None:
         _write(folder, dict([Manifest(files=dict(sorted(entries.items()))).file()]))
 
 
-def _has(triads: Triads, name: str) -> bool:
+def _has(schema: Schema, data: xr.Dataset, name: str) -> bool:
     """Whether a store of these triads holds a variable.
 
     Raises:
         InputError: If it should be there and is not, or the other way round.
     """
-    present = name in triads.data
-    needed = name not in _OPTIONAL or (name == "x" and triads.schema.microstructure is not None)
+    present = name in data
+    needed = name not in _OPTIONAL or (name == "x" and schema.microstructure is not None)
     if needed and not present or name == "x" and present and not needed:
         raise InputError(
             f"'triads' has {'a' if present else 'no'} variable {name!r}, but its schema says "
-            f"otherwise (microstructure: {triads.schema.microstructure})."
+            f"otherwise (microstructure: {schema.microstructure})."
         )
     return present
 
 
-def _array(triads: Triads, made: Layout, name: str) -> xr.DataArray:
+def _array(data: xr.Dataset, made: Layout, name: str) -> xr.DataArray:
     """A variable, if its dimensions, its sizes and its type are those of the store."""
-    found, schema = triads.data[name], triads.schema
-    images = schema.microstructure
-    sizes = {
-        "sample": len(triads),
-        "parameter": len(schema.process),
-        "property": len(schema.properties),
-        "direction": 2,
-    }
-    if images is not None:
-        sizes["row"], sizes["column"] = images.shape
-    dims, dtype = layout.VARIABLES[name][1], np.dtype(made.dtype(name))
-    shape = tuple(sizes[dim] for dim in dims)
+    found, dtype = data[name], np.dtype(made.dtype(name))
+    dims, shape = layout.VARIABLES[name][1], made.shape(name)
     if found.dims != dims or found.shape != shape or found.dtype != dtype:
         raise InputError(
             f"'triads' has {name} of {found.dtype}, dimensions {found.dims} and shape "

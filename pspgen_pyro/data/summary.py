@@ -57,12 +57,14 @@ def _process(schema: Schema, data: xr.Dataset) -> Iterator[str]:
 
 def _properties(properties: Sequence[Property], data: xr.Dataset) -> Iterator[str]:
     names = _aligned([str(p) for p in properties])
-    for name, values in zip(names, data["value"].to_numpy().T, strict=True):
+    for p, name, values in zip(properties, names, data["value"].to_numpy().T, strict=True):
         known = values[~np.isnan(values)]
         line = f"  {name}  {len(known)} known"
         if len(known):
             low, middle, high = np.quantile(known, (0, 0.5, 1))
             line += f", from {low:.4g} to {high:.4g}, median {middle:.4g}"
+        for end in (end for end in p.detection_limit if end is not None):
+            line += f", {(known == end).sum()} at the detection limit {end:g}"
         yield line
 
 
@@ -74,6 +76,8 @@ def _folds(data: xr.Dataset) -> Iterator[str]:
         parts.append(f"{len(np.unique(index[rows]))} settings ({rows.sum()} rows) {word}")
     yield "folds, by setting"
     yield "  " + ", ".join(parts)
+    if "excluded" in data and data["excluded"].any():
+        yield f"  of these, {int(data['excluded'].sum())} rows lie in the region left out"
 
 
 def _aligned(words: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..schema import Property, Schema
 from .arrays import triads_of_arrays
 from .columns import chosen
-from .declared import Images, Process, Properties, read_properties, read_settings
+from .declared import Process, Properties, read_properties, read_settings
 from .images import matching, read_images
 
 __all__ = ["read_csv", "triads_of_table"]
@@ -28,14 +28,7 @@ _DECIMAL = re.compile(r"[<>=+-]*\s*\d*[.,]\d*([eE][+-]?\d+)?")
 
 
 def triads_of_table(
-    path: Path,
-    *,
-    process: Process,
-    properties: Properties,
-    images: str | None,
-    microstructure: Images,
-    validation: float,
-    seed: int,
+    path: Path, *, process: Process, properties: Properties, images: str | None, **declared: Any
 ) -> tuple[Schema, xr.Dataset]:
     """The schema and the data set of a table; `Triads.from_table` tells the arguments."""
     frame, said = read_csv(path)
@@ -44,24 +37,22 @@ def triads_of_table(
             "'process' is None; name the columns that are settings, as ['T [K]', 't'], among "
             f"{', '.join(frame.columns)}."
         )
-    declared = read_properties(properties)
+    read = read_properties(properties)
     settings = read_settings(process, frame)
-    names = [p.name for p in declared]
+    names = [p.name for p in read]
     phi, _ = chosen(frame, settings.names, settings.units, path.name, renaming=False)
-    m, _ = chosen(frame, names, [p.unit for p in declared], path.name, renaming=False)
+    m, _ = chosen(frame, names, [p.unit for p in read], path.name, renaming=False)
     try:
         x, about_images = _images(images, frame, path.parent)
         return triads_of_arrays(
             phi,
             x,
-            _censored(m, declared),
+            _censored(m, read),
             process=process,
-            properties=declared,
-            microstructure=microstructure,
-            validation=validation,
-            seed=seed,
+            properties=read,
             source=path.name,
             said=[*said, *about_images],
+            **declared,
         )
     except InputError as error:
         raise InputError(f"{path.name}: {error} (Row 1 is the first below the header.)") from error

@@ -61,7 +61,7 @@ class Triads:
         """
         from .opening import open_store
 
-        return open_store(path, excluded=excluded, verify=verify)
+        return cls(*open_store(path, excluded=excluded, verify=verify))
 
     def save(self, path: str | Path) -> Path:
         """Writes a triads store, all of it or nothing; equal triads have equal bytes.
@@ -72,7 +72,7 @@ class Triads:
         """
         from .saving import save_store
 
-        save_store(self, path)
+        save_store(self.schema, self.data, path)
         return Path(path)
 
     def __len__(self) -> int:

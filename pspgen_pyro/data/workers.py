@@ -17,6 +17,7 @@ from contextlib import closing
 from multiprocessing.connection import wait
 
 from ..errors import InputError, WorkerError
+from ..io.optional import optional
 
 __all__ = ["die_with_parent", "on_cluster", "on_pool", "on_this_process"]
 
@@ -55,14 +56,13 @@ def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Generator[int
     """The workers of a `dask.distributed` scheduler, which see the same file system.
 
     Raises:
+        MissingDependencyError: If `distributed` is missing.
         InputError: If no scheduler answers.
         WorkerError: If the cluster loses the workers of a chunk again and again.
     """
-    from distributed import Client, KilledWorker
-    from distributed import as_completed as completed
-
+    dask = optional("distributed", "A dask scheduler", "cluster")
     try:
-        client = Client(address, timeout="5s", set_as_default=False)
+        client = dask.Client(address, timeout="5s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"'scheduler' is {address!r}, where no scheduler answers ({error}); start one, or "
@@ -71,9 +71,9 @@ def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Generator[int
     with client:
         futures = client.map(task, list(chunks), pure=False)
         try:
-            for future in completed(futures, loop=client.loop):
+            for future in dask.as_completed(futures, loop=client.loop):
                 yield future.result()
-        except KilledWorker as error:
+        except dask.KilledWorker as error:
             raise WorkerError(
                 "the cluster lost the workers of a chunk again and again, as when memory runs "
                 "out; what was finished is kept, so resume."

@@ -41,7 +41,7 @@ from .posterior.hmc import sample_hmc
 from .posterior.nuts import RecordedNUTS, sample_nuts
 from .posterior.variational import Flow, FullRank, Guide, MeanField, fit_svi
 from .probability import Estimate, log_probability, probability, property_law, sobol_normal
-from .simulation import SimulatedMaterials, Simulator, SimulatorFunction, adapted
+from .simulation import Materials, Simulator, SimulatorFunction, adapted
 from .support import Support
 from .target import Box, Boxes, Target, target_from_json
 from .verification import Verification, frequency, verify
@@ -68,6 +68,7 @@ __all__ = [
     "Guide",
     "KullbackLeibler",
     "LBFGS",
+    "Materials",
     "MeanField",
     "Objective",
     "Optimiser",
@@ -79,7 +80,6 @@ __all__ = [
     "Round",
     "SGD",
     "ScoreFunction",
-    "SimulatedMaterials",
     "Simulator",
     "SimulatorFunction",
     "SquaredDistance",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from ..model.ensemble import Ensemble
 from .objectives import EnsembleProbability, Objective, Probability, RiskAverse
 from .optimisers import LBFGS, Climb, Optimiser, Problem
 from .parsing import Requirement
-from .probability import Estimate, mean_of, probability, scrambled, sobol_normal
+from .probability import Estimate, sobol_normal
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
 
@@ -80,31 +79,32 @@ class Design:
         Raises:
             InputError: If the objective asks for none.
         """
-        return self.objective.region or self._region().target
+        if (region := self.objective.region) is None:
+            raise InputError(f"this design was for {self.objective}, which asks for no region.")
+        return region
 
     @property
     def probability(self) -> Estimate:
-        r"""The model's P at :math:`\varphi^*`.
+        r"""The model's P at :math:`arphi^*`.
 
         Raises:
             InputError: If the objective is not the probability of a region.
         """
-        self._region()
+        self._check_probability()
         return self.value
 
     @property
     def log_probabilities(self) -> NDArray[np.float64]:
         """The log P of each start on the optimised sample; raises as `probability` does."""
-        self._region()
+        self._check_probability()
         return self.scores
 
-    def _region(self) -> Probability:
-        if not isinstance(self.objective, Probability):
+    def _check_probability(self) -> None:
+        if not self.objective.is_probability:
             raise InputError(
                 f"this design was for {self.objective}, not for the probability of a region; read "
                 "'value' and 'scores' instead."
             )
-        return self.objective
 
     def __str__(self) -> str:
         phi = ", ".join(f"{value:.3f}" for value in self.phi)
@@ -166,7 +166,8 @@ def maximise(
     best = int(np.argmax(scores))
     low, high = np.array(model.process.lower), np.array(model.process.upper)
     phi = np.clip(low + (high - low) * climb.unit, low, high)
-    value = _value(model, objective, phi[best], seed + 1)
+    fresh = {"draws": _FRESH, "replicates": _SCRAMBLINGS, "seed": seed + 1}
+    value = objective.estimate(model, phi[best], **fresh)
     gradient, curvature = _sensitivity(problem, phi[best])
     return Design(
         objective=objective,
@@ -197,21 +198,13 @@ def _asked(
     if isinstance(model, PSPGen):
         return model, Probability(target) if isinstance(target, Target) else target
     if isinstance(target, Target):
-        return model.members[0], EnsembleProbability(target, model.members)
+        return model.members[0], EnsembleProbability(target, model)
     if not isinstance(target, EnsembleProbability | RiskAverse):
         raise InputError(
             f"'target' is {target}, an objective of one model, but 'model' is an ensemble; give a "
             "region or RiskAverse(region, ensemble), or one of its members."
         )
     return model.members[0], target
-
-
-def _value(model: PSPGen, objective: Objective, phi: NDArray[np.float64], seed: int) -> Estimate:
-    """The value at one φ on fresh points; of an ensemble's P, with its parts."""
-    options = {"draws": _FRESH, "replicates": _SCRAMBLINGS, "seed": seed}
-    if isinstance(objective, EnsembleProbability):
-        return probability(Ensemble(tuple(objective.members)), objective.target, phi, **options)
-    return mean_of(scrambled(model, partial(objective.value, model), phi, **options))
 
 
 def _scout(problem: Problem, starts: int) -> tuple[NDArray[np.float64], float | None]:
@@ -224,8 +217,7 @@ def _scout(problem: Problem, starts: int) -> tuple[NDArray[np.float64], float | 
     order = np.argsort(-scores)
     best = order[: (starts + 1) // 2]
     spread = np.setdiff1d(np.arange(len(scores)), best)[: starts - len(best)]
-    region = isinstance(problem.objective, Probability)
-    share = float(np.exp(scores).mean()) if region else None
+    share = float(np.exp(scores).mean()) if problem.objective.is_probability else None
     return scouts[np.concatenate([best, spread])], share
 
 
@@ -233,7 +225,7 @@ def _sensitivity(
     problem: Problem, phi: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The gradient and the second derivatives of the score at one φ, in process units."""
-    inputs = torch.tensor(phi).to(problem.model.m_loc).requires_grad_()
+    inputs = problem.model.tensor(phi).requires_grad_()
     score = problem.objective.score(problem.model, inputs.unsqueeze(0), problem.noise).sum()
     (gradient,) = torch.autograd.grad(score, inputs, create_graph=True)
     rows = [torch.autograd.grad(slope, inputs, retain_graph=True)[0] for slope in gradient]

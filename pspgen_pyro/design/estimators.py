@@ -92,12 +92,7 @@ class Estimator(ABC):
 
     @abstractmethod
     def each(
-        self,
-        model: PSPGen,
-        target: Target,
-        phi: Tensor,
-        noise: Tensor,
-        generator: torch.Generator,
+        self, model: PSPGen, target: Target, phi: Tensor, noise: Tensor, generator: torch.Generator
     ) -> Tensor:
         """The estimate from every draw of z0 apart, with shape `(N, S)`."""
 
@@ -116,12 +111,7 @@ class ClosedForm(Estimator):
     noise: NoiseSource = sobol
 
     def each(
-        self,
-        model: PSPGen,
-        target: Target,
-        phi: Tensor,
-        noise: Tensor,
-        generator: torch.Generator,
+        self, model: PSPGen, target: Target, phi: Tensor, noise: Tensor, generator: torch.Generator
     ) -> Tensor:
         if (exact := model.property_given_process(phi)) is not None:
             return target.log_probability(exact).exp().unsqueeze(-1).expand(-1, len(noise))
@@ -141,12 +131,7 @@ class ScoreFunction(Estimator):
     noise: NoiseSource = plain
 
     def each(
-        self,
-        model: PSPGen,
-        target: Target,
-        phi: Tensor,
-        noise: Tensor,
-        generator: torch.Generator,
+        self, model: PSPGen, target: Target, phi: Tensor, noise: Tensor, generator: torch.Generator
     ) -> Tensor:
         law = property_law(model, phi, noise)
         m = law.draw(generator)
@@ -172,12 +157,7 @@ class UniformInTarget(Estimator):
     noise: NoiseSource = plain
 
     def each(
-        self,
-        model: PSPGen,
-        target: Target,
-        phi: Tensor,
-        noise: Tensor,
-        generator: torch.Generator,
+        self, model: PSPGen, target: Target, phi: Tensor, noise: Tensor, generator: torch.Generator
     ) -> Tensor:
         law = property_law(model, phi, noise)
         volume, m = _uniform(target, law.loc, len(noise), generator)

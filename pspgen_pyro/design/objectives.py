@@ -27,14 +27,28 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal
 
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
-from .probability import log_probability, sobol_normal, weighted_law
+from ..model.ensemble import Ensemble
+from .probability import (
+    Estimate,
+    log_probability,
+    mean_of,
+    probability,
+    scrambled,
+    sobol_normal,
+    weighted_law,
+)
 from .target import Target
 
 __all__ = [
@@ -50,10 +64,18 @@ __all__ = [
 class Objective(ABC):
     """A number for every φ, differentiable on a fixed sample of z0."""
 
+    is_probability: ClassVar[bool] = False
+    """Whether the value is the probability of the region."""
+
     @property
     def region(self) -> Target | None:
         """The region of m that is asked for, if it is one; the training data must support it."""
-        return getattr(self, "target", None)
+        return None
+
+    def estimate(self, model: PSPGen, phi: NDArray[np.float64], **options: int) -> Estimate:
+        """The value at φ with shape `(*, P)` and its standard error; options as of
+        `scrambled`."""
+        return mean_of(scrambled(model, partial(self.value, model), phi, **options))
 
     @abstractmethod
     def check(self, model: PSPGen) -> None:
@@ -83,6 +105,11 @@ class Probability(Objective):
     """
 
     target: Target
+    is_probability: ClassVar[bool] = True
+
+    @property
+    def region(self) -> Target:
+        return self.target
 
     def check(self, model: PSPGen) -> None:
         """The region must have the dimension of the properties."""
@@ -174,8 +201,7 @@ class KullbackLeibler(Objective):
                 f"'density' has batch shape {shapes[0]} and event shape {shapes[1]}; it must be "
                 "one distribution over the properties: make it with `Independent(…, 1)`."
             )
-        if self.points < 1:
-            raise InputError(f"'points' is {self.points}; it must be at least 1.")
+        check_positive(points=self.points)
         m = _quasi_random(self.density, self.points, self.seed).detach()
         object.__setattr__(self, "_m", m)
         object.__setattr__(self, "_negative_entropy", self.density.log_prob(m).mean().item())
@@ -210,11 +236,14 @@ class EnsembleProbability(Probability):
         InputError: If their processes or properties differ.
     """
 
-    members: Sequence[PSPGen]
+    members: Ensemble
 
     def __post_init__(self) -> None:
-        for i, member in enumerate(self.members):
-            _check_same(i, member, self.members[0])
+        object.__setattr__(self, "members", Ensemble(tuple(self.members)))
+
+    def estimate(self, model: PSPGen, phi: NDArray[np.float64], **options: int) -> Estimate:
+        """With its parts; the model itself is not asked."""
+        return probability(self.members, self.target, phi, **options)
 
     def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
         """The logarithm of the mean; the model itself is not asked."""
@@ -244,19 +273,22 @@ class RiskAverse(Objective):
     members: Sequence[PSPGen]
     caution: float = 1.0
 
+    @property
+    def region(self) -> Target:
+        return self.target
+
     def __post_init__(self) -> None:
         if len(self.members) < 2 or not self.caution >= 0:
             raise InputError(
                 f"'members' has {len(self.members)} models and 'caution' is {self.caution}; give "
                 "at least two models and a caution that is not negative."
             )
-        for i, member in enumerate(self.members):
-            _check_same(i, member, self.members[0])
+        object.__setattr__(self, "members", Ensemble(tuple(self.members)))
 
     def check(self, model: PSPGen) -> None:
         """The model must have the members' process and properties."""
         self.target.check_against(model.dims.properties)
-        _check_same(0, self.members[0], model)
+        Ensemble((self.members[0], model))
 
     def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
         """The mean less c standard deviations over the members; the model itself is not asked."""
@@ -282,15 +314,6 @@ def _check_size(name: str, came: int, model: PSPGen) -> None:
         raise InputError(
             f"'{name}' has {came} entries but the model has {model.dims.properties} properties; "
             "give one for each."
-        )
-
-
-def _check_same(i: int, member: PSPGen, model: PSPGen) -> None:
-    same = member.process == model.process and member.property_names == model.property_names
-    if not same or member.dims.latent != model.dims.latent:
-        raise InputError(
-            f"'members' has model {i + 1} with another process, other properties or another size "
-            "of z0; train all members on the same process with the same sizes."
         )
 
 

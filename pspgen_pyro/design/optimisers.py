@@ -24,6 +24,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from .estimators import Estimator, UniformInTarget
 from .objectives import Objective, Probability
@@ -123,7 +124,7 @@ class LBFGS(Optimiser):
     coarse: int = 64
 
     def climb(self, problem: Problem, first: Array) -> Climb:
-        _check_positive(iterations=self.iterations, coarse=self.coarse)
+        check_positive(iterations=self.iterations, coarse=self.coarse)
         history: list[float] = []
         unit = first
         if len(problem.noise) > 2 * self.coarse:
@@ -157,12 +158,7 @@ class LBFGS(Optimiser):
             method="L-BFGS-B",
             bounds=[(0.0, 1.0)] * unit.size,
             callback=lambda _: history.append(float(latest.max())),
-            options={
-                "maxiter": self.iterations,
-                "maxcor": 20,
-                "ftol": tolerance,
-                "gtol": 1e-6,
-            },
+            options={"maxiter": self.iterations, "maxcor": 20, "ftol": tolerance, "gtol": 1e-6},
         )
 
 
@@ -180,7 +176,7 @@ class Adam(Optimiser):
     learning_rate: float = 0.2
 
     def climb(self, problem: Problem, first: Array) -> Climb:
-        _check_positive(steps=self.steps, learning_rate=self.learning_rate)
+        check_positive(steps=self.steps, learning_rate=self.learning_rate)
         logits = torch.logit(torch.tensor(first), eps=0.02).requires_grad_()
         adam = torch.optim.Adam([logits], self.learning_rate, maximize=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self.steps)
@@ -221,7 +217,7 @@ class SGD(Optimiser):
     learning_rate: float = 0.2
 
     def climb(self, problem: Problem, first: Array) -> Climb:
-        _check_positive(
+        check_positive(
             draws=self.estimator.draws,
             samples=self.samples,
             epochs=self.epochs,
@@ -278,9 +274,3 @@ def _to_bounds(problem: Problem, unit: Array) -> Array:
     snapped = np.where(unit < 0.02, 0.0, np.where(unit > 0.98, 1.0, unit))
     keep = problem.score(snapped) >= problem.score(unit)
     return np.where(keep[:, None], snapped, unit)
-
-
-def _check_positive(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not number > 0:
-            raise InputError(f"'{name}' is {number}; it must be positive.")

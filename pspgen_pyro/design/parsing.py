@@ -166,13 +166,18 @@ class Requirement:
         """The regions whose union this is: bounds by name, or intervals of m."""
         return self._regions  # type: ignore[attr-defined]
 
-    def resolve(self, schema: Schema) -> Target:
+    def resolve(self, schema: Schema | None) -> Target:
         """The region of m.
 
         Raises:
-            InputError: If a name or a unit is none of the schema's, a bound makes no sense there,
-                or a region is empty.
+            InputError: If there is no schema, a name or a unit is none of it, a bound makes no
+                sense there, or a region is empty.
         """
+        if schema is None:
+            raise InputError(
+                f"'target' is {str(self)!r}, by names, but 'schema' is missing; give the schema, "
+                "or ask by `run.verify`."
+            )
         boxes = tuple(_box(region, schema) for region in self.regions)
         return boxes[0] if len(boxes) == 1 else Boxes(boxes)
 

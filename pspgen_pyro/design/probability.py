@@ -34,6 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.distributions import NormalMixture
 from ..model.ensemble import Ensemble
@@ -62,6 +63,11 @@ class Estimate:
 
     value: NDArray[np.float64]
     standard_error: NDArray[np.float64]
+
+    def to_json(self, name: str = "value") -> dict[str, Any]:
+        """Value, under `name`, and standard error of one estimate; None where it is not finite."""
+        pair = {name: float(self.value), "standard_error": float(self.standard_error)}
+        return {key: number if np.isfinite(number) else None for key, number in pair.items()}
 
     def __str__(self) -> str:
         value, error = float(self.value), float(self.standard_error)
@@ -104,6 +110,15 @@ class EnsembleEstimate(Estimate):
             return np.full(self.members.shape[1:], np.nan)
         return self.members.std(axis=0, ddof=1)
 
+    def to_json(self, name: str = "value") -> dict[str, Any]:
+        """With the parts and each member's P, if there are several."""
+        parts = {
+            "aleatoric": float(self.aleatoric),
+            "epistemic": float(self.epistemic),
+            "members": self.members.tolist(),
+        }
+        return super().to_json(name) | (parts if len(self.members) > 1 else {})
+
     def __str__(self) -> str:
         if len(self.members) < 2:
             return f"{super().__str__()} (1 member: what the data leave open is unknown)"
@@ -119,8 +134,7 @@ def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.fl
     Raises:
         InputError: If `draws` is not positive.
     """
-    if draws < 1:
-        raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    check_positive(draws=draws)
     uniform = torch.quasirandom.SobolEngine(size, scramble=True, seed=seed).draw(
         draws, dtype=torch.float64
     )
@@ -263,7 +277,7 @@ def scrambled(
     """
     if replicates < 2:
         raise InputError(f"'replicates' is {replicates}; a standard error needs at least 2.")
-    inputs = torch.tensor(phi.reshape(-1, len(model.process))).to(model.m_loc)
+    inputs = model.tensor(phi.reshape(-1, len(model.process)))
     estimates = []
     for child in np.random.SeedSequence(seed).generate_state(replicates):
         noise = sobol_normal(draws, model.dims.latent, int(child), model.m_loc.dtype).to(

@@ -58,13 +58,15 @@ class Target(ABC):
                 "give one interval for each."
             )
 
-    def resolve(self, schema: Schema) -> Target:
-        """The region itself, once its dimension is known to fit; see `Requirement.resolve`.
+    def resolve(self, schema: Schema | None) -> Target:
+        """The region itself, its dimension checked if there is a schema; see
+        `Requirement.resolve`.
 
         Raises:
             InputError: If the schema has another number of properties.
         """
-        self.check_against(len(schema.properties))
+        if schema is not None:
+            self.check_against(len(schema.properties))
         return self
 
     @property
@@ -90,11 +92,7 @@ class Target(ABC):
         return parts[0] if len(parts) == 1 else torch.logsumexp(torch.stack(parts), dim=0)
 
     def draw_inside(
-        self,
-        loc: Tensor,
-        scale: Tensor,
-        generator: torch.Generator,
-        limits: Tensor | None = None,
+        self, loc: Tensor, scale: Tensor, generator: torch.Generator, limits: Tensor | None = None
     ) -> Tensor:
         """Draws from diagonal Gaussians, given that m lies in the region; beyond a detection limit
         inside it, what m would be without one.

@@ -16,15 +16,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, SimulationError
+from ..io.validation import check_positive
 from ..schema import Schema
 from .parsing import Requirement
 from .probability import Estimate
-from .simulation import SimulatedMaterials, Simulator, SimulatorFunction, adapted
+from .simulation import Materials, Simulator, SimulatorFunction, adapted, simulated
 from .target import Target
 
 __all__ = ["Verification", "frequency", "verify"]
-
-_BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -88,39 +87,19 @@ def verify(
             returns other sizes than the schema says.
         SimulationError: If a simulation failed; the sentence says why.
     """
-    if samples < 1:
-        raise InputError(f"'samples' is {samples}; it must be at least 1.")
+    check_positive(samples=samples)
     asked = adapted(simulator, schema)
-    region = _region(target, schema)
+    region = target.resolve(schema)
     setting = asked.process.check(phi)
     if setting.ndim != 1:
         raise InputError(f"'phi' has shape {setting.shape}; verify one setting at a time.")
     # a spawn key that no data set uses, so that these materials are new to the model
-    seeds = [np.random.SeedSequence(seed, spawn_key=(0xF2E5, i)) for i in range(samples)]
-    parts: list[SimulatedMaterials] = []
-    for start in range(0, samples, _BATCH):
-        batch = seeds[start : start + _BATCH]
-        part = asked.simulate(np.tile(setting, (len(batch), 1)), batch)
+    parts = []
+    for part in simulated(asked, np.tile(setting, (samples, 1)), seed, 0xF2E5, progress):
         if part.failures:
             i, reason = next(iter(part.failures.items()))
-            raise SimulationError(
-                f"simulation {start + i} at φ = {setting.tolist()} failed: {reason}"
-            )
+            raise SimulationError(f"simulation {i} at φ = {setting.tolist()} failed: {reason}")
         parts.append(part)
-        if progress is not None:
-            progress(len(batch))
-    m = np.concatenate([part.m for part in parts])
-    images = [part.x for part in parts if part.x is not None]
-    x = np.concatenate(images) if len(images) == len(parts) else None
-    return Verification(region, frequency(region.contains(m).sum(), samples), m, x)
-
-
-def _region(target: Target | Requirement, schema: Schema | None) -> Target:
-    if schema is not None:
-        return target.resolve(schema)
-    if isinstance(target, Requirement):
-        raise InputError(
-            f"'target' is {str(target)!r}, by names, but 'schema' is missing; give the schema, or "
-            "ask by `run.verify`."
-        )
-    return target
+    made = Materials.joined(parts)
+    hits = region.contains(made.m).sum()
+    return Verification(region, frequency(hits, samples), made.m, made.x)

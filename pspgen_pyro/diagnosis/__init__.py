@@ -10,6 +10,7 @@ the predictions of any model against reference materials, `model_table` sets sev
 side, and `generated` compares the microstructures with real ones.
 """
 
+from ..design import Materials
 from .calibration import Scores, TargetScore, clustered_mean, energy_score, score
 from .calibration_plots import (
     plot_central_coverage,
@@ -33,7 +34,6 @@ from .latents import latent_posterior, plot_latent_properties, plot_process_late
 from .model_table import model_table, paired_differences, table_notes
 from .predictive import (
     Comparison,
-    Materials,
     PredictiveCheck,
     compare_probability,
     predictive_check,

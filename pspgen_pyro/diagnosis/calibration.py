@@ -49,14 +49,7 @@ from .uniformity import Uniformity, uniformity
 if TYPE_CHECKING:
     from ..rivals import Predictor
 
-__all__ = [
-    "LEVELS",
-    "Scores",
-    "TargetScore",
-    "clustered_mean",
-    "energy_score",
-    "score",
-]
+__all__ = ["LEVELS", "Scores", "TargetScore", "clustered_mean", "energy_score", "score"]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """The levels of central coverage."""
@@ -90,14 +83,14 @@ class TargetScore:
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as plain values."""
-        curve, found = self.reliability, {"brier": estimate_to_json(self.brier)}
+        curve, found = self.reliability, {"brier": self.brier.to_json()}
         if self.surface is not None and self.rmse is not None and self.irreducible is not None:
-            found["rmse"] = estimate_to_json(self.rmse) | {"resolution": self.surface.resolution}
+            found["rmse"] = self.rmse.to_json() | {"resolution": self.surface.resolution}
             found["brier"] |= {
                 "irreducible": self.irreducible,
                 "excess": float(self.brier.value) - self.irreducible,
             }
-        table = {name: getattr(curve, name).tolist() for name in curve.__dataclass_fields__}
+        table = {name: column.tolist() for name, column in vars(curve).items()}
         return found | {"reliability": table | {"error": curve.error}}
 
 
@@ -153,10 +146,10 @@ class Scores:
         }
         return {
             "targets": {name: one.to_json() for name, one in self.targets.items()},
-            **{k: None if e is None else estimate_to_json(e) for k, e in means.items()},
+            **{k: None if e is None else e.to_json() for k, e in means.items()},
             "pit": {name: u.to_json() for name, u in self.uniformity.items()},
             "coverage": {
-                name: {f"{level:g}": estimate_to_json(one) for level, one in levels.items()}
+                name: {f"{level:g}": one.to_json() for level, one in levels.items()}
                 for name, levels in self.coverage.items()
             },
         }
@@ -260,12 +253,6 @@ def clustered_mean(values: ArrayLike, group: ArrayLike) -> Estimate:
     sums = np.bincount(index, weights=s - mean)
     error = (count / max(1, count - 1) * (sums**2).sum()) ** 0.5 / len(s)
     return Estimate(np.asarray(mean), np.asarray(error))
-
-
-def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
-    """Value and standard error; an infinite one is None."""
-    pair = {"value": float(estimate.value), "standard_error": float(estimate.standard_error)}
-    return {name: number if np.isfinite(number) else None for name, number in pair.items()}
 
 
 def _target_score(

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..plots import PALETTE, parameter_labels, probability_difference, probability_surface
+from ..plots import (
+    CYCLE,
+    PALETTE,
+    panels,
+    parameter_labels,
+    probability_difference,
+    probability_surface,
+)
 from .calibration import Scores
 from .reference_materials import ReferenceMaterials
 
@@ -23,9 +28,7 @@ __all__ = [
     "plot_scores",
 ]
 
-_CYCLE = [PALETTE[name] for name in ("blue", "vermilion", "green", "pink", "orange", "sky")]
 _MARKERS = "osD^vP*X"
-_Array = NDArray[np.float64]
 
 
 def plot_reliability(scores: Sequence[Scores]) -> Figure:
@@ -38,9 +41,7 @@ def plot_reliability(scores: Sequence[Scores]) -> Figure:
         InputError: If there is no model or no target.
     """
     names = _targets(scores)
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(3.4 * len(names), 3.5), squeeze=False, layout="constrained"
-    )
+    figure, axes = panels(1, len(names), (3.4 * len(names), 3.5))
     for ax, name in zip(axes[0], names, strict=True):
         ax.plot([0, 1], [0, 1], color=PALETTE["grey"], lw=1)
         for i, one in enumerate(scores):
@@ -71,26 +72,20 @@ def plot_probabilities(scores: Sequence[Scores], reference: ReferenceMaterials) 
     Raises:
         InputError: If there is no model or no target.
     """
-    names, axes = _targets(scores), grid_axes(reference)
-    if axes is None:
+    names = _targets(scores)
+    if reference.axes is None or len(reference.axes) != 2:
         return _pairs(scores, reference)
     columns = 1 + len(scores) + (len(scores) == 1)
-    figure, grid = plt.subplots(
-        len(names),
-        columns,
-        figsize=(3.3 * columns, 2.7 * len(names)),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, grid = panels(len(names), columns, (3.3 * columns, 2.7 * len(names)))
     for row, name in zip(grid, names, strict=True):
         counted = scores[0].targets[name].observed
         surfaces = {"reference": counted} | {s.name: s.targets[name].predicted for s in scores}
         top = min(1.0, np.ceil(10 * max(v.max() for v in surfaces.values())) / 10)
         for ax, (title, values) in zip(row, surfaces.items(), strict=False):
-            probability_surface(_table(values, reference, axes), ax=ax, vmax=max(0.1, top))
+            probability_surface(reference.surface(values), ax=ax, vmax=max(0.1, top))
             ax.set_title(f"{_titled(name)}: {title}", fontsize="small")
         if len(scores) == 1:
-            gap = _table(scores[0].targets[name].predicted - counted, reference, axes)
+            gap = reference.surface(scores[0].targets[name].predicted - counted)
             probability_difference(gap.assign_attrs(long_name="model − reference"), ax=row[-1])
             row[-1].set_title(f"{_titled(name)}: difference", fontsize="small")
     return figure
@@ -105,10 +100,7 @@ def plot_central_coverage(scores: Sequence[Scores]) -> Figure:
     """
     known = _with_draws(scores)
     names = list(known[0].coverage)
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(3.4 * len(names), 3.0), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+    figure, axes = panels(1, len(names), (3.4 * len(names), 3.0), sharey=True)
     for ax, name in zip(axes[0], names, strict=True):
         ax.axhline(0, color=PALETTE["grey"], lw=1)
         for i, one in enumerate(scores):
@@ -143,11 +135,9 @@ def plot_density_scores(scores: Scores, reference: ReferenceMaterials) -> Figure
     # squares that touch on a square grid of as many settings
     side = min(12.0, max(3.0, 190 / len(phi) ** 0.5))
     titles = {"energy": "energy score", "nll": "negative log-likelihood, nats"}
-    panels = {key: title for key, title in titles.items() if key in scores.each}
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.2 * len(panels), 3.2), squeeze=False, layout="constrained"
-    )
-    for ax, (key, title) in zip(axes[0], panels.items(), strict=True):
+    shown = {key: title for key, title in titles.items() if key in scores.each}
+    figure, axes = panels(1, len(shown), (4.2 * len(shown), 3.2))
+    for ax, (key, title) in zip(axes[0], shown.items(), strict=True):
         mean = np.bincount(index, weights=scores.each[key]) / np.bincount(index)
         second = phi[:, 1] if phi.shape[1] > 1 else mean
         points = ax.scatter(phi[:, 0], second, c=mean, s=side**2, cmap="viridis", marker="s")
@@ -164,18 +154,17 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
     """
     if not scores:
         raise InputError("'scores' is empty; give the scores of at least one model.")
-    titles = {
-        "rmse": "RMSE of P",
-        "brier": "Brier score",
-        "energy": "energy score",
-        "nll": "negative log-likelihood, nats",
+    means_of = {
+        "RMSE of P": [one.rmse for one in scores],
+        "Brier score": [one.brier for one in scores],
+        "energy score": [one.energy for one in scores],
+        "negative log-likelihood, nats": [one.nll for one in scores],
     }
     figure, axes = plt.subplots(
         1, 4, figsize=(11, 0.35 * len(scores) + 1.2), sharey=True, layout="constrained"
     )
-    for ax, (key, title) in zip(axes, titles.items(), strict=True):
-        for i, one in enumerate(scores):
-            found = getattr(one, key)
+    for ax, (title, means) in zip(axes, means_of.items(), strict=True):
+        for i, found in enumerate(means):
             if found is not None:
                 ax.errorbar(found.value, i, xerr=2 * found.standard_error, **_style(i))
         ax.set(title=title, ylim=(len(scores) - 0.5, -0.5))
@@ -187,31 +176,9 @@ def plot_scores(scores: Sequence[Scores]) -> Figure:
     return figure
 
 
-def grid_axes(reference: ReferenceMaterials) -> tuple[_Array, _Array] | None:
-    """The values of both parameters if the settings are a full grid of two, else None."""
-    if reference.phi.shape[1] != 2:
-        return None
-    first, second = (np.unique(column) for column in reference.phi.T)
-    full = len(first) * len(second) == len(reference.phi) and min(len(first), len(second)) > 1
-    return (first, second) if full else None
-
-
-def _table(
-    values: _Array, reference: ReferenceMaterials, axes: tuple[_Array, _Array]
-) -> xr.DataArray:
-    order = np.lexsort(reference.phi.T[::-1])
-    names, units = reference.process.names, reference.process.units
-    entries = zip(names, axes, units, strict=True)
-    coords = {name: (name, axis, {"units": unit}) for name, axis, unit in entries}
-    shape = tuple(len(axis) for axis in axes)
-    return xr.DataArray(values[order].reshape(shape), coords, names)
-
-
 def _pairs(scores: Sequence[Scores], reference: ReferenceMaterials) -> Figure:
     names = _targets(scores)
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(3.4 * len(names), 3.5), squeeze=False, layout="constrained"
-    )
+    figure, axes = panels(1, len(names), (3.4 * len(names), 3.5))
     few = reference.samples.min() < 2
     for ax, name in zip(axes[0], names, strict=True):
         ax.plot([0, 1], [0, 1], color=PALETTE["grey"], lw=1)
@@ -248,7 +215,7 @@ def _with_draws(scores: Sequence[Scores]) -> list[Scores]:
 
 
 def _colour(i: int) -> str:
-    return _CYCLE[i % len(_CYCLE)]
+    return CYCLE[i % len(CYCLE)]
 
 
 def _style(i: int) -> dict[str, object]:

@@ -7,27 +7,20 @@ of them each is held to the level :math:`0.01 / T`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
-from ..design import DesignPosterior, Draws, Target, sample_hmc
+from ..design import DesignPosterior, Draws, Materials, Target, sample_hmc
 from ..design.simulation import Simulator, SimulatorFunction, adapted
 from ..errors import InputError
+from .checked import Checkup
 from .coverage import plot_coverage, tarp
 from .guides import guide_check, plot_guide
 from .latents import latent_posterior, plot_latent_properties, plot_process_latent, process_latent
-from .predictive import (
-    Materials,
-    PredictiveCheck,
-    compare_probability,
-    predictive_check,
-    simulate_at,
-)
+from .predictive import PredictiveCheck, compare_probability, predictive_check, simulate_at
 from .reference_checks import check_images, check_probabilities, materials_of
 from .reference_materials import ReferenceMaterials, study_targets
 from .sbc import sbc, sbc_verdicts
@@ -36,8 +29,6 @@ from .trials import Partition, sample_hmc_trials, simulate_trials
 from .uniformity import Uniformity, plot_ranks
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from ..data.triads import Triads
     from ..runs import Run
 
@@ -49,32 +40,6 @@ _DRAWS = 199
 _LOOKS = 3
 
 Progress = Callable[[str, int], Callable[[int], object]]
-
-
-@dataclass
-class Checkup:
-    """What the checks found.
-
-    Arguments:
-        rows: What was checked, the number found and the verdict, for people.
-        content: The same and more as plain values, ready for JSON.
-        figures: Figures by name.
-        tree: The ranks of simulation-based calibration, for ArviZ.
-        notes: Tables and sentences that follow the rows.
-    """
-
-    rows: list[tuple[str, str, str]] = field(default_factory=list)
-    content: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, Figure] = field(default_factory=dict)
-    tree: xr.DataTree | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        width = max(len(row[0]) for row in self.rows)
-        lines = [
-            f"{what:{width}s}  {number:32s}  {verdict}" for what, number, verdict in self.rows
-        ]
-        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
 
 
 def check_run(
@@ -137,7 +102,7 @@ def check_run(
         spread = materials_of(reference, known)
         if pictured:
             check_images(found, run, reference, spread, known.group[known.rows], seed=seed)
-        over = PredictiveCheck(scores.pit, scores.uniformity)
+        over = PredictiveCheck(scores.pit)
     tests |= _predictions(found, run, target, chain, materials, over, seed, bar)
     level = _ALARM / len(tests)
     for name, (uniform, verdict) in tests.items():

@@ -95,9 +95,7 @@ def tarp(
     truth = _coordinates(trials, trials.phi, trials.z0, of)
     drawn = _coordinates(trials, trials.drawn_phi, trials.drawn_z0, of)
     share = randomised_ranks(
-        np.linalg.norm(truth - centre, axis=-1),
-        np.linalg.norm(drawn - centre, axis=-1),
-        seed=seed,
+        np.linalg.norm(truth - centre, axis=-1), np.linalg.norm(drawn - centre, axis=-1), seed=seed
     )
     return Coverage(of, reference, share, uniformity(share))
 

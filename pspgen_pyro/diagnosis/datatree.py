@@ -33,12 +33,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..design.ascent import Design
-from ..design.objectives import Probability
 from ..design.posterior.draws import Draws
 from ..design.probability import EnsembleEstimate
 from ..design.target import Target
 from ..errors import InputError
 from ..io.provenance import versions
+from ..io.validation import check_positive
 from ..model import PSPGen
 from ..process import ProcessSpace
 from .ranks import randomised_ranks
@@ -105,8 +105,7 @@ def to_datatree(
         >>> tree["posterior"]["phi"].sizes
         Frozen({'chain': 4, 'draw': 10, 'parameter': 2})
     """
-    if draws < 1:
-        raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    check_positive(draws=draws)
     if not isinstance(model, PSPGen):
         return _of_ensemble(answer, model, observed, images=images, draws=draws, seed=seed)
     if isinstance(answer, EnsembleEstimate):
@@ -205,26 +204,26 @@ def _dataset(name: str, group: _Group, model: PSPGen | Ensemble) -> xr.Dataset:
 def _groups(answer: Draws | Design, model: PSPGen, draws: int, images: bool) -> dict[str, _Group]:
     process, target = model.process, answer.target
     prior_phi = process.sample((1, draws), np.random.default_rng(torch.initial_seed() % 2**32))
-    prior_z0 = _fresh(model, _tensor(model, prior_phi))
+    prior_z0 = _fresh(model, model.tensor(prior_phi))
     constant = _question(target, process)
     if isinstance(answer, Draws):
         own: dict[str, _Group] = {
             "posterior": {"phi": answer.phi, "z0": answer.z0},
             "sample_stats": dict(answer.statistics),
         }
-        phi, z0 = _tensor(model, answer.phi), _tensor(model, answer.z0)
+        phi, z0 = model.tensor(answer.phi), model.tensor(answer.z0)
     else:
         own = {}
         constant |= {
             "phi_star": answer.phi,
             "start": answer.starts,
             "start_log_probability"
-            if isinstance(answer.objective, Probability)
+            if answer.objective.is_probability
             else "start_score": answer.scores,
         }
-        phi = _tensor(model, np.broadcast_to(answer.phi, (1, draws, len(process))))
+        phi = model.tensor(np.broadcast_to(answer.phi, (1, draws, len(process))))
         z0 = _fresh(model, phi)
-    prior = _tensor(model, prior_phi)
+    prior = model.tensor(prior_phi)
     return own | {
         "prior": {"phi": prior_phi, "z0": _array(prior_z0)},
         "prior_predictive": _materials(model, prior, prior_z0, images),
@@ -260,7 +259,7 @@ def _check(
             f"'observed' holds φ with shape {phi.shape} and m with shape {m.shape}; give (N, "
             f"{len(model.process)}) and (N, {model.dims.properties}), or one φ for all."
         )
-    inputs = _tensor(model, np.broadcast_to(phi, (1, draws, len(m), len(model.process))))
+    inputs = model.tensor(np.broadcast_to(phi, (1, draws, len(m), len(model.process))))
     predicted = _materials(model, inputs, _fresh(model, inputs), False)
     names = [f"m_{name}" for name in model.property_names]
     data = dict(zip(names, m.T, strict=True))
@@ -301,7 +300,7 @@ def _attributes(answer: Draws | Design) -> dict[str, Any]:
         "cpu_seconds": float(answer.seconds),
     } | _versions()
     if isinstance(answer, Design):
-        name = "probability" if isinstance(answer.objective, Probability) else "value"
+        name = "probability" if answer.objective.is_probability else "value"
         return shared | {
             "method": "maximise",
             "objective": str(answer.objective),
@@ -326,10 +325,6 @@ def _attributes(answer: Draws | Design) -> dict[str, Any]:
 
 def _versions() -> dict[str, str]:
     return {f"{name}_version": version for name, version in versions().items()}
-
-
-def _tensor(model: PSPGen, values: NDArray[Any]) -> Tensor:
-    return torch.tensor(np.ascontiguousarray(values)).to(model.m_loc)
 
 
 def _array(values: Tensor) -> NDArray[np.float64]:

@@ -36,16 +36,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from ..design import Estimate
+from ..design import Estimate, Materials
 from ..errors import InputError
 from ..model import PSPGen
 from ..properties import percolation
-from ..report.materials import SolvedImages, materials_at
 from ..runs import Run
-from ..schema import Microstructure
 from ..structure import two_point_correlation
-from .calibration import clustered_mean, estimate_to_json
-from .predictive import Materials
+from .calibration import clustered_mean
+from .solved import SolvedImages, materials_at
 
 if TYPE_CHECKING:
     from ..data.triads import Triads
@@ -86,9 +84,9 @@ class Reconstruction:
         """The numbers as plain values."""
         return {
             "images": len(self.x),
-            "accuracy": estimate_to_json(self.accuracy),
+            "accuracy": self.accuracy.to_json(),
             "majority_class": self.majority,
-            "percolates_alike": estimate_to_json(self.percolation),
+            "percolates_alike": self.percolation.to_json(),
         }
 
 
@@ -131,7 +129,7 @@ class Generated:
             },
             "void_fraction": {name: float(void[name].mean()) for name, one in pair.items()},
             "void_fraction_sd": {name: float(void[name].std()) for name, one in pair.items()},
-            "void_fraction_difference": estimate_to_json(self.void),
+            "void_fraction_difference": self.void.to_json(),
             "two_point_correlation": {"rms_difference": self.correlation, "noise": self.noise},
             "blocked": {name: one.blocked for name, one in pair.items()},
             "energy_distance": self.distance,
@@ -159,7 +157,7 @@ def reconstruction_check(
     index = np.arange(len(back)) if group is None else np.asarray(group)
     right = (back == materials.images).mean(axis=(1, 2))
     share = np.bincount(materials.images.ravel()).max() / materials.images.size
-    last = _images(model).last_label
+    last = model.schema.images.last_label
     both = (percolation(materials.images == last) == percolation(back == last)).mean(axis=1)
     return Reconstruction(
         materials.images,
@@ -193,7 +191,7 @@ def generated_check(
     found = []
     for i, setting in enumerate(np.atleast_2d(run.members[0].process.check(phi))):
         real, made = materials_at(run, setting, triads, count=count, seed=seed + i)
-        found.append(_compare(setting, real, made, _images(run.members[0]).last_label, seed + i))
+        found.append(_compare(setting, real, made, run.schema.images.last_label, seed + i))
     return found
 
 
@@ -259,7 +257,7 @@ def _reconstruct(model: PSPGen, materials: Materials) -> NDArray[np.uint8]:
     parts = []
     for i in range(0, len(materials), _BATCH):
         x, m, phi = (
-            torch.tensor(np.ascontiguousarray(values[i : i + _BATCH])).to(model.m_loc)
+            model.tensor(values[i : i + _BATCH])
             for values in (materials.images, materials.m, materials.phi)
         )
         z0 = model.latent_given(x, m, phi).mean
@@ -300,15 +298,3 @@ def names_of(found: Sequence[Generated], names: Sequence[str]) -> list[str]:
         some = [f"{name} = {value:.3g}" for name, value in zip(names, one.phi, strict=True)]
         rows.append(", ".join(some[:2]) + (", …" if len(some) > 2 else ""))
     return rows
-
-
-def _images(model: PSPGen) -> Microstructure:
-    """What the model's images are.
-
-    Raises:
-        InputError: If it has none.
-    """
-    images = model.schema.microstructure
-    if images is None:
-        raise InputError("this model has no images; a check of its images has nothing to look at.")
-    return images

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..plots import PALETTE, property_labels, show_microstructures
+from ..plots import PALETTE, panels, property_labels, show_microstructures
 from ..schema import Schema
 from ..structure import two_point_correlation
 from .generated import Generated, Reconstruction
@@ -41,11 +40,7 @@ def show_generated(found: Sequence[Generated], titles: Sequence[str]) -> Figure:
     return show_microstructures(rows)
 
 
-def plot_generated(
-    found: Sequence[Generated],
-    titles: Sequence[str],
-    schema: Schema,
-) -> Figure:
+def plot_generated(found: Sequence[Generated], titles: Sequence[str], schema: Schema) -> Figure:
     """Void fractions, two-point correlations along both axes, and the first two properties of real
     and generated materials; one column a setting.
 
@@ -56,14 +51,8 @@ def plot_generated(
     """
     labels = property_labels(schema)
     solved = all(one.real.m.shape[1] >= 2 for one in found)
-    figure, grid = plt.subplots(
-        2 + solved,
-        len(found),
-        figsize=(3.0 * len(found), 2.5 * (2 + solved)),
-        squeeze=False,
-        sharex="row",
-        sharey="row",
-        layout="constrained",
+    figure, grid = panels(
+        2 + solved, len(found), (3.0 * len(found), 2.5 * (2 + solved)), sharex="row", sharey="row"
     )
     for column, one, title in zip(grid.T, found, titles, strict=True):
         pair = {"real": one.real, "generated": one.generated}

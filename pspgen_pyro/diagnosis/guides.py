@@ -23,10 +23,10 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..design import Materials
 from ..errors import InputError
 from ..model import PSPGen
 from ..plots import PALETTE
-from .predictive import Materials
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -166,8 +166,7 @@ def _guide_moments(model: PSPGen, materials: Materials) -> tuple[NDArray, NDArra
     for i in range(0, len(materials), _BATCH):
         part = slice(i, i + _BATCH)
         x, m, phi = (
-            torch.tensor(np.ascontiguousarray(values[part])).to(model.m_loc)
-            for values in (materials.images, materials.m, materials.phi)
+            model.tensor(values[part]) for values in (materials.images, materials.m, materials.phi)
         )
         q = model.latent_given(x, m, phi)
         means.append(q.mean.double().cpu().numpy())
@@ -178,7 +177,7 @@ def _guide_moments(model: PSPGen, materials: Materials) -> tuple[NDArray, NDArra
 @torch.no_grad()
 def _prior_moments(model: PSPGen, phi: NDArray) -> tuple[NDArray, NDArray]:
     """The mean and the variance of p(z0 | φ) at each φ."""
-    inputs = model.standardise(torch.tensor(phi).to(model.m_loc))
+    inputs = model.standardise(model.tensor(phi))
     prior = model.prior(inputs)
     found = prior.mean, prior.variance
     mean, variance = (t.expand(len(phi), -1).double().cpu().numpy() for t in found)

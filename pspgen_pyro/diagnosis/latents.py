@@ -28,22 +28,17 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ..design import Materials
 from ..design.posterior.hmc import Leapfrog, warm_up
 from ..design.probability import sobol_normal
-from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from ..plots import PALETTE, panel, parameter_labels, property_labels
-from .predictive import Materials
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = [
-    "latent_posterior",
-    "plot_latent_properties",
-    "plot_process_latent",
-    "process_latent",
-]
+__all__ = ["latent_posterior", "plot_latent_properties", "plot_process_latent", "process_latent"]
 
 
 def latent_posterior(
@@ -79,16 +74,11 @@ def latent_posterior(
     Raises:
         InputError: If a number is not positive, or there is no material.
     """
-    if min(draws, chains, warmup, thin, len(materials)) < 1:
-        raise InputError(
-            f"'draws' is {draws}, 'chains' {chains}, 'warmup' {warmup}, 'thin' {thin} and "
-            f"'materials' holds {len(materials)}; all must be at least 1."
-        )
+    check_positive(draws=draws, chains=chains, warmup=warmup, thin=thin, materials=len(materials))
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     x, phi = (
-        torch.tensor(np.ascontiguousarray(v)).to(model.m_loc).repeat_interleave(chains, dim=0)
-        for v in (materials.images, materials.phi)
+        model.tensor(v).repeat_interleave(chains, dim=0) for v in (materials.images, materials.phi)
     )
     density = _ImageDensity(model, x, phi)
     start = torch.randn(len(x), model.dims.latent, generator=generator).to(model.m_loc)
@@ -130,7 +120,7 @@ def _labelled(
 ) -> xr.Dataset:
     import xarray as xr
 
-    phi, true = (torch.tensor(v).to(model.m_loc)[:, None] for v in (materials.phi, materials.m))
+    phi, true = (model.tensor(v)[:, None] for v in (materials.phi, materials.m))
     phi = phi.expand(*z0.shape[:2], -1)
     noise = torch.randn(z0.shape, generator=generator).to(z0)
     prior = model.prior.transport(noise, model.standardise(phi))
@@ -184,7 +174,7 @@ def process_latent(
     rng = np.random.default_rng(0)
     settings = model.process.sample(count, rng) if phi is None else model.process.check(phi)
     with torch.no_grad():
-        inputs = torch.tensor(settings).to(model.m_loc)
+        inputs = model.tensor(settings)
         z1 = model.latent_of_process(inputs).double().cpu().numpy()
         mean = _mean_property(model, inputs).double().cpu().numpy()
     coordinates, share = _two_coordinates(z1)

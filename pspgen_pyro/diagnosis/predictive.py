@@ -15,13 +15,16 @@ get:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design import Estimate, Target, probability
+from ..design import Estimate, Materials, Target, probability
+from ..design.simulation import simulated
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from .ranks import randomised_ranks
 from .uniformity import Uniformity, uniformity
@@ -41,42 +44,6 @@ __all__ = [
     "simulate_at",
 ]
 
-_BATCH = 50
-
-
-@dataclass(frozen=True)
-class Materials:
-    """Real or simulated materials.
-
-    Arguments:
-        phi: Their settings, with shape `(N, P)`.
-        x: Their microstructures, with shape `(N, H, W)`; None if there are none.
-        m: Their properties, with shape `(N, K)`.
-    """
-
-    phi: NDArray[np.float64]
-    x: NDArray[Any] | None
-    m: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.phi)
-
-    @property
-    def images(self) -> NDArray[Any]:
-        """Their microstructures.
-
-        Raises:
-            InputError: If there are none.
-        """
-        if self.x is None:
-            raise InputError("these materials have no microstructures, which this check looks at.")
-        return self.x
-
-    def rows(self, index: NDArray[Any]) -> Materials:
-        """Some of them."""
-        x = None if self.x is None else self.x[index]
-        return Materials(self.phi[index], x, self.m[index])
-
 
 @dataclass(frozen=True)
 class PredictiveCheck:
@@ -84,11 +51,18 @@ class PredictiveCheck:
 
     Arguments:
         pit: The randomised ranks, with shape `(N)`, by property.
-        uniformity: Their uniformity, by property.
     """
 
     pit: dict[str, NDArray[np.float64]]
-    uniformity: dict[str, Uniformity]
+
+    @cached_property
+    def uniformity(self) -> dict[str, Uniformity]:
+        """Their uniformity, by property.
+
+        Raises:
+            InputError: If there are fewer than ten materials.
+        """
+        return {name: uniformity(values) for name, values in self.pit.items()}
 
 
 @dataclass(frozen=True)
@@ -112,15 +86,8 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The three numbers with their standard errors."""
-        numbers = {
-            "model": self.model,
-            "simulated": self.simulated,
-            "difference": self.difference,
-        }
-        return {
-            name: {"value": float(e.value), "standard_error": float(e.standard_error)}
-            for name, e in numbers.items()
-        } | {"agree": self.agree}
+        numbers = {"model": self.model, "simulated": self.simulated, "difference": self.difference}
+        return {name: one.to_json() for name, one in numbers.items()} | {"agree": self.agree}
 
 
 def simulate_at(
@@ -141,20 +108,8 @@ def simulate_at(
         progress: Called with the number of materials just finished.
     """
     settings = np.atleast_2d(chain.process.check(phi))
-    seeds = [np.random.SeedSequence(seed, spawn_key=(0xC4EC, i)) for i in range(len(settings))]
-    x: list[NDArray[Any] | None] = []
-    m: list[NDArray[np.float64]] = []
-    for i in range(0, len(settings), _BATCH):
-        part = chain.simulate(settings[i : i + _BATCH], seeds[i : i + _BATCH])
-        x.append(part.x)
-        m.append(part.m)
-        if progress is not None:
-            progress(len(part.m))
-    properties = np.concatenate(m)
-    known = ~np.isnan(properties).any(axis=1)
-    images = [part for part in x if part is not None]
-    pictured = np.concatenate(images) if len(images) == len(x) else None
-    return Materials(settings, pictured, properties).rows(known)
+    found = Materials.joined(list(simulated(chain, settings, seed, 0xC4EC, progress)))
+    return found.rows(~np.isnan(found.m).any(axis=1))
 
 
 def predictive_check(
@@ -171,16 +126,15 @@ def predictive_check(
         seed: Seeds them.
 
     Raises:
-        InputError: If `draws` is not positive or there are fewer than ten materials.
+        InputError: If `draws` is not positive.
     """
-    if draws < 1:
-        raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    check_positive(draws=draws)
     predicted = draw_properties(model, materials.phi, draws, seed)
     pit = {
         name: randomised_ranks(materials.m[:, j], predicted[..., j], seed=seed + j)
         for j, name in enumerate(model.property_names)
     }
-    return PredictiveCheck(pit, {name: uniformity(values) for name, values in pit.items()})
+    return PredictiveCheck(pit)
 
 
 def draw_properties(
@@ -192,7 +146,7 @@ def draw_properties(
     generator = torch.Generator().manual_seed(seed)
     model.eval()
     with torch.no_grad():
-        inputs = torch.tensor(np.ascontiguousarray(phi)).to(model.m_loc)
+        inputs = model.tensor(phi)
         inner, z1 = model.standardise(inputs), model.latent_of_process(inputs)
         rows = []
         for _ in range(draws):

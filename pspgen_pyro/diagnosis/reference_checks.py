@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design import Target
+from ..design import Materials, Target
 from ..plots import training_curves
 from ..runs import Run
 from .calibration import Scores, score
@@ -18,15 +18,14 @@ from .calibration_plots import (
     plot_probabilities,
     plot_reliability,
 )
+from .checked import Checkup
 from .generated import generated_check, names_of, reconstruction_check, spread_settings
 from .generated_plots import plot_generated, plot_reconstruction, show_generated
 from .model_table import shown
-from .predictive import Materials
 from .reference_materials import ReferenceMaterials
 
 if TYPE_CHECKING:
     from ..data.triads import Triads
-    from .checkup import Checkup
 
 __all__ = ["check_images", "check_probabilities", "materials_of"]
 

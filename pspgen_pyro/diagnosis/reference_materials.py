@@ -8,10 +8,13 @@ materials, spread over all settings.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from ..design import Box, Target
@@ -112,6 +115,35 @@ class ReferenceMaterials:
         """The fraction of the materials of each setting in the target, with shape `(G)`."""
         hits = np.bincount(self.group, weights=target.contains(self.m), minlength=len(self.phi))
         return hits / self.samples
+
+    @property
+    def axes(self) -> list[_Array] | None:
+        """The values of each parameter if the settings are a full grid of them, else None."""
+        axes = [np.unique(column) for column in self.phi.T]
+        sizes = [len(axis) for axis in axes]
+        return axes if math.prod(sizes) == len(self.phi) and min(sizes) > 1 else None
+
+    def surface(self, values: NDArray[Any]) -> xr.DataArray:
+        """Values of the settings, with shape `(G)`, over one dimension a process parameter.
+
+        Raises:
+            InputError: If the settings are no full grid.
+        """
+        if (axes := self.axes) is None:
+            raise InputError(
+                f"'reference' has {len(self.phi)} different φ, which are no full grid; simulate "
+                "one with `pspgen simulate CASE --split reference`."
+            )
+        table = values[np.lexsort(self.phi.T[::-1])].reshape([len(axis) for axis in axes])
+        return xr.DataArray(table, coordinates(self.process, axes), self.process.names)
+
+
+def coordinates(
+    process: ProcessSpace, axes: Sequence[_Array]
+) -> dict[str, tuple[str, _Array, dict[str, str]]]:
+    """The coordinates of a grid of settings, with their units."""
+    entries = zip(process.names, axes, process.units, strict=True)
+    return {name: (name, axis, {"units": unit}) for name, axis, unit in entries}
 
 
 def study_targets(triads: Triads) -> dict[str, Target]:

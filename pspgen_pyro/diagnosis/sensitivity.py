@@ -112,7 +112,7 @@ def _log_likelihood(
     posterior: DesignPosterior, phi: NDArray[np.float64], z0: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     model = posterior.model
-    inputs, latent = (torch.tensor(values).to(model.m_loc) for values in (phi, z0))
+    inputs, latent = (model.tensor(values) for values in (phi, z0))
     law = model.property_given_process(inputs)
     if law is None:
         law = model.property_given(latent, model.latent_of_process(inputs))

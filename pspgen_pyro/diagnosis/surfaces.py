@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -27,7 +28,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..design import Target, probability
 from ..errors import InputError
 from ..model import Ensemble, PSPGen
-from ..process import ProcessSpace
+from .reference_materials import ReferenceMaterials, coordinates
+
+if TYPE_CHECKING:
+    from ..data.triads import Triads
 
 __all__ = ["SurfaceError", "model_slices", "model_surface", "reference_surface", "surface_error"]
 
@@ -84,53 +88,22 @@ def surface_error(model: ArrayLike, reference: ArrayLike, samples: ArrayLike) ->
     )
 
 
-def reference_surface(reference: xr.Dataset, box: Target, process: ProcessSpace) -> xr.Dataset:
+def reference_surface(reference: Triads, target: Target) -> xr.Dataset:
     """The fraction of a reference simulation in the target, at every point of its grid.
 
     Arguments:
         reference: Triads on a grid of φ; samples whose simulation failed are left out.
-        box: The target.
-        process: The process space.
+        target: The target.
 
     Returns:
         `probability` and `samples` over one dimension a process parameter.
 
     Raises:
-        InputError: If the φ are no full grid, or a grid point has fewer than two materials.
+        InputError: If the φ are no full grid.
     """
-    index, where = np.unique(reference["phi_index"].values, return_index=True)
-    phi = reference["phi"].values[where]
-    axes = [np.unique(column) for column in phi.T]
-    shape = tuple(len(axis) for axis in axes)
-    if np.prod(shape) != len(index):
-        raise InputError(
-            f"'reference' has {len(index)} different φ, which are no full grid; simulate one with "
-            "`pspgen simulate CASE --split reference`."
-        )
-    m = reference["m"].values
-    number = np.searchsorted(index, reference["phi_index"].values)
-    known = ~np.isnan(m).any(axis=1)
-    samples = np.bincount(number[known], minlength=len(index))
-    if samples.min() < 2:
-        raise InputError(
-            f"'reference' has {samples.min()} material(s) at a grid point; give at least 2 "
-            "replicates."
-        )
-    hits = np.bincount(number[known], weights=box.contains(m[known]), minlength=len(index))
-    order = np.lexsort(phi.T[::-1])
-    table = {"probability": hits / samples, "samples": samples}
-    dims = process.names
-    return xr.Dataset(
-        {name: (dims, values[order].reshape(shape)) for name, values in table.items()},
-        coords=_coordinates(process, axes),
-    )
-
-
-def _coordinates(
-    process: ProcessSpace, axes: Sequence[NDArray[np.float64]]
-) -> dict[str, tuple[str, NDArray[np.float64], dict[str, str]]]:
-    entries = zip(process.names, axes, process.units, strict=True)
-    return {name: (name, axis, {"units": unit}) for name, axis, unit in entries}
+    known = ReferenceMaterials.of(reference, settings=len(reference))
+    surfaces = {"probability": known.fraction(target), "samples": known.samples}
+    return xr.Dataset({name: known.surface(values) for name, values in surfaces.items()})
 
 
 def model_surface(
@@ -169,7 +142,7 @@ def model_surface(
             "probability": (process.names, estimate.value),
             "standard_error": (process.names, estimate.standard_error),
         },
-        coords=_coordinates(process, axes),
+        coords=coordinates(process, axes),
     )
 
 

@@ -285,11 +285,7 @@ class _OwnCell(Target):
         return m.log_box_probability(lower, upper)
 
     def draw_inside(
-        self,
-        loc: Tensor,
-        scale: Tensor,
-        generator: torch.Generator,
-        limits: Tensor | None = None,
+        self, loc: Tensor, scale: Tensor, generator: torch.Generator, limits: Tensor | None = None
     ) -> Tensor:
         law = NormalMixture(torch.zeros_like(loc[:, :1]), loc[:, None], scale[:, None], limits)
         ends = law.reaching(*(torch.tensor(e).to(loc) for e in (self.lower, self.upper)))
@@ -318,8 +314,8 @@ def _simulate(model: PSPGen, count: int, seed: Any) -> tuple[_Array, _Array, _Ar
     """Draws of φ, z0 and m from the model, φ uniform on its space."""
     rng = np.random.default_rng(seed)
     phi = model.process.sample(count, rng)
-    inputs = torch.tensor(phi).to(model.m_loc)
-    noise = torch.tensor(rng.standard_normal((count, model.dims.latent))).to(model.m_loc)
+    inputs = model.tensor(phi)
+    noise = model.tensor(rng.standard_normal((count, model.dims.latent)))
     z0 = model.prior.transport(noise, model.standardise(inputs))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     m = model.property_given(z0, model.latent_of_process(inputs)).draw(generator)
@@ -332,7 +328,7 @@ def _log_likelihood(
 ) -> _Array:
     parts = []
     for i in range(0, len(phi), _ROWS):
-        rows = [torch.tensor(a[i : i + _ROWS]).to(model.m_loc) for a in (phi, z0, lower, upper)]
+        rows = [model.tensor(a[i : i + _ROWS]) for a in (phi, z0, lower, upper)]
         law = model.property_given(rows[1], model.latent_of_process(rows[0]))
         value = law.log_box_probability(rows[2][:, None], rows[3][:, None])
         parts.append(value.double().cpu().numpy())

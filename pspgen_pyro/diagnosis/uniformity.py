@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..plots import PALETTE
+from ..plots import PALETTE, panels
 
 __all__ = ["Uniformity", "plot_ranks", "simultaneous_band", "uniformity"]
 
@@ -152,14 +151,7 @@ def plot_ranks(ranks: Mapping[str, ArrayLike], *, columns: int = 4, level: float
         raise InputError("'ranks' is empty; give the ranks of at least one quantity.")
     width = min(columns, len(ranks))
     rows = -(-len(ranks) // width)
-    figure, grid = plt.subplots(
-        rows,
-        width,
-        figsize=(2.7 * width + 0.4, 2.2 * rows + 0.2),
-        sharex=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, grid = panels(rows, width, (2.7 * width + 0.4, 2.2 * rows + 0.2), sharex=True)
     for ax, (title, values) in zip(grid.flat, ranks.items(), strict=False):
         ordered = np.sort(np.asarray(values, dtype=float).ravel())
         n = len(ordered)

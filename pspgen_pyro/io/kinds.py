@@ -4,11 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from ..errors import DataError
 
-__all__ = ["described", "revived"]
+__all__ = ["Kind", "described", "revived"]
+
+
+class Kind:
+    """A family of small dataclasses that survive JSON, each known by the name of its class.
+
+    The family itself is made with `family`, the noun for what all of them are.
+    """
+
+    kinds: ClassVar[dict[str, type[Any]]]
+    family: ClassVar[str]
+
+    def __init_subclass__(cls, family: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if family:
+            cls.kinds, cls.family = {}, family
+        elif not cls.__name__.startswith("_"):
+            cls.kinds[cls.__name__] = cls
+
+    def to_json(self) -> dict[str, Any]:
+        """The name of the class and the arguments, ready for JSON."""
+        return described(self)
+
+    @classmethod
+    def from_json(cls, spec: Mapping[str, Any]) -> Self:
+        """The member of the family that `to_json` described.
+
+        Raises:
+            DataError: If the kind is unknown or its arguments do not fit.
+        """
+        return revived(spec, cls.kinds, cls.family)
 
 
 def described(thing: Any) -> dict[str, Any]:

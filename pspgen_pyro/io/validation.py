@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import DataError, InputError
 
-__all__ = ["Record", "read"]
+__all__ = ["Record", "check_positive", "returned_numbers", "read"]
 
 
 class Record(BaseModel):
@@ -44,6 +46,33 @@ def read[Kind: BaseModel](kind: type[Kind], content: Any, where: str) -> Kind:
         return kind.model_validate(dict(content))
     except ValidationError as error:
         raise DataError(sentence(error, where)) from error
+
+
+def check_positive(**numbers: float | None) -> None:
+    """Raises an InputError unless each number is positive; None is one that nobody gave."""
+    for name, number in numbers.items():
+        if number is not None and not number > 0:
+            raise InputError(f"'{name}' is {number:g}; it must be positive.")
+
+
+def returned_numbers(
+    came: Any, name: str, shape: tuple[int, ...], declared: str
+) -> NDArray[np.float64]:
+    """What a simulator returned as an array of numbers.
+
+    Raises:
+        InputError: If it is none, or has another shape.
+    """
+    try:
+        found = np.asarray(came)
+    except ValueError:
+        found = np.array(None)
+    if found.dtype.kind not in "biuf" or found.shape != shape:
+        raise InputError(
+            f"'{name}' returned shape {found.shape} of {found.dtype}, but declares {declared}; "
+            f"return numbers of shape {shape} for {shape[0]} sample(s)."
+        )
+    return found
 
 
 def sentence(error: ValidationError, where: str) -> str:

@@ -19,16 +19,7 @@ Process parameters and properties arrive standardised; `PSPGen` does that with n
 itself.
 """
 
-from .base import (
-    Dimensions,
-    Encoder,
-    ImageDecoder,
-    Part,
-    Prior,
-    PropertyDecoder,
-    part_from_json,
-    part_to_json,
-)
+from .base import Dimensions, Encoder, ImageDecoder, Part, Prior, PropertyDecoder
 from .encoders import ReadingEncoder, ThreeBranchEncoder
 from .ensemble import Ensemble
 from .images import BernoulliImage, CategoricalImage, GreyImage
@@ -58,6 +49,4 @@ __all__ = [
     "ResidualMap",
     "StandardNormalPrior",
     "ThreeBranchEncoder",
-    "part_from_json",
-    "part_to_json",
 ]

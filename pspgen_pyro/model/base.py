@@ -9,28 +9,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ..io.kinds import described, revived
+from ..io.kinds import Kind
 from ..schema import Schema
 
 if TYPE_CHECKING:
     from .distributions import NormalMixture
     from .reader import Reader
 
-__all__ = [
-    "Dimensions",
-    "Encoder",
-    "ImageDecoder",
-    "Part",
-    "Prior",
-    "PropertyDecoder",
-    "part_from_json",
-    "part_to_json",
-]
+__all__ = ["Dimensions", "Encoder", "ImageDecoder", "Part", "Prior", "PropertyDecoder"]
 
 
 @dataclass(frozen=True)
@@ -76,15 +67,9 @@ class Dimensions:
         return 0 if images is None else images.planes
 
 
-class Part(ABC):
+class Part(Kind, ABC, family="part"):
     """A part of the model or the guide: hyper-parameters now, a torch module once the sizes are
     known."""
-
-    kinds: ClassVar[dict[str, type[Part]]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        Part.kinds[cls.__name__] = cls
 
     @abstractmethod
     def build(self, dims: Dimensions) -> nn.Module:
@@ -208,17 +193,3 @@ class Encoder(nn.Module, ABC):
             ends: The standardised detection limits, with shape `(2, K)`.
             u: The law of the properties given x and m, if it is known already.
         """
-
-
-def part_to_json(part: Part) -> dict[str, Any]:
-    """The part's class name and hyper-parameters, ready for JSON."""
-    return described(part)
-
-
-def part_from_json(spec: dict[str, Any]) -> Part:
-    """The part that `part_to_json` described.
-
-    Raises:
-        DataError: If the kind is unknown or its hyper-parameters do not fit.
-    """
-    return revived(spec, Part.kinds, "part")

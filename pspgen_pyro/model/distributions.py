@@ -216,10 +216,7 @@ class EntrywiseMixture(TorchDistribution):
     def entries(self, value: Tensor, ends: Tensor | None = None) -> Tensor:
         """The log-density of each entry, with shape `(*, K)`; see `entry_log_prob`."""
         each = entry_log_prob(
-            value.unsqueeze(-1),
-            self.loc,
-            self.scale,
-            None if ends is None else ends.unsqueeze(-1),
+            value.unsqueeze(-1), self.loc, self.scale, None if ends is None else ends.unsqueeze(-1)
         )
         mixed = torch.logsumexp(self.log_weights + each, dim=-1)
         return torch.where(value.isfinite(), mixed, torch.zeros(()).to(mixed))

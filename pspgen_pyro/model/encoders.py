@@ -185,9 +185,7 @@ class _TabularEncoder(Encoder):
         known = m.isfinite().unsqueeze(-1)
         law = known_properties(m.nan_to_num(), ends, self.noise)
         return EntrywiseMixture(
-            law.log_weights,
-            torch.where(known, law.loc, 0.0),
-            torch.where(known, law.scale, 1.0),
+            law.log_weights, torch.where(known, law.loc, 0.0), torch.where(known, law.scale, 1.0)
         )
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import pyro
 import torch
+from numpy.typing import ArrayLike
 from pydantic import Field
 from pyro.nn import PyroModule, pyro_method
 from torch import Tensor, nn
@@ -26,16 +27,7 @@ from ..errors import DataError, InputError
 from ..io.validation import Record, read
 from ..process import ProcessSpace
 from ..schema import Schema
-from .base import (
-    Dimensions,
-    Encoder,
-    ImageDecoder,
-    Part,
-    Prior,
-    PropertyDecoder,
-    part_from_json,
-    part_to_json,
-)
+from .base import Dimensions, Encoder, ImageDecoder, Part, Prior, PropertyDecoder
 from .distributions import NormalMixture
 from .encoders import ReadingEncoder, ThreeBranchEncoder
 from .images import BernoulliImage, CategoricalImage, GreyImage
@@ -176,6 +168,10 @@ class PSPGen(PyroModule):
         """The model itself: an ensemble of one."""
         return (self,)
 
+    def tensor(self, values: ArrayLike) -> Tensor:
+        """Numbers on the model's device and in its precision."""
+        return torch.tensor(np.ascontiguousarray(values)).to(self.m_loc)
+
     def _check_parts(self) -> None:
         same = self.decoder_m.noise == self.encoder.noise
         if not same or (self.encoder.noise and self.prior.entries != self.dims.properties):
@@ -192,7 +188,7 @@ class PSPGen(PyroModule):
             "schema": self.schema.to_json(),
             "latent": self.dims.latent,
             "process_latent": self.dims.process_latent,
-            "parts": {name: part_to_json(part) for name, part in self.parts.items()},
+            "parts": {name: part.to_json() for name, part in self.parts.items()},
         }
 
     @classmethod
@@ -203,7 +199,7 @@ class PSPGen(PyroModule):
             DataError: If an entry is missing or unusable.
         """
         spec = read(_Stored, specification, where)
-        parts = {name: part_from_json(part) for name, part in spec.parts.items()}
+        parts = {name: Part.from_json(part) for name, part in spec.parts.items()}
         names = {"decoder_x": "image_decoder", "decoder_m": "property_decoder"}
         try:
             return cls(

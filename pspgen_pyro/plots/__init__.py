@@ -7,13 +7,15 @@ data are in the Okabe-Ito colours, which stay apart under every common colour bl
 
 from .clouds import property_cloud, simulated_cloud
 from .microstructures import show_microstructures
-from .style import PALETTE, panel, parameter_labels, property_labels
+from .style import CYCLE, PALETTE, panel, panels, parameter_labels, property_labels
 from .surfaces import probability_difference, probability_slices, probability_surface
 from .training import training_curves
 
 __all__ = [
+    "CYCLE",
     "PALETTE",
     "panel",
+    "panels",
     "parameter_labels",
     "probability_difference",
     "probability_slices",

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from ..structure import phase_names
-from .style import PALETTE, panel, property_labels
+from .style import CYCLE, PALETTE, panel, panels, property_labels
 
 if TYPE_CHECKING:
     from ..data.triads import Triads
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["property_cloud", "simulated_cloud"]
 
-_CYCLE = ("blue", "vermilion", "green", "pink", "orange", "sky")
 _PLAIN = {"fontsize": "small", "frameon": False, "alignment": "left"}
 _BESIDE = _PLAIN | {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
 _ABOVE = _PLAIN | {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 2}
@@ -60,16 +59,14 @@ def property_cloud(
     branches = [(_share(label, chosen), chosen) for label, chosen in branches]
     pairs = list(combinations(range(min(m.shape[1], _FIRST)), 2))
     columns = max(1, len(pairs))
-    figure, axes = plt.subplots(
-        1, columns, figsize=(7.0 * columns, 4.6), squeeze=False, layout="constrained"
-    )
+    figure, axes = panels(1, columns, (7.0 * columns, 4.6))
     if not pairs:
         _histogram(axes[0, 0], m[:, 0], branches, boxes or {}, labels[0])
         axes[0, 0].legend(title=title, **_BESIDE)
         return figure
     for ax, (i, j) in zip(axes[0], pairs, strict=True):
-        for (label, chosen), colour in zip(branches, _CYCLE, strict=False):
-            style = {"s": 5, "alpha": 0.35, "lw": 0, "color": PALETTE[colour], "rasterized": True}
+        for (label, chosen), colour in zip(branches, CYCLE, strict=False):
+            style = {"s": 5, "alpha": 0.35, "lw": 0, "color": colour, "rasterized": True}
             ax.scatter(*m[chosen][:, (i, j)].T, label=label, **style)
         _boxes(ax, boxes or {}, i, j)
         ax.set(xlabel=labels[i], ylabel=labels[j])
@@ -93,9 +90,9 @@ def _histogram(
 ) -> None:
     known = values[np.isfinite(values)]
     edges = np.histogram_bin_edges(known, 40).tolist() if len(known) else [0.0, 1.0]
-    for (name, chosen), colour in zip(branches, _CYCLE, strict=False):
+    for (name, chosen), colour in zip(branches, CYCLE, strict=False):
         some = values[chosen & np.isfinite(values)]
-        ax.hist(some, edges, color=PALETTE[colour], alpha=0.6, label=name)
+        ax.hist(some, edges, color=colour, alpha=0.6, label=name)
     _intervals(ax, targets)
     ax.set(xlabel=label, ylabel="materials")
 

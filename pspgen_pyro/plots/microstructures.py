@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .style import panels
 
 __all__ = ["show_microstructures"]
 
@@ -19,9 +19,7 @@ _PHASES = LinearSegmentedColormap.from_list("phases", ["#3B4252", "#8FA0B0", "#E
 
 
 def show_microstructures(
-    rows: Mapping[str, NDArray[Any]],
-    *,
-    notes: Mapping[str, Sequence[str]] | None = None,
+    rows: Mapping[str, NDArray[Any]], *, notes: Mapping[str, Sequence[str]] | None = None
 ) -> Figure:
     """Microstructures side by side, one labelled row each; the lighter, the higher the label.
 
@@ -44,13 +42,7 @@ def show_microstructures(
         raise InputError("'rows' holds no image; give at least one row of shape (N, H, W).")
     last = max(1, *(int(np.max(images, initial=0)) for images in rows.values()))
     height = 1.08 + 0.2 * bool(notes)
-    figure, grid = plt.subplots(
-        len(rows),
-        columns,
-        figsize=(1.03 * columns + 0.85, height * len(rows) + 0.1),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, grid = panels(len(rows), columns, (1.03 * columns + 0.85, height * len(rows) + 0.1))
     colours = _PHASES.resampled(last + 1)
     for axes, (label, images) in zip(grid, rows.items(), strict=True):
         texts = (notes or {}).get(label, [""] * len(images))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..process import ProcessSpace
     from ..schema import Schema
 
-__all__ = ["PALETTE", "panel", "parameter_labels", "property_labels"]
+__all__ = ["CYCLE", "PALETTE", "panel", "panels", "parameter_labels", "property_labels"]
 
 PALETTE = {
     "blue": "#0072B2",
@@ -24,6 +24,9 @@ PALETTE = {
     "grey": "#8A8F98",
 }
 """The colours of the data (Okabe and Ito, 2008)."""
+
+CYCLE = tuple(PALETTE[name] for name in ("blue", "vermilion", "green", "pink", "orange", "sky"))
+"""The colours of several things of one kind, in turn."""
 
 
 def parameter_labels(process: ProcessSpace) -> list[str]:
@@ -56,3 +59,11 @@ def property_labels(schema: Schema) -> list[str]:
 def panel(width: float = 4.6, height: float = 3.8) -> tuple[Figure, Axes]:
     """A figure with one panel, in inches."""
     return plt.subplots(figsize=(width, height), layout="constrained")
+
+
+def panels(
+    rows: int, columns: int, size: tuple[float, float], **options: Any
+) -> tuple[Figure, Any]:
+    """A figure of so many inches and its panels, with shape `(rows, columns)`."""
+    options |= {"figsize": size, "squeeze": False, "layout": "constrained"}
+    return plt.subplots(rows, columns, **options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from .style import PALETTE, panel
+from .style import PALETTE, panel, panels
 
 __all__ = ["probability_difference", "probability_slices", "probability_surface"]
 
@@ -92,9 +91,7 @@ def probability_slices(
     rows = -(-len(slices) // columns)
     width = min(columns, len(slices))
     size = (2.1 * width + 0.5, 1.9 * rows + 0.3)
-    figure, grid = plt.subplots(
-        rows, width, figsize=size, sharey=True, squeeze=False, layout="constrained"
-    )
+    figure, grid = panels(rows, width, size, sharey=True)
     for ax, (label, (values, p, error)) in zip(grid.flat, slices.items(), strict=False):
         ax.plot(values, p, color=PALETTE["blue"])
         ax.fill_between(

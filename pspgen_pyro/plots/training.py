@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from .style import PALETTE
+from .style import PALETTE, panels
 
 if TYPE_CHECKING:
     from ..training.checkpoint import History
@@ -26,9 +25,7 @@ def training_curves(history: History) -> Figure:
     }
     shown = {name: title for name, title in titles.items() if f"train_{name}" in history.epochs}
     size = (3.5 * max(1, len(shown)), 3.1)
-    figure, (axes,) = plt.subplots(
-        1, max(1, len(shown)), figsize=size, squeeze=False, layout="constrained"
-    )
+    figure, (axes,) = panels(1, max(1, len(shown)), size)
     epochs = np.arange(1, len(history) + 1)
     for ax, (name, title) in zip(axes, shown.items(), strict=False):
         for fold, colour, style in (("train", "blue", "-"), ("validation", "vermilion", "--")):

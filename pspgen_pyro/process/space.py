@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, InputError
 from ..io.validation import Record, read
-from .symmetries import Symmetry, symmetry_from_json, symmetry_to_json
+from .symmetries import Symmetry
 
 __all__ = ["ProcessSpace"]
 
@@ -75,7 +75,7 @@ class ProcessSpace:
             "lower": list(self.lower),
             "upper": list(self.upper),
             "units": list(self.units),
-            "symmetries": [symmetry_to_json(symmetry) for symmetry in self.symmetries],
+            "symmetries": [symmetry.to_json() for symmetry in self.symmetries],
         }
 
     @classmethod
@@ -86,7 +86,7 @@ class ProcessSpace:
             DataError: If an entry is missing, unknown or of another type.
         """
         found = read(_Stored, spec, where)
-        symmetries = tuple(symmetry_from_json(one) for one in found.symmetries)
+        symmetries = tuple(Symmetry.from_json(one) for one in found.symmetries)
         try:
             return cls(found.names, found.lower, found.upper, found.units, symmetries)
         except InputError as error:
@@ -114,12 +114,7 @@ class ProcessSpace:
                 "'phi' holds NaN or infinite values; every process parameter must be a finite "
                 "number."
             )
-        low, high = np.array(self.lower), np.array(self.upper)
-        # a bound that went through single precision is still that bound
-        slack = _ROUNDING * np.maximum(np.abs(low), np.abs(high))
-        values = np.where((values < low) & (values >= low - slack), low, values)
-        values = np.where((values > high) & (values <= high + slack), high, values)
-        outside = (values < low) | (values > high)
+        outside = self.outside(values)
         if outside.any():
             j = int(np.argwhere(outside)[0][-1])
             value = values[outside].flat[0]
@@ -128,7 +123,14 @@ class ProcessSpace:
                 f"{self.upper[j]:g}]; "
                 "choose a value inside the process space."
             )
-        return values
+        return np.clip(values, self.lower, self.upper)
+
+    def outside(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which entries of φ with shape `(*, P)` lie beyond a bound by more than the rounding of
+        single precision."""
+        # a bound that went through single precision is still that bound
+        slack = _ROUNDING * np.abs([self.lower, self.upper]).max(axis=0)
+        return (values < self.lower - slack) | (values > self.upper + slack)
 
     def sample(
         self, shape: int | tuple[int, ...], rng: np.random.Generator

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from ..errors import InputError
-from ..io.kinds import described, revived
+from ..io.kinds import Kind
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -33,12 +33,10 @@ __all__ = [
     "Transposition",
     "augment",
     "orbit",
-    "symmetry_from_json",
-    "symmetry_to_json",
 ]
 
 
-class Settings(Protocol):
+class _Space(Protocol):
     """What a symmetry needs to know of a process space."""
 
     @property
@@ -49,7 +47,7 @@ class Settings(Protocol):
     def upper(self) -> tuple[float, ...]: ...
 
 
-class Images(Protocol):
+class _Images(Protocol):
     """What a symmetry needs to know of the microstructures."""
 
     @property
@@ -58,24 +56,20 @@ class Images(Protocol):
     def periodic(self) -> bool: ...
 
 
-class Symmetry(ABC):
+class Symmetry(Kind, ABC, family="symmetry"):
     """A symmetry in law of a process."""
 
-    kinds: ClassVar[dict[str, type[Symmetry]]] = {}
+    of_images: ClassVar[bool] = False
+    """Whether it moves x alone: φ and m stay."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if not cls.__name__.startswith("_"):
-            Symmetry.kinds[cls.__name__] = cls
-
-    def check_against(self, process: Settings) -> None:  # noqa: B027
+    def check_against(self, process: _Space) -> None:  # noqa: B027
         """Says why the symmetry does not fit a process, if it does not.
 
         Raises:
             InputError: If it names what the process does not have.
         """
 
-    def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:  # noqa: B027
+    def check_schema(self, order: tuple[int, ...] | None, images: _Images | None) -> None:  # noqa: B027
         """Says why the symmetry does not fit the properties or the images, if it does not.
 
         Arguments:
@@ -93,7 +87,7 @@ class Symmetry(ABC):
     @abstractmethod
     def __call__(
         self,
-        process: Settings,
+        process: _Space,
         phi: Tensor,
         x: Tensor | None,
         m: Tensor,
@@ -112,7 +106,7 @@ class Symmetry(ABC):
             φ, x and m of the same shapes.
         """
 
-    def elements(self, process: Settings, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
+    def elements(self, process: _Space, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
         """The rows under every element of the symmetry, the identity first; only the identity if
         there are too many to list."""
         return [(phi, x, m)]
@@ -124,54 +118,52 @@ def _coins(like: Tensor, generator: Generator | None) -> Tensor:
     return (torch.rand(len(like), generator=generator) < 0.5).to(like.device)
 
 
+class _OfImages(Symmetry):
+    of_images: ClassVar[bool] = True
+
+    @abstractmethod
+    def _moved(self, x: Tensor, generator: Generator | None) -> Tensor: ...
+
+    def __call__(
+        self,
+        process: _Space,
+        phi: Tensor,
+        x: Tensor | None,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Rows:
+        return phi, None if x is None else self._moved(x, generator), m
+
+
 @dataclass(frozen=True)
-class PeriodicShift(Symmetry):
+class PeriodicShift(_OfImages):
     """The process prefers no origin: x may be shifted around the torus; φ and m stay."""
 
-    def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:
+    def check_schema(self, order: tuple[int, ...] | None, images: _Images | None) -> None:
         if images is not None and not images.periodic:
             raise InputError(
                 "'symmetries' has a PeriodicShift, but the images are not periodic; leave it out."
             )
 
-    def __call__(
-        self,
-        process: Settings,
-        phi: Tensor,
-        x: Tensor | None,
-        m: Tensor,
-        generator: Generator | None = None,
-    ) -> Rows:
+    def _moved(self, x: Tensor, generator: Generator | None) -> Tensor:
         import torch
 
-        if x is None:
-            return phi, x, m
         h, w = x.shape[-2:]
         rows = torch.randint(h, (len(x), 1), generator=generator) + torch.arange(h)
         columns = torch.randint(w, (len(x), 1), generator=generator) + torch.arange(w)
         sample = torch.arange(len(x))[:, None, None]
-        shifted = x[sample, (rows % h)[:, :, None], (columns % w)[:, None, :]]
-        return phi, shifted, m
+        return x[sample, (rows % h)[:, :, None], (columns % w)[:, None, :]]
 
 
 @dataclass(frozen=True)
-class Reflection(Symmetry):
+class Reflection(_OfImages):
     """The process cannot tell left from right, nor up from down: x may be reflected along either
     direction; φ and m stay."""
 
-    def __call__(
-        self,
-        process: Settings,
-        phi: Tensor,
-        x: Tensor | None,
-        m: Tensor,
-        generator: Generator | None = None,
-    ) -> Rows:
-        if x is None:
-            return phi, x, m
+    def _moved(self, x: Tensor, generator: Generator | None) -> Tensor:
         for axis in (-1, -2):
-            x = x.flip(axis).where(_coins(phi, generator)[:, None, None], x)
-        return phi, x, m
+            x = x.flip(axis).where(_coins(x, generator)[:, None, None], x)
+        return x
 
 
 class _Exchange(Symmetry):
@@ -180,7 +172,7 @@ class _Exchange(Symmetry):
 
     properties: tuple[int, ...] | None
 
-    def check_schema(self, order: tuple[int, ...] | None, images: Images | None) -> None:
+    def check_schema(self, order: tuple[int, ...] | None, images: _Images | None) -> None:
         name = type(self).__name__
         if images is not None and images.shape[0] != images.shape[1]:
             raise InputError(
@@ -202,13 +194,13 @@ class _Exchange(Symmetry):
     def for_order(self, order: tuple[int, ...] | None) -> Self:
         return dataclasses.replace(self, properties=order)  # type: ignore[type-var]
 
-    def _moved(self, process: Settings, phi: Tensor) -> Tensor:
+    def _moved(self, process: _Space, phi: Tensor) -> Tensor:
         """The settings under the second element."""
         return phi
 
     def __call__(
         self,
-        process: Settings,
+        process: _Space,
         phi: Tensor,
         x: Tensor | None,
         m: Tensor,
@@ -223,7 +215,7 @@ class _Exchange(Symmetry):
         phi, x, m = (picked(a, b) for a, b in zip(same, exchanged, strict=True))
         return phi, x, m
 
-    def elements(self, process: Settings, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
+    def elements(self, process: _Space, phi: Tensor, x: Tensor | None, m: Tensor) -> list[Rows]:
         if self.properties is None:
             raise InputError(
                 f"'symmetries' has a {type(self).__name__} that was not told how the properties "
@@ -269,14 +261,14 @@ class Mirror(_Exchange):
     parameter: str
     properties: tuple[int, ...] | None = None
 
-    def check_against(self, process: Settings) -> None:
+    def check_against(self, process: _Space) -> None:
         if self.parameter not in process.names:
             raise InputError(
                 f"'symmetries' mirrors the parameter {self.parameter!r}, but the process has "
                 f"{', '.join(process.names)}; name one of those."
             )
 
-    def _moved(self, process: Settings, phi: Tensor) -> Tensor:
+    def _moved(self, process: _Space, phi: Tensor) -> Tensor:
         j = process.names.index(self.parameter)
         mirrored = phi.clone()
         mirrored[:, j] = process.lower[j] + process.upper[j] - phi[:, j]
@@ -285,7 +277,7 @@ class Mirror(_Exchange):
 
 def augment(
     symmetries: Sequence[Symmetry],
-    process: Settings,
+    process: _Space,
     phi: Tensor,
     x: Tensor | None,
     m: Tensor,
@@ -298,24 +290,10 @@ def augment(
 
 
 def orbit(
-    symmetries: Sequence[Symmetry], process: Settings, phi: Tensor, x: Tensor | None, m: Tensor
+    symmetries: Sequence[Symmetry], process: _Space, phi: Tensor, x: Tensor | None, m: Tensor
 ) -> list[Rows]:
     """The rows under every combination of the elements of those symmetries that can be listed."""
     rows = [(phi, x, m)]
     for symmetry in symmetries:
         rows = [image for row in rows for image in symmetry.elements(process, *row)]
     return rows
-
-
-def symmetry_to_json(symmetry: Symmetry) -> dict[str, Any]:
-    """The symmetry's class name and arguments, ready for JSON."""
-    return described(symmetry)
-
-
-def symmetry_from_json(spec: dict[str, Any]) -> Symmetry:
-    """The symmetry that `symmetry_to_json` described.
-
-    Raises:
-        DataError: If the kind is unknown or its arguments do not fit.
-    """
-    return revived(spec, Symmetry.kinds, "symmetry")

@@ -31,8 +31,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from ..errors import InputError
 from . import _fem
@@ -154,6 +152,9 @@ def _by_dolfinx(kappa: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _by_scipy(kappa: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.linalg import splu
+
     nodes = _fem.corners(len(kappa))
     element, gradient = _square(1 / len(kappa))
     flat = kappa.ravel()
@@ -162,7 +163,7 @@ def _by_scipy(kappa: NDArray[np.float64]) -> NDArray[np.float64]:
         np.add.at(source, nodes, -flat[:, None] * slope)
     rows, columns = np.repeat(nodes, 4, axis=1), np.tile(nodes, 4)
     entries = flat[:, None] * element.ravel()
-    matrix = sparse.coo_matrix((entries.ravel(), (rows.ravel(), columns.ravel()))).tocsc()
+    matrix = coo_matrix((entries.ravel(), (rows.ravel(), columns.ravel()))).tocsc()
     factor = splu(
         matrix[1:, 1:],
         permc_spec="MMD_AT_PLUS_A",

@@ -198,13 +198,7 @@ def _cheapest_line(unknowns: Ints, low: int, high: int, start: int, stop: int) -
 
 @njit(cache=True, nogil=True)
 def _number_line(
-    number: Ints,
-    wanted: NDArray[np.bool_],
-    axis: int,
-    line: int,
-    start: int,
-    stop: int,
-    free: int,
+    number: Ints, wanted: NDArray[np.bool_], axis: int, line: int, start: int, stop: int, free: int
 ) -> int:
     """Numbers the wanted nodes of a row (0) or column (1) down from `free`; returns the rest."""
     n = len(number)

@@ -47,7 +47,7 @@ def surface_sections(
 
 def _alone(run: Run, answers: Sequence[Answer]) -> Section:
     size = (4.1 * len(answers), 3.3)
-    figure, axes = plt.subplots(1, len(answers), figsize=size, squeeze=False, layout="constrained")
+    figure, axes = plots.panels(1, len(answers), size)
     for ax, answer in zip(axes[0], answers, strict=True):
         surface = model_surface(run.model, answer.target)["probability"]
         plots.probability_surface(surface, phi=answer.phi, ax=ax, vmax=_top(surface))
@@ -62,7 +62,7 @@ def _alone(run: Run, answers: Sequence[Answer]) -> Section:
 def _compared(run: Run, answers: Sequence[Answer], reference: Triads) -> Section:
     pictures, rows, counts = [], [], []
     for answer in answers:
-        counted = reference_surface(reference.data, answer.target, run.schema.process)
+        counted = reference_surface(reference, answer.target)
         axes = [counted[name].values for name in run.schema.process.names]
         model = model_surface(run.model, answer.target, axes)
         pictures.append(_triptych(answer, model["probability"], counted["probability"]))

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from .. import plots
 from ..design import Estimate, Target, frequency
+from ..diagnosis.solved import SolvedImages, materials_at
 from ..diagnosis.surfaces import model_slices
 from ..runs import Run, chain_of, described_data
 from ..structure import phase_names
 from .answers import Answer
 from .figures import embed
-from .materials import SolvedImages, materials_at
 
 if TYPE_CHECKING:
     from ..data.triads import Triads

@@ -14,16 +14,15 @@ from torch import Tensor, nn
 
 from ..design import Box
 from ..errors import InputError, TrainingError
-from ..process import ProcessSpace
+from ..process import ProcessSpace, Symmetry, augment, orbit
 
 if TYPE_CHECKING:
-    from ..data.batches import Batch as Batch
-    from ..process.symmetries import Symmetry
+    from ..data.batches import Batch
 
 __all__ = [
     "Scaling",
     "augmented",
-    "check_positive",
+    "check_sizes",
     "images",
     "labelled_rows",
     "minimise",
@@ -111,20 +110,18 @@ def augmented(
     symmetries: Sequence[Symmetry], process: ProcessSpace, phi: Tensor, m: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The rows (φ, m) under a random element of every symmetry; x does not matter here."""
-    from ..process.symmetries import augment
-
     phi, _, m = augment(symmetries, process, phi, phi.new_zeros(len(phi), 1, 1), m)
     return phi, m
 
 
 def images(
     symmetries: Sequence[Symmetry], process: ProcessSpace, phi: Tensor, m: Tensor
-) -> list[tuple[Tensor, Tensor]]:
-    """The rows (φ, m) under every combination of the symmetries that moves them."""
-    from ..process.symmetries import orbit
-
-    rows = orbit(symmetries, process, phi, phi.new_zeros(len(phi), 1, 1), m)
-    return [(phi, m) for phi, _, m in rows]
+) -> tuple[Tensor, Tensor, int]:
+    """The rows (φ, m) under every combination of the symmetries that moves them, one combination
+    after the other, and how many combinations there are."""
+    rows = orbit(symmetries, process, phi, None, m)
+    phi, m = (torch.cat([row[i] for row in rows]) for i in (0, 2))  # type: ignore[misc]
+    return phi, m, len(rows)
 
 
 def minimise(
@@ -189,7 +186,7 @@ def labelled_rows(train: Batch) -> tuple[Tensor, Tensor]:
     return train.phi[known], train.m[known]
 
 
-def check_positive(rival: Any) -> None:
+def check_sizes(rival: Any) -> None:
     """Says which hyper-parameter is not positive.
 
     Raises:

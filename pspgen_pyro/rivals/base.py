@@ -15,29 +15,29 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, Self
+from collections.abc import Callable, Iterable
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..design import Target, property_law, sobol_normal
 from ..design import probability as model_probability
 from ..design.probability import weighted_law
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
-from ..process import ProcessSpace
+from ..process import ProcessSpace, Symmetry
 from ..schema import Schema
-from ._learning import Scaling
+from ._learning import Scaling, augmented, check_sizes, labelled_rows, minimise
 
 if TYPE_CHECKING:
-    from ..data.batches import Batch as Batch
-    from ..data.batches import Batches
-    from ..process.symmetries import Symmetry
+    from ..data.batches import Batch, Batches
 
-__all__ = ["PSPGenPredictor", "Predictor", "Rival"]
+__all__ = ["NetworkRival", "PSPGenPredictor", "Predictor", "Rival"]
 
 # rows (φ times draws of z0) a pass through a network
 _CHUNK = 1 << 15
@@ -189,18 +189,20 @@ class Rival(Predictor):
 
     Subclasses are dataclasses of hyper-parameters; `fit` leaves them as they are and returns a
     fitted copy.
+
+    Raises:
+        InputError: If a hyper-parameter is not positive.
     """
 
     schema: Schema
     scaling: Scaling
+    is_fitted: bool = False
+
+    def __post_init__(self) -> None:
+        check_sizes(self)
 
     def fit(
-        self,
-        data: Batches,
-        *,
-        schema: Schema,
-        symmetries: Iterable[Symmetry] = (),
-        seed: int = 0,
+        self, data: Batches, *, schema: Schema, symmetries: Iterable[Symmetry] = (), seed: int = 0
     ) -> Self:
         """A fitted copy.
 
@@ -230,12 +232,17 @@ class Rival(Predictor):
                 "'data' has no training row whose properties are all known; measure or compute "
                 "them for some of the materials."
             )
-        fitted = copy.copy(self)
-        fitted.schema = schema
-        fitted.process, fitted.property_names = schema.process, schema.property_names
+        fitted = self._for(schema)
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(seed)
             fitted._learn(data.train, tuple(symmetries))
+        return fitted
+
+    def _for(self, schema: Schema) -> Self:
+        """A copy that knows its schema, for `_learn`."""
+        fitted = copy.copy(self)
+        fitted.schema, fitted.is_fitted = schema, True
+        fitted.process, fitted.property_names = schema.process, schema.property_names
         return fitted
 
     @abstractmethod
@@ -245,7 +252,7 @@ class Rival(Predictor):
 
     @property
     def _like(self) -> Tensor:
-        if not hasattr(self, "scaling"):
+        if not self.is_fitted:
             raise InputError(
                 f"the rival {self.name!r} is not fitted yet; use what `rival.fit(data, "
                 "schema=...)` returns."
@@ -267,14 +274,83 @@ class Rival(Predictor):
         )
 
 
+@dataclass
+class NetworkRival(Rival):
+    """A rival whose law is a network of φ, both standardised, by maximum likelihood on the rows
+    whose properties are all known.
+
+    Arguments:
+        steps: The number of steps.
+        batch_size: Rows a step.
+        learning_rate: The rate of the first step.
+        weight_decay: The decoupled decay of the weights.
+    """
+
+    _: KW_ONLY
+    steps: int = 2000
+    batch_size: int = 250
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+
+    @abstractmethod
+    def _network(self, like: Tensor) -> nn.Module:
+        """The network, not yet trained: maps φ to the law of m. Its device and precision are those
+        of `like`, with shape `(N, K)`."""
+
+    def fit_rows(
+        self, rows: Callable[[], tuple[Tensor, Tensor]], m: Tensor, schema: Schema
+    ) -> Self:
+        """A fitted copy; arguments as of `_learn_rows`. Random numbers come from torch's
+        generator."""
+        fitted = self._for(schema)
+        fitted._learn_rows(rows, m)
+        return fitted
+
+    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
+        phi, m = labelled_rows(train)
+        self._learn_rows(lambda: augmented(symmetries, self.process, phi, m), m)
+
+    def _learn_rows(self, rows: Callable[[], tuple[Tensor, Tensor]], m: Tensor) -> None:
+        """Learns from rows (φ, m) that are asked for afresh every epoch; `m` sets the scale."""
+        self.scaling = Scaling(self.process, m)
+        self.network: nn.Module = self._trained(self._network(m), rows, self.steps)
+
+    def _trained(
+        self, network: nn.Module, rows: Callable[[], tuple[Tensor, Tensor]], steps: int
+    ) -> nn.Module:
+        minimise(
+            network,
+            lambda: self._scaled(*rows()),
+            lambda phi, m: -network(phi).log_prob(m).mean(),
+            steps=steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+        )
+        return network
+
+    def _scaled(self, phi: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows as the network sees them in training."""
+        return self.scaling.phi(phi), self.scaling.m(m)
+
+    def _law(self, phi: Tensor) -> Any:
+        """The law of m, standardised."""
+        return self.network(self.scaling.phi(phi))
+
+    @torch.no_grad()
+    def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
+        inputs, values = self._pairs(phi, m)
+        law = self._law(inputs)
+        return to_numpy(self.scaling.density(law.log_prob(self.scaling.m(values))))
+
+
 def generator_of(draws: int, seed: int) -> torch.Generator:
     """A generator for so many draws.
 
     Raises:
         InputError: If `draws` is not positive.
     """
-    if draws < 1:
-        raise InputError(f"'draws' is {draws}; it must be at least 1.")
+    check_positive(draws=draws)
     return torch.Generator().manual_seed(seed)
 
 

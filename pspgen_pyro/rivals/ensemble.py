@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ..design import Target
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from .base import Predictor, PSPGenPredictor
 
@@ -29,29 +31,16 @@ class EnsemblePredictor(Predictor):
         name: What tables and figures call it.
 
     Other arguments:
-        draws: Sobol points a scrambling.
-        replicates: Independent scramblings for `probability`; the density uses one.
-        seed: Seeds the scramblings.
+        options: Those of `PSPGenPredictor`.
 
     Raises:
         InputError: If there is no member.
     """
 
-    def __init__(
-        self,
-        members: Sequence[PSPGen],
-        name: str = "ensemble",
-        *,
-        draws: int = 256,
-        replicates: int = 4,
-        seed: int = 1,
-    ) -> None:
+    def __init__(self, members: Sequence[PSPGen], name: str = "ensemble", **options: Any) -> None:
         if not len(members):
             raise InputError("'members' is empty; give at least one model.")
-        self._each = [
-            PSPGenPredictor(one, name, draws=draws, replicates=replicates, seed=seed)
-            for one in members
-        ]
+        self._each = [PSPGenPredictor(one, name, **options) for one in members]
         self.name = name
         self.process = members[0].process
         self.property_names = members[0].property_names
@@ -64,8 +53,7 @@ class EnsemblePredictor(Predictor):
         return np.asarray(logsumexp(densities, axis=0)) - math.log(len(densities))
 
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
-        if draws < 1:
-            raise InputError(f"'draws' is {draws}; it must be at least 1.")
+        check_positive(draws=draws)
         rng = np.random.default_rng(seed)
         chosen = rng.integers(len(self._each), size=draws)
         inputs = self._inputs(phi)

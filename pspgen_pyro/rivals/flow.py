@@ -15,20 +15,14 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..design import Target, sobol_normal
-from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
-from .base import Rival, generator_of, to_numpy
-
-if TYPE_CHECKING:
-    from ..data.batches import Batch as Batch
-    from ..process.symmetries import Symmetry
+from .base import NetworkRival, generator_of, to_numpy
 
 __all__ = ["SplineFlow"]
 
@@ -37,7 +31,7 @@ _CHUNK = 1 << 16
 
 
 @dataclass
-class SplineFlow(Rival):
+class SplineFlow(NetworkRival):
     """A neural spline flow (zuko), by maximum likelihood.
 
     Arguments:
@@ -49,14 +43,7 @@ class SplineFlow(Rival):
 
     Other arguments:
         draws: Sobol draws for a probability.
-        steps: The number of steps.
-        batch_size: Rows a step.
-        learning_rate: The rate of the first step.
-        weight_decay: The decoupled decay of the weights.
-        name: What tables and figures call it.
-
-    Raises:
-        InputError: If a number is not positive.
+        name: What tables and figures call it; how it is trained, see `NetworkRival`.
     """
 
     transforms: int = 3
@@ -64,38 +51,17 @@ class SplineFlow(Rival):
     hidden: tuple[int, ...] = (64, 64)
     jitter: float = 0.02
     draws: int = 1024
-    steps: int = 2000
-    batch_size: int = 250
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
     name: str = "neural spline flow"
 
-    def __post_init__(self) -> None:
-        check_positive(self)
-
-    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
+    def _network(self, like: Tensor) -> nn.Module:
         import zuko
 
-        phi, m = labelled_rows(train)
-        self.scaling = Scaling(self.process, m)
-        sizes = {"transforms": self.transforms, "bins": self.bins}
-        p, k = len(self.process), m.shape[-1]
-        self.flow = zuko.flows.NSF(k, p, hidden_features=self.hidden, **sizes).to(m)
+        sizes = {"transforms": self.transforms, "bins": self.bins, "hidden_features": self.hidden}
+        return zuko.flows.NSF(like.shape[-1], len(self.process), **sizes).to(like)
 
-        def rows() -> tuple[Tensor, Tensor]:
-            a, b = augmented(symmetries, self.process, phi, m)
-            b = self.scaling.m(b)
-            return self.scaling.phi(a), b + self.jitter * torch.randn_like(b)
-
-        minimise(
-            self.flow,
-            rows,
-            lambda phi, m: -self.flow(phi).log_prob(m).mean(),
-            steps=self.steps,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-        )
+    def _scaled(self, phi: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+        phi, m = super()._scaled(phi, m)
+        return phi, m + self.jitter * torch.randn_like(m)
 
     @torch.no_grad()
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
@@ -109,12 +75,6 @@ class SplineFlow(Rival):
         return np.concatenate(parts).reshape(np.shape(phi)[:-1])
 
     @torch.no_grad()
-    def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
-        inputs, values = self._pairs(phi, m)
-        log_prob = self.flow(self.scaling.phi(inputs)).log_prob(self.scaling.m(values))
-        return to_numpy(self.scaling.density(log_prob))
-
-    @torch.no_grad()
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
         inputs, generator = self._inputs(phi), generator_of(draws, seed)
         shape = (len(inputs), draws, len(self.property_names))
@@ -126,5 +86,5 @@ class SplineFlow(Rival):
     def _transport(self, phi: Tensor, noise: Tensor) -> NDArray[np.float64]:
         """The m for φ with shape `(N, P)` and noise with shape `(N, S, K)`."""
         context = self.scaling.phi(phi).unsqueeze(-2).expand(*noise.shape[:-1], -1)
-        m = self.flow(context).transform.inv(noise.to(context))
+        m = self.network(context).transform.inv(noise.to(context))
         return to_numpy(self.scaling.m_back(m))

@@ -26,13 +26,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..design import Target
-from ._learning import Scaling, check_positive, images, labelled_rows
-from ._sklearn import sklearn
+from ..io.optional import optional
+from ..process import Symmetry
+from ._learning import Scaling, images, labelled_rows
 from .base import Rival, generator_of, to_numpy
 
 if TYPE_CHECKING:
-    from ..data.batches import Batch as Batch
-    from ..process.symmetries import Symmetry
+    from ..data.batches import Batch
 
 __all__ = ["ForestWeights"]
 
@@ -50,9 +50,6 @@ class ForestWeights(Rival):
         trees: The number :math:`T` of trees.
         leaf: The smallest number of rows of a leaf.
         name: What tables and figures call it.
-
-    Raises:
-        InputError: If a number is not positive.
     """
 
     trees: int = 300
@@ -60,19 +57,16 @@ class ForestWeights(Rival):
     name: str = "forest weights"
     has_density: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        check_positive(self)
-
     def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         phi, m = labelled_rows(train)
         self.scaling = Scaling(self.process, m)
-        rows = images(symmetries, self.process, phi, m)
-        phi, m = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        phi, m, count = images(symmetries, self.process, phi, m)
         self.m = self._exact(m)
-        self.forest = sklearn("ensemble").ExtraTreesRegressor(
+        sklearn = optional("sklearn.ensemble", "The rival 'forest'", "rivals")
+        self.forest = sklearn.ExtraTreesRegressor(
             self.trees,
             # the images of a row under the symmetries count as one row
-            min_samples_leaf=self.leaf * len(rows),
+            min_samples_leaf=self.leaf * count,
             random_state=int(torch.randint(2**31, ())),
         )
         values = to_numpy(self.scaling.m(m))

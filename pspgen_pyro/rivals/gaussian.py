@@ -9,7 +9,6 @@ with a lower triangular :math:`L`. The probability of a box is that of SciPy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,18 +21,13 @@ from torch.nn.functional import softplus
 
 from ..design import Target
 from ..model.nn import ResidualMLP
-from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
-from .base import Rival, generator_of, to_numpy
-
-if TYPE_CHECKING:
-    from ..data.batches import Batch as Batch
-    from ..process.symmetries import Symmetry
+from .base import NetworkRival, generator_of, to_numpy
 
 __all__ = ["HeteroscedasticGaussian", "box_probability"]
 
 
 @dataclass
-class HeteroscedasticGaussian(Rival):
+class HeteroscedasticGaussian(NetworkRival):
     """One Gaussian with a full covariance, its parameters a network of φ, by maximum likelihood.
 
     Arguments:
@@ -42,66 +36,30 @@ class HeteroscedasticGaussian(Rival):
             standardised property.
 
     Other arguments:
-        steps: The number of steps.
-        batch_size: Rows a step.
-        learning_rate: The rate of the first step.
-        weight_decay: The decoupled decay of the weights.
-        name: What tables and figures call it.
-
-    Raises:
-        InputError: If a number is not positive.
+        name: What tables and figures call it; how it is trained, see `NetworkRival`.
     """
 
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.02
-    steps: int = 2000
-    batch_size: int = 250
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
     name: str = "heteroscedastic Gaussian"
 
-    def __post_init__(self) -> None:
-        check_positive(self)
-
-    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
-        phi, m = labelled_rows(train)
-        self.scaling = Scaling(self.process, m)
-        self.network = _GaussianNetwork(self, len(self.process), m)
-
-        def rows() -> tuple[Tensor, Tensor]:
-            a, b = augmented(symmetries, self.process, phi, m)
-            return self.scaling.phi(a), self.scaling.m(b)
-
-        minimise(
-            self.network,
-            rows,
-            lambda phi, m: -self.network(phi).log_prob(m).mean(),
-            steps=self.steps,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-        )
+    def _network(self, like: Tensor) -> nn.Module:
+        return _GaussianNetwork(self, len(self.process), like)
 
     @torch.no_grad()
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
         inputs = self._inputs(phi)
         target.check_against(len(self.property_names))
-        law = self.network(self.scaling.phi(inputs))
+        law = self._law(inputs)
         loc, tril = to_numpy(law.loc), to_numpy(law.scale_tril)
         ends = [[to_numpy(end) for end in self.scaling.ends(box)] for box in target.boxes]
         parts = [box_probability(loc, tril, *pair) for pair in ends]
         return np.sum(parts, axis=0).reshape(np.shape(phi)[:-1])
 
     @torch.no_grad()
-    def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
-        inputs, values = self._pairs(phi, m)
-        law = self.network(self.scaling.phi(inputs))
-        return to_numpy(self.scaling.density(law.log_prob(self.scaling.m(values))))
-
-    @torch.no_grad()
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
         inputs, generator = self._inputs(phi), generator_of(draws, seed)
-        law = self.network(self.scaling.phi(inputs))
+        law = self._law(inputs)
         shape = (len(inputs), draws, len(self.property_names))
         noise = torch.randn(shape, generator=generator, dtype=law.loc.dtype).to(law.loc.device)
         m = law.loc.unsqueeze(-2) + noise @ law.scale_tril.mT

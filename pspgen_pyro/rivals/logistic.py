@@ -9,21 +9,21 @@ target it is asked about, on the training rows it keeps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..design import Target
-from ._learning import Scaling, check_positive, images, labelled_rows
-from ._sklearn import sklearn
+from ..io.optional import optional
+from ..process import Symmetry
+from ._learning import Scaling, images, labelled_rows
 from .base import Rival, to_numpy
 
 if TYPE_CHECKING:
-    from ..data.batches import Batch as Batch
-    from ..process.symmetries import Symmetry
+    from ..data.batches import Batch
 
 __all__ = ["LogisticIndicator"]
 
@@ -38,9 +38,6 @@ class LogisticIndicator(Rival):
 
     Other arguments:
         name: What tables and figures call it.
-
-    Raises:
-        InputError: If a number is not positive.
     """
 
     degree: int = 4
@@ -49,17 +46,13 @@ class LogisticIndicator(Rival):
     has_density: ClassVar[bool] = False
     has_draws: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        check_positive(self)
-
     def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         phi, m = labelled_rows(train)
         self.scaling = Scaling(self.process, m)
-        rows = images(symmetries, self.process, phi, m)
-        phi, m = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        phi, m, count = images(symmetries, self.process, phi, m)
         self.phi, self.m = to_numpy(self.scaling.phi(phi)), self._exact(m)
         # the images of a row count as one row together
-        self.weight = 1 / len(rows)
+        self.weight = 1 / count
         self.fitted: dict[Target, Any] = {}
 
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
@@ -67,26 +60,28 @@ class LogisticIndicator(Rival):
         target.check_against(len(self.property_names))
         if target not in self.fitted:
             self.fitted[target] = self._regression(target)
-        shape = np.shape(phi)[:-1]
-        if isinstance(self.fitted[target], float):
-            return np.full(shape, self.fitted[target])
         values = to_numpy(self.scaling.phi(inputs))
-        return self.fitted[target].predict_proba(values)[:, 1].reshape(shape)
+        return self.fitted[target](values).reshape(np.shape(phi)[:-1])
 
-    def _regression(self, target: Target) -> Any:
-        """The fitted regression, or a number if the rows are all in or all out."""
+    def _regression(self, target: Target) -> Callable[[NDArray[np.float64]], Any]:
+        """The fitted regression, or one number if the rows are all in or all out."""
         hits = target.contains(self.m)
         if hits.all() or not hits.any():
             # half a row on the other side: certainty cannot be counted
             rows = len(hits) * self.weight
-            return float((hits.sum() * self.weight + 0.5) / (rows + 1))
-        features, linear = sklearn("preprocessing"), sklearn("linear_model")
-        model = sklearn("pipeline").make_pipeline(
+            share = (hits.sum() * self.weight + 0.5) / (rows + 1)
+            return lambda values: np.full(len(values), share)
+        features, linear, pipeline = (
+            optional(f"sklearn.{module}", "The rival 'logistic'", "rivals")
+            for module in ("preprocessing", "linear_model", "pipeline")
+        )
+        model = pipeline.make_pipeline(
             features.PolynomialFeatures(self.degree, include_bias=False),
             linear.LogisticRegression(C=self.strength, max_iter=2000),
         )
         weights = np.full(len(hits), self.weight)
-        return model.fit(self.phi, hits, logisticregression__sample_weight=weights)
+        model.fit(self.phi, hits, logisticregression__sample_weight=weights)
+        return lambda values: model.predict_proba(values)[:, 1]
 
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
         raise self._refusal("the probability of a target and no density of m", "`probability`")

@@ -11,11 +11,9 @@ References:
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,45 +24,14 @@ from torch.nn.functional import softplus
 from ..design import Target
 from ..model.distributions import NormalMixture
 from ..model.nn import ResidualMLP
-from ..schema import Schema
-from ._learning import Scaling, augmented, check_positive, labelled_rows, minimise
-from .base import Rival, generator_of, to_numpy
+from ._learning import Scaling
+from .base import NetworkRival, generator_of, to_numpy
 
-if TYPE_CHECKING:
-    from ..data.batches import Batch as Batch
-    from ..process.symmetries import Symmetry
-
-__all__ = ["MixtureDensityNetwork", "MixtureEnsemble", "MixtureNetwork", "MixtureRival"]
-
-
-class MixtureRival(Rival):
-    """A rival whose law is a mixture of diagonal Gaussians, so every answer is closed-form."""
-
-    network: MixtureEnsemble
-
-    @torch.no_grad()
-    def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
-        inputs = self._inputs(phi)
-        target.check_against(len(self.property_names))
-        law, scaling = self.network(self.scaling.phi(inputs)), self.scaling
-        parts = [law.log_box_probability(*scaling.ends(box)).exp() for box in target.boxes]
-        return to_numpy(torch.stack(parts).sum(dim=0)).reshape(np.shape(phi)[:-1])
-
-    @torch.no_grad()
-    def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
-        inputs, values = self._pairs(phi, m)
-        law, scaling = self.network(self.scaling.phi(inputs)), self.scaling
-        return to_numpy(scaling.density(law.log_prob(scaling.m(values))))
-
-    @torch.no_grad()
-    def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
-        inputs, generator = self._inputs(phi), generator_of(draws, seed)
-        law = self.network(self.scaling.phi(inputs).unsqueeze(-2)).expand((len(inputs), draws))
-        return to_numpy(self.scaling.m_back(law.draw(generator)))
+__all__ = ["MixtureDensityNetwork", "MixtureEnsemble", "MixtureNetwork"]
 
 
 @dataclass
-class MixtureDensityNetwork(MixtureRival):
+class MixtureDensityNetwork(NetworkRival):
     r"""A mixture of diagonal Gaussians whose parameters are a network of φ.
 
     It is trained by maximum likelihood on the labelled rows to the last step of a half-cosine
@@ -84,70 +51,50 @@ class MixtureDensityNetwork(MixtureRival):
             learning a small data set by heart.
         members: The largest number of networks, of equal weight: the steps that few rows leave
             over go into more of them.
-        batch_size: Rows a step.
-        learning_rate: The rate of the first step.
-        weight_decay: The decoupled decay of the weights.
-        name: What tables and figures call it.
-
-    Raises:
-        InputError: If a number is not positive.
+        name: What tables and figures call it; how else it is trained, see `NetworkRival`.
     """
 
     components: int = 16
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.02
     dropout: float = 0.1
-    steps: int = 4000
     passes: int = 150
     members: int = 8
-    batch_size: int = 250
+    steps: int = 4000
     learning_rate: float = 3e-3
-    weight_decay: float = 0.1
     name: str = "mixture density network"
 
-    def __post_init__(self) -> None:
-        check_positive(self)
+    def _network(self, like: Tensor) -> nn.Module:
+        return MixtureNetwork(self, len(self.process), like)
 
-    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
-        phi, m = labelled_rows(train)
-        self.learn_rows(lambda: augmented(symmetries, self.process, phi, m), m)
-
-    def for_rows(self, schema: Schema) -> MixtureDensityNetwork:
-        """A copy that knows its schema and waits for `learn_rows`."""
-        fitted = copy.copy(self)
-        fitted.schema = schema
-        fitted.process, fitted.property_names = schema.process, schema.property_names
-        return fitted
-
-    def learn_rows(self, rows: Callable[[], tuple[Tensor, Tensor]], m: Tensor) -> None:
-        """Learns from rows (φ, m) that are asked for afresh every epoch; `m` sets the scale."""
+    def _learn_rows(self, rows: Callable[[], tuple[Tensor, Tensor]], m: Tensor) -> None:
         per_pass = max(1, len(rows()[0]) // self.batch_size)
         steps = min(self.steps, self.passes * per_pass)
-        self.scaling, networks = Scaling(self.process, m), []
+        self.scaling = Scaling(self.process, m)
+        count = max(1, min(self.members, self.steps // steps))
+        self.network = MixtureEnsemble(
+            [self._trained(self._network(m), rows, steps) for _ in range(count)]
+        )
 
-        def scaled() -> tuple[Tensor, Tensor]:
-            phi, m = rows()
-            return self.scaling.phi(phi), self.scaling.m(m)
+    @torch.no_grad()
+    def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
+        inputs = self._inputs(phi)
+        target.check_against(len(self.property_names))
+        law = self._law(inputs)
+        parts = [law.log_box_probability(*self.scaling.ends(box)).exp() for box in target.boxes]
+        return to_numpy(torch.stack(parts).sum(dim=0)).reshape(np.shape(phi)[:-1])
 
-        for _ in range(max(1, min(self.members, self.steps // steps))):
-            network = MixtureNetwork(self, len(self.process), m)
-            minimise(
-                network,
-                scaled,
-                lambda phi, m, network=network: -network(phi).log_prob(m).mean(),
-                steps=steps,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-            )
-            networks.append(network)
-        self.network = MixtureEnsemble(networks)
+    @torch.no_grad()
+    def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
+        inputs, generator = self._inputs(phi), generator_of(draws, seed)
+        law = self.network(self.scaling.phi(inputs).unsqueeze(-2)).expand((len(inputs), draws))
+        return to_numpy(self.scaling.m_back(law.draw(generator)))
 
 
 class MixtureEnsemble(nn.Module):
     """Networks of equal weight: a mixture of their mixtures."""
 
-    def __init__(self, networks: Sequence[MixtureNetwork]) -> None:
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
 

@@ -20,24 +20,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ..design import Target
 from ..errors import InputError
 from ..model.distributions import NormalMixture
-from ._learning import Scaling, augmented, check_positive, minimise
-from .mixture import MixtureDensityNetwork, MixtureRival
+from ..process import Symmetry, augment
+from ._learning import Scaling, augmented, minimise
+from .base import Rival
+from .mixture import MixtureDensityNetwork
 from .structure import StructureNetwork, StructureSizes
 
 if TYPE_CHECKING:
-    from ..data.batches import Batch as Batch
-    from ..process.symmetries import Symmetry
+    from ..data.batches import Batch
 
 __all__ = ["PseudoLabels"]
 
 
 @dataclass
-class PseudoLabels(MixtureRival):
+class PseudoLabels(Rival):
     """A network on x labels the bare pairs, a mixture density network on φ learns from all rows.
 
     For properties along the two directions (horizontal, vertical) of two-phase microstructures.
@@ -70,8 +74,14 @@ class PseudoLabels(MixtureRival):
     weight_decay: float = 0.1
     name: str = "pseudo-labels"
 
-    def __post_init__(self) -> None:
-        check_positive(self)
+    def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
+        return self.mixture.probability(target, phi)
+
+    def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
+        return self.mixture.log_density(phi, m)
+
+    def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
+        return self.mixture.sample(phi, draws, seed)
 
     def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
         self._check_schema()
@@ -88,9 +98,7 @@ class PseudoLabels(MixtureRival):
                 m[~complete] = self.label_scaling.m_back(guessed.draw().squeeze(-1)).to(m)
             return augmented(symmetries, self.process, train.phi, train.m.where(known, m))
 
-        last = self.mixture.for_rows(self.schema)
-        last.learn_rows(rows, train.m[complete])
-        self.network, self.scaling = last.network, last.scaling
+        self.mixture = self.mixture.fit_rows(rows, train.m[complete], self.schema)
 
     def _check_schema(self) -> None:
         images = self.schema.microstructure
@@ -110,9 +118,7 @@ class PseudoLabels(MixtureRival):
     def _learn_structure(
         self, train: Batch, complete: Tensor, symmetries: tuple[Symmetry, ...]
     ) -> StructureNetwork:
-        from ..process.symmetries import PeriodicShift, Reflection, augment
-
-        moves = [s for s in symmetries if isinstance(s, PeriodicShift | Reflection)]
+        moves = [symmetry for symmetry in symmetries if symmetry.of_images]
         phi, x, m = train.phi[complete], train.images[complete].to(train.m), train.m[complete]
         flags, m = self._flags(x), self.label_scaling.m(m)
         network = StructureNetwork(self.schema, self.structure, self.percolation_flags).to(m)

@@ -25,7 +25,7 @@ from torch.nn.functional import softplus
 
 from ..model.distributions import NormalMixture
 from ..schema import Schema
-from ._learning import check_positive
+from ._learning import check_sizes
 
 __all__ = ["StructureNetwork", "StructureSizes", "bottleneck", "pooled"]
 
@@ -51,7 +51,7 @@ class StructureSizes:
     floor: float = 0.02
 
     def __post_init__(self) -> None:
-        check_positive(self)
+        check_sizes(self)
 
 
 class StructureNetwork(nn.Module):

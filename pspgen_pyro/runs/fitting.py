@@ -14,16 +14,7 @@ from ..errors import InputError
 from ..io.kinds import described
 from ..io.provenance import environment
 from ..model import PSPGen
-from ..training import (
-    ELBO,
-    STAGES,
-    Alternating,
-    Cosine,
-    Joint,
-    Plateau,
-    fit_ensemble,
-    train,
-)
+from ..training import ELBO, STAGES, Alternating, Cosine, Joint, Plateau, fit_ensemble, train
 from .provenance import check_schema, described_data
 from .run import Run
 

@@ -127,12 +127,12 @@ class Run:
         options = {"support": self.support, **options}
         if not risk:
             return maximise(model, region, **options)
-        if not (risk > 0 and isinstance(model, Ensemble)):
+        if not (risk > 0 and len(self.members) > 1):
             raise InputError(
                 f"'risk' is {risk:g} of {len(self.members)} model(s); it may be positive for an "
                 "ensemble, as made by `fit` with 'members', and is 0 otherwise."
             )
-        return maximise(model, RiskAverse(region, model, risk), **options)
+        return maximise(model, RiskAverse(region, model.members, risk), **options)
 
     def posterior(self, target: Question, *, prior: Any = None) -> DesignPosterior:
         """Every setting and material that is consistent with the target: draw by its `sample`.
@@ -254,13 +254,7 @@ class Run:
         self._one("check")
         region = None if target is None else self.target(target)
         chosen = chain_of(self) if simulator is None else simulator
-        return check_run(
-            self,
-            region,
-            reference=held_out,
-            simulator=chosen,
-            **options,
-        )
+        return check_run(self, region, reference=held_out, simulator=chosen, **options)
 
     def simulator(
         self, given: Simulator | SimulatorFunction | None = None

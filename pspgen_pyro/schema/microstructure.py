@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ..errors import InputError
-from ..io.validation import Record
+from ..io.validation import Record, returned_numbers
 from .units import conversion
 
 __all__ = ["Microstructure"]
@@ -57,6 +59,30 @@ class Microstructure(Record):
     def grey(self) -> bool:
         """Whether pixels are grey values rather than labels."""
         return self.phases == "grey"
+
+    @property
+    def dtype(self) -> str:
+        """The type of a pixel."""
+        return "float32" if self.grey else "uint8"
+
+    def checked(self, x: Any, count: int, who: str) -> NDArray[Any]:
+        """So many images as `who` returned them, once they are what is declared here.
+
+        Raises:
+            InputError: If they are not.
+        """
+        found = returned_numbers(x, who, (count, *self.shape), str(self))
+        if self.phases == "grey":
+            fits, allowed = (found >= 0) & (found <= 1), "grey values from 0 to 1"
+        else:
+            fits = np.isin(found, np.arange(self.phases))
+            allowed = f"whole labels from 0 to {self.last_label}"
+        if not fits.all():
+            raise InputError(
+                f"'{who}' returned {found[~fits][0]:g} in an image, but declares {self}; return "
+                f"{allowed}."
+            )
+        return found.astype(self.dtype)
 
     @property
     def planes(self) -> int:

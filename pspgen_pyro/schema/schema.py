@@ -52,7 +52,7 @@ class Schema(Record):
 
     @field_serializer("process")
     def _write_process(self, value: ProcessSpace) -> dict[str, Any]:
-        return value.to_json()
+        return dataclasses.replace(value, symmetries=self.symmetries).to_json()
 
     @field_validator("properties", mode="before")
     @classmethod
@@ -83,6 +83,17 @@ class Schema(Record):
             DataError: If an entry is missing, unknown or of another type.
         """
         return read(cls, content, where)
+
+    @property
+    def images(self) -> Microstructure:
+        """What x is, where there are images.
+
+        Raises:
+            InputError: If there are none.
+        """
+        if self.microstructure is None:
+            raise InputError("the schema has no images, which are needed here.")
+        return self.microstructure
 
     @property
     def property_names(self) -> tuple[str, ...]:

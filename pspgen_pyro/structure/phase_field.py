@@ -34,7 +34,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import InputError
@@ -148,64 +147,31 @@ def _evolve(
     diffusivity: float,
     steps: Sequence[float],
 ) -> None:
+    from . import _kernels as kernels
+
     n = c.shape[-1]
     v = forward(c)
     a, b = np.empty_like(v), np.empty_like(v)
     for step in steps:
         f = _coefficients(n, gamma, diffusivity, step)
         rate_v = _rate(v.copy(), n)
-        _combine(a, f.half, v, f.stage, rate_v)
+        kernels.combine(a, f.half, v, f.stage, rate_v)
         rate_a = _rate(a.copy(), n)
-        _combine(b, f.half, v, f.stage, rate_a)
+        kernels.combine(b, f.half, v, f.stage, rate_a)
         rate_b = _rate(b, n)
-        _last_stage(a, f.half, f.stage, rate_b, rate_v)
+        kernels.last_stage(a, f.half, f.stage, rate_b, rate_v)
         rate_c = _rate(a, n)
-        _finish(v, f.whole, f.first, rate_v, f.middle, rate_a, rate_b, f.last, rate_c)
+        kernels.finish(v, f.whole, f.first, rate_v, f.middle, rate_a, rate_b, f.last, rate_c)
     out[:] = backward(v, n)
 
 
 def _rate(v: NDArray[np.complex128], n: int) -> NDArray[np.complex128]:
     """The transform of c³ − c for the transform `v` of c, which it overwrites."""
+    from . import _kernels as kernels
+
     c = backward(v, n, overwrite=True)
-    _react(c.reshape(-1))
+    kernels.react(c.reshape(-1))
     return forward(c, overwrite=True)
-
-
-@njit(cache=True)
-def _react(c):  # noqa: ANN001, ANN202
-    for i in range(c.size):
-        c[i] = c[i] * (c[i] * c[i] - 1.0)
-
-
-@njit(cache=True)
-def _combine(out, p, u, q, w):  # noqa: ANN001, ANN202
-    for s in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                out[s, i, j] = p[i, j] * u[s, i, j] + q[i, j] * w[s, i, j]
-
-
-@njit(cache=True)
-def _last_stage(a, p, q, rate_b, rate_v):  # noqa: ANN001, ANN202
-    for s in range(a.shape[0]):
-        for i in range(a.shape[1]):
-            for j in range(a.shape[2]):
-                a[s, i, j] = p[i, j] * a[s, i, j] + q[i, j] * (
-                    2.0 * rate_b[s, i, j] - rate_v[s, i, j]
-                )
-
-
-@njit(cache=True)
-def _finish(v, whole, first, rate_v, middle, rate_a, rate_b, last, rate_c):  # noqa: ANN001, ANN202
-    for s in range(v.shape[0]):
-        for i in range(v.shape[1]):
-            for j in range(v.shape[2]):
-                v[s, i, j] = (
-                    whole[i, j] * v[s, i, j]
-                    + first[i, j] * rate_v[s, i, j]
-                    + middle[i, j] * (rate_a[s, i, j] + rate_b[s, i, j])
-                    + last[i, j] * rate_c[s, i, j]
-                )
 
 
 def _check(

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -160,20 +161,20 @@ _REFERENCE = {"reference": Split(2, 20, 500, grid=True)}
 
 def _directed() -> ProcessSpace:
     """The process of the two-mode spectrum: the weight of one direction, and the width of both."""
-    symmetries = (PeriodicShift(), Reflection(), Mirror("phi1", (1, 0)))
+    symmetries = (PeriodicShift(), Reflection(), Mirror("phi1"))
     return ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0), ("1", "1"), symmetries)
 
 
 def _two_parameters(
     name: str,
     preset: Preset,
-    settings: Mapping[str, Any],
     *,
     n: int = 36,
     gamma: float = 2.0,
     targets: Mapping[str, Region] = _SMALL,
     replicates: int = 4,
     excluded: Region | None = None,
+    **settings: Any,
 ) -> Case:
     structure = PhaseSeparatedField(n, two_mode_spectrum, preset, gamma)
     chain = Chain(_directed(), structure, Permeability(**settings))
@@ -181,28 +182,16 @@ def _two_parameters(
     return Case(name, chain, preset, targets, splits, excluded)
 
 
-def _case1(preset: Preset, **settings: Any) -> Case:
-    return _two_parameters("case1", preset, settings)
-
-
 def _case2(preset: Preset, **settings: Any) -> Case:
     lower, upper = _SMALL["R"]
     near = tuple(a - _MARGIN for a in lower), tuple(b + _MARGIN for b in upper)
     target = {"R": _SMALL["R"]}
-    return _two_parameters("case2", preset, settings, targets=target, excluded=near)
-
-
-def _case3(preset: Preset, **settings: Any) -> Case:
-    return _two_parameters("case3", preset, settings, replicates=1)
-
-
-def _case4(preset: Preset, **settings: Any) -> Case:
-    return _two_parameters("case4", preset, settings, n=128, gamma=10.0, targets=_LARGE)
+    return _two_parameters("case2", preset, targets=target, excluded=near, **settings)
 
 
 def _case5(preset: Preset, **settings: Any) -> Case:
     names = tuple(f"phi{i}{j}" for j in (1, 2) for i in range(1, 6))
-    symmetries = (PeriodicShift(), Reflection(), Transposition((1, 0)))
+    symmetries = (PeriodicShift(), Reflection(), Transposition())
     process = ProcessSpace(
         names, (1.0,) * 5 + (0.02,) * 5, (9.0,) * 5 + (2.0,) * 5, ("1",) * 10, symmetries
     )
@@ -218,10 +207,10 @@ def _three_phase(preset: Preset, **settings: Any) -> Case:
 
 
 CASES: dict[str, Callable[..., Case]] = {
-    "case1": _case1,
+    "case1": partial(_two_parameters, "case1"),
     "case2": _case2,
-    "case3": _case3,
-    "case4": _case4,
+    "case3": partial(_two_parameters, "case3", replicates=1),
+    "case4": partial(_two_parameters, "case4", n=128, gamma=10.0, targets=_LARGE),
     "case5": _case5,
     "three_phase": _three_phase,
 }

@@ -24,13 +24,7 @@ from ..errors import DataError
 from ..io.publish import publishing
 from ..model import PSPGen
 
-__all__ = [
-    "History",
-    "TrainingState",
-    "has_checkpoint",
-    "load_checkpoint",
-    "save_checkpoint",
-]
+__all__ = ["History", "TrainingState", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 

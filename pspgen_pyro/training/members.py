@@ -11,7 +11,6 @@ import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from ..data.batches import Batch, Batches
 from ..data.workers import die_with_parent
 from ..errors import InputError, TrainingError, WorkerError
+from ..io.threads import one_thread
 from ..model import Part, PSPGen
 from .checkpoint import History
 from .train import train
@@ -117,7 +117,7 @@ def _train(task: MemberTask, payload: _Payload) -> tuple[int, State, History]:
         model = PSPGen.from_specification(payload.specification)
     load_state(model, payload.states[task.member])
     try:
-        with _one_thread():
+        with one_thread():
             history = train(model, data, **task.settings)
     except (InputError, TrainingError) as error:
         raise type(error)(f"member {task.member + 1} of {task.of} failed: {error}") from error
@@ -175,14 +175,3 @@ def _train_in_worker(task: MemberTask) -> tuple[int, State, History]:
 
 def _state(model: PSPGen) -> State:
     return {name: tensor.cpu().numpy().copy() for name, tensor in model.state_dict().items()}
-
-
-@contextmanager
-def _one_thread() -> Generator[None, None, None]:
-    """The same sums in the same order, whoever trains."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

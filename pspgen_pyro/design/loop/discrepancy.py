@@ -34,6 +34,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.special import expit, logit
 
 from ...errors import InputError
+from ...io.validation import check_positive
 from ...process import ProcessSpace
 from ..probability import Estimate
 
@@ -70,10 +71,7 @@ class Discrepancy:
     reach: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("doubt", "reach"):
-            value = getattr(self, name)
-            if not value > 0:
-                raise InputError(f"'{name}' is {value}; it must be positive.")
+        check_positive(doubt=self.doubt, reach=self.reach)
 
     def given(
         self,

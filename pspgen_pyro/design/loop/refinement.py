@@ -8,9 +8,9 @@ over the weights of the property decoder alone. This is the likelihood that
 :math:`P(m \in \mathcal{M}_d \mid \varphi)` is made of: its z0 come from the prior and not from the
 guide. The other parts stay, so the model draws the same microstructures as before.
 
-Bare pairs say nothing about m and are left out. A model that reads properties off a code of x
-learns by its last stages instead, where pairs do count: the reading is
-fitted on to the codes of all triads, and the prior to the aggregate of the guide over them.
+Bare pairs say nothing about m and are left out. A model that reads properties off x learns by its
+last stages instead, where pairs do count: the reader is fitted to all triads, and the prior to the
+aggregate of the guide over them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 
 from ...data.batches import Batch, Batches
-from ...errors import InputError
+from ...io.validation import check_positive
 from ...model import PSPGen
 from ...training.descent import Descent
 from ...training.stages import PriorStage, Training
@@ -55,9 +55,7 @@ class Refinement:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise InputError(f"'{name}' of the refinement is {value}; it must be positive.")
+        check_positive(**vars(self))
 
     def __call__(self, model: PSPGen, old: Batch, new: Batch, seed: int) -> PSPGen:
         """A copy of the model, refined on both sets of triads."""
@@ -68,9 +66,8 @@ class Refinement:
             return self._of_prior(model, old, new, seed)
         old, new = old[old.labelled], new[new.labelled]
         generator = torch.Generator().manual_seed(seed)
-        phi, m = (
-            torch.cat([getattr(old, n), getattr(new, n)]).to(model.m_loc) for n in ("phi", "m")
-        )
+        rows = Batch(old.phi, None, old.m).joined(new).to(model.m_loc)
+        phi, m = rows.phi, rows.m
         weights = torch.ones(len(m)).index_fill_(0, torch.arange(len(old), len(m)), self.weight)
         parameters = list(model.decoder_m.parameters())
         optimiser = torch.optim.Adam(parameters, lr=self.learning_rate)

@@ -5,12 +5,11 @@ from .draws import Convergence, Draws
 from .grid import GridPosterior, on_grid
 from .hmc import sample_hmc
 from .nuts import RecordedNUTS, sample_nuts
-from .sampling import Counts, counts_of
+from .sampling import counts_of
 from .variational import Flow, FullRank, Guide, MeanField, fit_svi
 
 __all__ = [
     "Convergence",
-    "Counts",
     "DesignPosterior",
     "Draws",
     "Flow",

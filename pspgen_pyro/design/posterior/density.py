@@ -138,8 +138,8 @@ class DesignPosterior:
         if self.prior is not None:
             low, high = ends_inside(self.prior, low, high, process.names)
         self.model.eval()
-        object.__setattr__(self, "_low", torch.tensor(low).to(self.model.m_loc))
-        object.__setattr__(self, "_span", torch.tensor(high - low).to(self.model.m_loc))
+        object.__setattr__(self, "_low", self.model.tensor(low))
+        object.__setattr__(self, "_span", self.model.tensor(high - low))
         exact = self.model.property_given_process(self._low) is not None
         object.__setattr__(self, "_exact", exact)
 
@@ -274,6 +274,30 @@ class DesignPosterior:
         process, phi = self.model.process, self.process_of(position).double().cpu().numpy()
         z0 = torch.stack([self._complete(part, generator) for part in position])
         return np.clip(phi, process.lower, process.upper), z0.double().cpu().numpy()
+
+    def drawn(
+        self,
+        method: str,
+        position: Tensor,
+        generator: torch.Generator,
+        scouts: Scouts,
+        **told: Any,
+    ) -> Draws:
+        """Draws at coordinates with shape `(C, N, D)`; `told` are the other fields of `Draws`."""
+        from .draws import Draws
+
+        phi, z0 = self.constrain(position, generator)
+        return Draws(
+            method=method,
+            target=self.target,
+            names=self.model.process.names,
+            model=self.model,
+            phi=phi,
+            z0=z0,
+            evidence=scouts.evidence,
+            verdict=self.verdict(scouts),
+            **told,
+        )
 
     def _complete(self, position: Tensor, generator: torch.Generator) -> Tensor:
         """All of z0 at coordinates with shape `(N, D)`."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...io.validation import check_positive
 from ..probability import Estimate
 from ..target import Target
 
@@ -178,9 +179,7 @@ def check_counts(**counts: int) -> None:
     Raises:
         InputError: If a number is below one, or a chain has fewer than four draws.
     """
-    for name, count in counts.items():
-        if count < 1:
-            raise InputError(f"'{name}' is {count}; it must be at least 1.")
+    check_positive(**counts)
     if "chains" in counts and counts["draws"] < _SHORTEST:
         raise InputError(
             f"'draws' is {counts['draws']} a chain, but R-hat and the effective sample size need "

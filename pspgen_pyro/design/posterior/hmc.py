@@ -30,13 +30,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from pyro.ops.dual_averaging import DualAveraging
 from torch import Tensor
 
 from ...errors import InputError
 from .density import DesignPosterior
 from .draws import Draws, check_counts
 
-__all__ = ["DualAveraging", "Leapfrog", "sample_hmc"]
+__all__ = ["Leapfrog", "sample_hmc"]
 
 _DIVERGENCE = 1000.0
 _MOST_STEPS = 1000
@@ -94,19 +95,14 @@ def sample_hmc(
         for name in _STATISTICS:
             records[name].append(record[name])
         tick(1)
-    phi, z0 = posterior.constrain(torch.stack(positions, dim=1), generator)
-    return Draws(
-        method="HMC",
-        target=posterior.target,
-        names=posterior.model.process.names,
-        model=posterior.model,
-        phi=phi,
-        z0=z0,
+    return posterior.drawn(
+        "HMC",
+        torch.stack(positions, dim=1),
+        generator,
+        scouts,
         statistics={
             name: torch.stack(values, dim=1).cpu().numpy() for name, values in records.items()
         },
-        evidence=scouts.evidence,
-        verdict=posterior.verdict(scouts),
         seconds=time.process_time() - begin,
         settings={
             "warmup": warmup,
@@ -200,52 +196,23 @@ class Leapfrog:
         return noise.to(self.position.device)
 
 
-class DualAveraging:
-    r"""Nesterov's dual averaging of :math:`\log \varepsilon` (Hoffman & Gelman, §3.2).
-
-    Example:
-        >>> adaptation = DualAveraging(1.0, 0.8)
-        >>> for _ in range(200):
-        ...     step = adaptation.update(1 / (1 + adaptation.step))
-        >>> abs(adaptation.averaged - 0.25) < 0.05
-        True
-    """
-
-    def __init__(self, step: float, target: float) -> None:
-        self.step, self.averaged, self.target = step, step, target
-        self._centre, self._error, self._count = math.log(10 * step), 0.0, 0
-
-    def update(self, acceptance: float) -> float:
-        """The next step size, after one transition with this mean acceptance."""
-        self._count += 1
-        weight = 1 / (self._count + 10)
-        self._error += weight * (self.target - acceptance - self._error)
-        log_step = self._centre - self._error * math.sqrt(self._count) / 0.05
-        power = self._count**-0.75
-        self.averaged = math.exp(power * log_step + (1 - power) * math.log(self.averaged))
-        self.step = math.exp(log_step)
-        return self.step
-
-
 def warm_up(
-    state: Leapfrog,
-    warmup: int,
-    trajectory: float,
-    target: float,
-    tick: Callable[[int], object],
+    state: Leapfrog, warmup: int, trajectory: float, target: float, tick: Callable[[int], object]
 ) -> None:
     """Step size first, then the metric twice with ever more draws, then the step size for it."""
     ends = np.unique(np.ceil(np.array([0.2, 0.4, 0.8, 1.0]) * warmup).astype(int))
     start = 0
     for k, end in enumerate(ends):
-        adaptation = DualAveraging(state.reasonable_step(target), target)
+        centre = math.log(10 * state.reasonable_step(target))
+        adaptation = DualAveraging(centre)  # type: ignore[arg-type]
         seen = []
         for _ in range(start, end):
             record = state.transition(trajectory)
-            state.step_size = adaptation.update(float(record["precision"].mean()))
+            adaptation.step(target - float(record["precision"].mean()))
+            state.step_size = math.exp(adaptation.get_state()[0])
             seen.append(state.position)
             tick(1)
-        state.step_size, start = adaptation.averaged, end
+        state.step_size, start = math.exp(adaptation.get_state()[1]), end
         if 0 < k < len(ends) - 1:
             state.scale = _spread(torch.cat(seen))
 

@@ -15,7 +15,6 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from pyro.poutine import block
 from torch import Tensor
 
 from ...errors import InputError
+from ...io.threads import one_thread
 from .density import DesignPosterior
 from .draws import Draws, check_counts
 
@@ -170,17 +170,12 @@ def sample_nuts(
     found = time.process_time() - begin
     results = list(_run(tasks, workers, progress or (lambda _: None)))
     positions, records, seconds = zip(*results, strict=True)
-    phi, z0 = posterior.constrain(torch.stack(positions), generator)
-    return Draws(
-        method="NUTS",
-        target=posterior.target,
-        names=posterior.model.process.names,
-        model=posterior.model,
-        phi=phi,
-        z0=z0,
+    return posterior.drawn(
+        "NUTS",
+        torch.stack(positions),
+        generator,
+        scouts,
         statistics={name: np.stack([record[name] for record in records]) for name in STATISTICS},
-        evidence=scouts.evidence,
-        verdict=posterior.verdict(scouts),
         seconds=found + sum(seconds),
         settings={"warmup": warmup, "seed": seed, **options},
     )
@@ -214,7 +209,9 @@ def _chain(task: _Task, tick: Callable[[int], object] = lambda _: None) -> _Resu
         # which are errors of the integrator, so it ends
         return -(soft + (exact - soft).clamp(min=-_CLIFF).detach()).squeeze(0)
 
-    with _alone(seed), pyro.validation_enabled(False), block():
+    rng, plain = torch.random.fork_rng(), pyro.validation_enabled(False)
+    with one_thread(), rng, plain, block():
+        torch.manual_seed(seed)
         kernel = RecordedNUTS(potential_fn=potential, **options)
         kernel.initial_params = {"position": start.clone()}
         kernel.setup(warmup)
@@ -226,16 +223,3 @@ def _chain(task: _Task, tick: Callable[[int], object] = lambda _: None) -> _Resu
     found = kernel.diagnostics()
     records = {name: found[name] for name in STATISTICS}
     return torch.stack(positions[warmup:]), records, time.process_time() - begin
-
-
-@contextmanager
-def _alone(seed: int) -> Iterator[None]:
-    """One thread, and random numbers of our own, put back as they were afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)

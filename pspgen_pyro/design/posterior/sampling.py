@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import InputError
+from ...io.validation import check_positive
 from .draws import Draws
 from .hmc import sample_hmc
 from .nuts import sample_nuts
@@ -15,50 +15,30 @@ from .variational import Flow, FullRank, MeanField, fit_svi
 if TYPE_CHECKING:
     from .density import DesignPosterior
 
-__all__ = ["Counts", "Method", "counts_of", "sample"]
+__all__ = ["Method", "counts_of", "sample"]
 
 Method = Literal["hmc", "nuts", "svi"]
 _GUIDES = {"mean-field": MeanField, "full-rank": FullRank, "flow": Flow}
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How long to sample.
-
-    Arguments:
-        chains: How many chains.
-        draws: Draws a chain.
-        warmup: Transitions before them; of svi, steps of the fit.
-    """
-
-    chains: int
-    draws: int
-    warmup: int
+_COUNTS = {
+    "hmc": {"chains": 64, "draws": 400, "warmup": 150},
+    "nuts": {"chains": 4, "draws": 500, "warmup": 200},
+    "svi": {"chains": 4, "draws": 500, "warmup": 1000},
+}
 
 
-_COUNTS = {"hmc": Counts(64, 400, 150), "nuts": Counts(4, 500, 200), "svi": Counts(4, 500, 1000)}
-
-
-def counts_of(
-    method: str, chains: int | None = None, draws: int | None = None, warmup: int | None = None
-) -> Counts:
-    """The counts of a method, where they are not given.
+def counts_of(method: str, **given: int | None) -> dict[str, int]:
+    """How many `chains`, `draws` a chain and transitions of `warmup` (of svi, steps of the fit) a
+    method takes; None is one that nobody gave.
 
     Raises:
         InputError: If there is no such method, or a count is not positive.
     """
     if method not in _COUNTS:
         raise InputError(f"'method' is {method!r}; choose one of {', '.join(_COUNTS)}.")
-    given = {"chains": chains, "draws": draws, "warmup": warmup}
-    for name, count in given.items():
-        if count is not None and count < 1:
-            raise InputError(f"'{name}' is {count}; it must be at least 1.")
-    return Counts(
-        **{
-            n: getattr(_COUNTS[method], n) if count is None else count
-            for n, count in given.items()
-        }
-    )
+    check_positive(**given)
+    return _COUNTS[method] | {name: n for name, n in given.items() if n is not None}
 
 
 def sample(
@@ -75,17 +55,15 @@ def sample(
     **options: Any,
 ) -> Draws:
     """Draws from a posterior; arguments as of `DesignPosterior.sample`."""
-    counts = counts_of(method, chains, draws, warmup)
-    if workers < 1:
-        raise InputError(f"'workers' is {workers}; it must be at least 1.")
-    shared = {"chains": counts.chains, "draws": counts.draws, "seed": seed, "progress": progress}
-    shared |= options
+    check_positive(workers=workers)
+    shared: dict[str, Any] = {"seed": seed, "progress": progress, **options}
+    shared |= counts_of(method, chains=chains, draws=draws, warmup=warmup)
     if method == "hmc":
-        return sample_hmc(posterior, warmup=counts.warmup, **shared)
+        return sample_hmc(posterior, **shared)
     if method == "nuts":
-        return sample_nuts(posterior, warmup=counts.warmup, workers=workers, **shared)
+        return sample_nuts(posterior, workers=workers, **shared)
     if isinstance(guide, str):
         if guide not in _GUIDES:
             raise InputError(f"'guide' is {guide!r}; choose one of {', '.join(_GUIDES)}.")
         guide = _GUIDES[guide]()
-    return fit_svi(posterior, steps=counts.warmup, guide=guide, **shared)
+    return fit_svi(posterior, steps=shared.pop("warmup"), guide=guide, **shared)

@@ -34,7 +34,7 @@ from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoMultivariateNormal, AutoNormal, init_to_value
 from torch import Tensor, nn
 
-from ...errors import InputError
+from ...io.validation import check_positive
 from .density import DesignPosterior
 from .draws import RELIABLE_PARETO_K, Draws, check_counts
 
@@ -54,32 +54,28 @@ class Guide(ABC):
         its parameters are those of its `parameters()`."""
 
 
+class _NormalGuide(Guide):
+    auto: ClassVar[type[Any]]
+
+    def build(self, posterior: DesignPosterior, start: Tensor) -> Callable[[], Any]:
+        first = init_to_value(values={"position": start})
+        return self.auto(posterior.program, init_loc_fn=first, init_scale=1.0)
+
+
 @dataclass(frozen=True)
-class MeanField(Guide):
+class MeanField(_NormalGuide):
     """Independent normals (Pyro's AutoNormal)."""
 
     learning_rate: ClassVar[float] = 0.02
-
-    def build(self, posterior: DesignPosterior, start: Tensor) -> Callable[[], Any]:
-        return AutoNormal(
-            posterior.program,
-            init_loc_fn=init_to_value(values={"position": start}),
-            init_scale=1.0,
-        )
+    auto: ClassVar[type[Any]] = AutoNormal
 
 
 @dataclass(frozen=True)
-class FullRank(Guide):
+class FullRank(_NormalGuide):
     """One normal with a full covariance matrix (Pyro's AutoMultivariateNormal)."""
 
     learning_rate: ClassVar[float] = 0.005
-
-    def build(self, posterior: DesignPosterior, start: Tensor) -> Callable[[], Any]:
-        return AutoMultivariateNormal(
-            posterior.program,
-            init_loc_fn=init_to_value(values={"position": start}),
-            init_scale=1.0,
-        )
+    auto: ClassVar[type[Any]] = AutoMultivariateNormal
 
 
 @dataclass(frozen=True)
@@ -157,8 +153,7 @@ def fit_svi(
     check_counts(steps=steps, particles=particles, chains=chains, draws=draws)
     family = guide or FullRank()
     rate = family.learning_rate if learning_rate is None else learning_rate
-    if not rate > 0:
-        raise InputError(f"'learning_rate' is {rate}; it must be positive.")
+    check_positive(learning_rate=rate)
     begin = time.process_time()
     generator = torch.Generator().manual_seed(seed)
     scouts = posterior.scout(generator)
@@ -172,20 +167,15 @@ def fit_svi(
         lp = posterior.log_density(position)
     log_weight = (lp - log_q - 0.5 * posterior.size * math.log(2 * math.pi)).double().cpu()
     pareto_k, index = _resample(log_weight, chains * draws, generator)
-    phi, z0 = posterior.constrain(position[index].unflatten(0, (chains, draws)), generator)
-    return Draws(
-        method="SVI",
-        target=posterior.target,
-        names=posterior.model.process.names,
-        model=posterior.model,
-        phi=phi,
-        z0=z0,
+    return posterior.drawn(
+        "SVI",
+        position[index].unflatten(0, (chains, draws)),
+        generator,
+        scouts,
         statistics={
             "lp": lp[index].cpu().numpy().reshape(chains, draws),
             "log_weight": log_weight[index].numpy().reshape(chains, draws),
         },
-        evidence=scouts.evidence,
-        verdict=posterior.verdict(scouts),
         seconds=time.process_time() - begin,
         settings={
             "guide": type(family).__name__,

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..chain import Chain
-from ..errors import InputError
+from ..chain import Chain, percolating
+from ..io.validation import check_positive
 from ..properties import percolation
 from ..runs import chain_of
 from ..schema import Microstructure
@@ -65,10 +65,9 @@ class SolvedImages:
         """The fraction of the images whose last phase (the void) does not percolate, by direction;
         empty where that is not defined: of grey values, and of images that are no square periodic
         cell."""
-        shape = self.images.shape
-        if self.images.grey or not self.images.periodic or not shape[0] == shape[1] >= 3:
+        if not percolating(self.images):
             return {}
-        shares = 1 - percolation(self.x == int(self.images.phases) - 1).mean(axis=0)
+        shares = 1 - percolation(self.x == self.images.last_label).mean(axis=0)
         return dict(zip(("horizontal", "vertical"), shares.tolist(), strict=True))
 
 
@@ -87,13 +86,12 @@ def generate_images(
     Raises:
         InputError: If there are no candidates.
     """
-    if candidates < 1:
-        raise InputError(f"'candidates' is {candidates}; it must be at least 1.")
+    check_positive(candidates=candidates)
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     reader = model.encoder.reader
     noise = torch.randn(count, model.dims.latent, generator=generator).to(model.m_loc)
-    inputs = torch.tensor(np.tile(phi, (count, 1))).to(model.m_loc)
+    inputs = model.tensor(np.tile(phi, (count, 1)))
     z1, inner = model.latent_of_process(inputs), model.standardise(inputs)
     first = model.prior.transport(noise, inner)
     x = model.decoder_x.likeliest(first, z1)
@@ -140,9 +138,7 @@ def materials_at(
     Raises:
         InputError: If the run has no images.
     """
-    images = run.schema.microstructure
-    if images is None:
-        raise InputError("the triads of this run have no images, so none can be generated.")
+    images = run.schema.images
     x = generate_images(run.members[0], phi, count, seed, candidates)
     chain = chain_of(run)
     if chain is None:
@@ -171,9 +167,8 @@ def _nearest(
 
 def _properties(chain: Chain, x: NDArray[Any], run: Run) -> NDArray[np.float64]:
     m = np.full((len(x), len(run.schema.properties)), np.nan)
-    images = run.schema.microstructure
     # flow in a cell without solid has no steady state
-    solvable = ~x.all(axis=(1, 2)) | (images is None or images.phases != 2)
+    solvable = ~x.all(axis=(1, 2)) | (run.schema.images.phases != 2)
     if solvable.any():
         m[solvable] = run.schema.scaled(chain.property_(x[solvable]))
     return m
