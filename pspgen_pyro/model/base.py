@@ -106,6 +106,11 @@ class Prior(nn.Module, ABC):
     def carry(self, noise: Tensor, phi: Tensor) -> Tensor:
         """Maps standard normal `noise` with shape `(*, entries)` to draws of the first entries."""
 
+    @property
+    def biases(self) -> list[nn.Parameter]:
+        """What shifts and widens the law alike at every φ."""
+        return []
+
     def start_at(self, u: Tensor) -> None:  # noqa: B027
         """Starts the components of a mixture at some of these values of the first entries, with
         shape `(N, entries)`; NaN where one is unknown."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from pyro.distributions import Independent, Normal, TorchDistribution
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
@@ -107,6 +107,10 @@ class _MixturePrior(Prior):
             loc = slice(part.components, part.components * (1 + entries))
             self._bias[..., loc].normal_(std=1.0)
             self._bias[..., loc.stop :].fill_(_UNIT)
+
+    @property
+    def biases(self) -> list[nn.Parameter]:
+        return [self._bias]  # type: ignore[list-item]
 
     @property
     def _bias(self) -> Tensor:

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,7 +47,7 @@ from .descent import Descent, descend, robust
 
 __all__ = ["PriorStage", "ReaderStage", "Stage", "Training", "read_properties"]
 
-_ROWS, _IMAGES, _FEW = 500, 300, 200
+_ROWS, _IMAGES, _FEW, _SETTLING = 500, 300, 200, Descent(1e-2, 0.0)
 
 
 @dataclass
@@ -161,9 +161,10 @@ class PriorStage(Stage):
             symmetries: few rows are not to be learned by heart.
         batch_size: Rows a step.
         draws: The draws S a row, one in each S-th part of the law of each property.
-        drop: The share of each hidden layer that is left out at random in the first step. It falls
-            along a line, to `drop` times the square of 200 over the number of rows if there are
-            more: few rows are smoothed to the end, and many are learned as sharply as they are.
+        drop: The share of each hidden layer that is left out at random.
+        settling: The last share of the steps, in which only the biases of the last layer move, and
+            `drop` is times the square of 200 over the number of rows if there are more: laws
+            learned with units left out are too wide without that.
         descent: How the weights descend.
         afresh: Whether the components start at training rows, or where they are.
     """
@@ -173,6 +174,7 @@ class PriorStage(Stage):
     batch_size: int = 250
     draws: int = 16
     drop: float = 0.2
+    settling: float = 0.2
     descent: Descent = Descent(4e-3, 0.1)
     afresh: bool = True
     name: ClassVar[str] = "prior"
@@ -181,8 +183,9 @@ class PriorStage(Stage):
         _check_positive(
             steps=self.steps, passes=self.passes, batch_size=self.batch_size, draws=self.draws
         )
-        if not 0 <= self.drop < 1:
-            raise InputError(f"'drop' is {self.drop:g}; a share is at least 0 and less than 1.")
+        for name, share in {"drop": self.drop, "settling": self.settling}.items():
+            if not 0 <= share < 1:
+                raise InputError(f"'{name}' is {share:g}; a share is at least 0 and less than 1.")
 
     def parameters(self, model: PSPGen) -> list[nn.Parameter]:
         known = model.encoder.noise > 0
@@ -198,20 +201,29 @@ class PriorStage(Stage):
         ends = model.standard_ends
         size = min(self.batch_size, len(rows.phi))
         steps = min(self.steps, self.passes * math.ceil(len(rows.phi) / self.batch_size))
-        last = min(1.0, _FEW / len(training.data.train)) ** 2
-        drops = iter(torch.linspace(self.drop, self.drop * last, steps).tolist())
+        less = self.drop * min(1.0, _FEW / len(training.data.train)) ** 2
 
-        def loss(index: Tensor) -> Tensor:
-            m = rows.m[index]
-            laws: Any = model.decoder_m.marginal(model.prior.laws(rows.phi[index], next(drops)))  # type: ignore[arg-type]
-            between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends).unsqueezed()
-            each = robust(between.log_prob(m), m) - rows.log_weight[index]
-            return -(each.logsumexp(-1) - math.log(m.shape[1])).mean(-1).sum()
+        def loss_of(drop: float) -> Callable[[Tensor], Tensor]:
+            def loss(index: Tensor) -> Tensor:
+                m = rows.m[index]
+                laws: Any = model.decoder_m.marginal(model.prior.laws(rows.phi[index], drop))  # type: ignore[arg-type]
+                between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends).unsqueezed()
+                each = robust(between.log_prob(m), m) - rows.log_weight[index]
+                return -(each.logsumexp(-1) - math.log(m.shape[1])).mean(-1).sum()
 
-        losses = descend(
-            self.parameters(model), rows.indices(size), loss, steps, self.descent, "prior"
+            return loss
+
+        last = math.ceil(self.settling * steps)
+        whole, biases = self.parameters(model), model.prior.biases
+        phases = (
+            (whole, self.drop, steps - last, self.descent),
+            (biases, less, last, _SETTLING),
         )
-        training.history.stages[self.name] = losses
+        losses = [
+            descend(moved, rows.indices(size), loss_of(drop), count, how, "prior")
+            for moved, drop, count, how in phases
+        ]
+        training.history.stages[self.name] = [loss for phase in losses for loss in phase]
 
 
 @dataclass(frozen=True)
