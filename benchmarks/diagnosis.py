@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pspgen_pyro import Box, case, load_run, open_triads
-from pspgen_pyro.design import DesignPosterior, sample_hmc
+from pspgen_pyro import Box, Triads, case, load_run
+from pspgen_pyro.design import DesignPosterior, Materials, sample_hmc
 from pspgen_pyro.diagnosis import (
-    Materials,
     Partition,
     compare_probability,
     guide_check,
@@ -144,7 +143,10 @@ def main():
     parser.add_argument("--out", default="results/diagnosis.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    run, data = load_run(options.run), open_triads(options.reference)[["phi", "x", "m"]].load()
+    run, data = (
+        load_run(options.run),
+        Triads.open(options.reference).data[["phi", "x", "m"]].load(),
+    )
     reference = Materials(*(data[name].values for name in ("phi", "x", "m")))
     content = {
         "environment": environment(),

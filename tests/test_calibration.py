@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from pspgen_pyro import Box, InputError, ProcessSpace
 from pspgen_pyro.data.triads import Triads
-from pspgen_pyro.diagnosis import Materials as RealMaterials
+from pspgen_pyro.design import Materials as RealMaterials
 from pspgen_pyro.diagnosis import (
     ReferenceMaterials,
     clustered_mean,

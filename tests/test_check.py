@@ -15,9 +15,8 @@ from torch.distributions import AffineTransform
 from pspgen_pyro import Box, InputError
 from pspgen_pyro.cli import main
 from pspgen_pyro.data import Triads
-from pspgen_pyro.design import DesignPosterior, Draws, Estimate
+from pspgen_pyro.design import DesignPosterior, Draws, Estimate, Materials
 from pspgen_pyro.diagnosis import (
-    Materials,
     ReferenceMaterials,
     checkup,
     compare_probability,

@@ -8,8 +8,8 @@ from matplotlib import pyplot as plt
 from pyro.distributions import Normal
 
 from pspgen_pyro import InputError, PSPGen
+from pspgen_pyro.design import Materials
 from pspgen_pyro.diagnosis import (
-    Materials,
     guide_check,
     latent_posterior,
     plot_guide,

@@ -14,6 +14,7 @@ NAMES = (
     "03_learn_the_chain",
     "04_inverse_design",
     "05_can_we_trust_it",
+    "06_your_own_process",
 )
 CLAIMS = {
     # the void fraction is 0.58 by construction, to the nearest of 1,296 pixels
@@ -30,6 +31,8 @@ CLAIMS = {
     "04_inverse_design": ("off", 0, 5),
     # the sampler's smallest p-value among four, whatever the model is worth
     "05_can_we_trust_it": ("[smallest]", 0.5005, 0.4995),
+    # layers between plates conduct by the arithmetic and the harmonic mean
+    "06_your_own_process": ("known", 1, 1e-9),
 }
 
 
@@ -45,7 +48,7 @@ def shows_a_figure(cell):
     return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
 
 
-def test_the_five_notebooks_are_those_of_the_folder():
+def test_the_six_notebooks_are_those_of_the_folder():
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == list(NAMES)
 
 

@@ -10,7 +10,6 @@ the predictions of any model against reference materials, `model_table` sets sev
 side, and `generated` compares the microstructures with real ones.
 """
 
-from ..design import Materials
 from .calibration import Scores, TargetScore, clustered_mean, energy_score, score
 from .calibration_plots import (
     plot_central_coverage,
@@ -52,7 +51,6 @@ __all__ = [
     "Coverage",
     "Generated",
     "GuideCheck",
-    "Materials",
     "Partition",
     "PredictiveCheck",
     "Reconstruction",
