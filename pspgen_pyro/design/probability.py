@@ -70,7 +70,11 @@ class Estimate:
         return {key: number if np.isfinite(number) else None for key, number in pair.items()}
 
     def __str__(self) -> str:
-        value, error = float(self.value), float(self.standard_error)
+        pairs = zip(np.ravel(self.value), np.ravel(self.standard_error), strict=True)
+        return ", ".join(self._words(float(value), float(error)) for value, error in pairs)
+
+    @staticmethod
+    def _words(value: float, error: float) -> str:
         if error < 1e-12:
             return f"{value:.3f} ± 0" if abs(value) >= 0.01 else f"{value:.1e} ± 0"
         form = ".3f" if abs(value) >= 0.01 else ".1e"

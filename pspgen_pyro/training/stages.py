@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from ..data.batches import Batch, Batches
 from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.distributions import EntrywiseMixture, NormalMixture, clamped
 from ..process import Symmetry
@@ -115,7 +116,7 @@ class ReaderStage(Stage):
     name: ClassVar[str] = "reader"
 
     def __post_init__(self) -> None:
-        _check_positive(steps=self.steps, passes=self.passes, batch_size=self.batch_size)
+        check_positive(steps=self.steps, passes=self.passes, batch_size=self.batch_size)
 
     def parameters(self, model: PSPGen) -> list[nn.Parameter]:
         reader = model.encoder.reader
@@ -180,7 +181,7 @@ class PriorStage(Stage):
     name: ClassVar[str] = "prior"
 
     def __post_init__(self) -> None:
-        _check_positive(
+        check_positive(
             steps=self.steps, passes=self.passes, batch_size=self.batch_size, draws=self.draws
         )
         for name, share in {"drop": self.drop, "settling": self.settling}.items():
@@ -295,12 +296,6 @@ def read_properties(model: PSPGen, rows: Batch) -> EntrywiseMixture | None:
         parts.append(law.parts)
     columns = zip(*parts, strict=True)
     return EntrywiseMixture(*(torch.cat(column) for column in columns))
-
-
-def _check_positive(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not number > 0:
-            raise InputError(f"'{name}' is {number:g}; it must be positive.")
 
 
 def symmetries_of(model: PSPGen, chosen: Sequence[Symmetry] | str) -> tuple[Symmetry, ...]:
