@@ -32,7 +32,7 @@ PUBLIC = {
         "sobol sobol_normal target_from_json verify"
     ),
     "diagnosis": (
-        "Comparison Coverage Generated GuideCheck Materials Partition PredictiveCheck "
+        "Comparison Coverage Generated GuideCheck Partition PredictiveCheck "
         "Reconstruction ReferenceMaterials Reliability Scores TargetScore Trials Uniformity "
         "clustered_mean compare_probability decile_targets energy_distance energy_score "
         "generated_check guide_check latent_posterior model_table paired_differences "
