@@ -85,7 +85,7 @@ class Design:
 
     @property
     def probability(self) -> Estimate:
-        r"""The model's P at :math:`arphi^*`.
+        r"""The model's P at :math:`\varphi^*`.
 
         Raises:
             InputError: If the objective is not the probability of a region.
