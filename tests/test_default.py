@@ -159,27 +159,28 @@ def test_any_properties_and_any_images_train_and_answer(images, properties):
 
 
 def test_bare_pairs_teach_the_law_of_a_property_that_the_image_shows():
-    """The share of void follows φ; of 400 pairs 40 have their property."""
-    torch.manual_seed(0)
+    """The share of void follows φ; of 400 rows 40 have their property. Three data sets."""
     of = schema(("share",), Microstructure(shape=(12, 8), periodic=False))
-    phi = torch.stack([1 + 8 * torch.rand(400), 0.2 + 1.8 * torch.rand(400)], 1)
-    rate = 0.2 + 0.6 * (phi[:, 0] - 1) / 8
-    x = (torch.rand(400, 12, 8) < rate[:, None, None]).to(torch.uint8)
-    m = x.float().mean((1, 2))[:, None]
-    m[40:] = torch.nan
-    data = Batches(Batch(phi, x, m), Batch(phi[:40], x[:40], m[:40]))
-    error = []
-    for pairs in (True, False):
-        rows = data if pairs else Batches(data.train[:40], data.validation)
-        torch.manual_seed(1)
-        model = PSPGen(of)
-        train(model, rows, [ReaderStage(steps=400), PriorStage(steps=400)])
-        grid = torch.linspace(2, 8, 7)
-        with torch.no_grad():
-            mean = model.property_given_process(torch.stack([grid, torch.ones(7)], 1)).mean[:, 0]
-        error.append(float((mean - (0.2 + 0.6 * (grid - 1) / 8)).abs().mean()))
-    assert error[0] < 0.03
-    assert error[0] < error[1]
+    grid = torch.linspace(2, 8, 7)
+    error = {True: [], False: []}
+    for seed in range(3):
+        torch.manual_seed(seed)
+        phi = torch.stack([1 + 8 * torch.rand(400), 0.2 + 1.8 * torch.rand(400)], 1)
+        rate = 0.2 + 0.6 * (phi[:, 0] - 1) / 8
+        x = (torch.rand(400, 12, 8) < rate[:, None, None]).to(torch.uint8)
+        m = x.float().mean((1, 2))[:, None]
+        m[40:] = torch.nan
+        rows_ = Batch(phi, x, m)
+        for pairs, found in error.items():
+            data = Batches(rows_[8:] if pairs else rows_[8:40], rows_[:8])
+            torch.manual_seed(1)
+            model = PSPGen(of)
+            train(model, data, [ReaderStage(steps=200), PriorStage(steps=300)])
+            with torch.no_grad():
+                law = model.property_given_process(torch.stack([grid, torch.ones(7)], 1))
+            found.append(float((law.mean[:, 0] - (0.2 + 0.6 * (grid - 1) / 8)).abs().mean()))
+    assert np.mean(error[True]) < 0.015
+    assert np.mean(error[True]) < 0.75 * np.mean(error[False])
 
 
 def test_the_reader_of_declared_directions_turns_with_the_image():
@@ -239,8 +240,10 @@ def test_an_image_that_shows_nothing_teaches_nothing():
     m[::2] = torch.nan
     rows_ = Batch(torch.tensor(phi).float(), x, m)
     model = PSPGen(of)
-    train(model, Batches(rows_, rows_[:200]), [ReaderStage(steps=150), PriorStage(steps=700)])
+    # long enough to learn the images by heart
+    train(model, Batches(rows_[200:], rows_[:200]), [ReaderStage(), PriorStage(steps=700)])
     assert at(model, (0.8,), (1.2,)) == pytest.approx(0.954, abs=0.04)
+    assert model.encoder.reader.blind.all()
 
 
 @pytest.mark.parametrize(

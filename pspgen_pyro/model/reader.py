@@ -12,6 +12,10 @@ which keeps connectivity. One head a property turns them into a mixture of Gauss
 Properties that the schema declares as one quantity along two directions share one network: the
 vertical one sees the transposed image, a symmetry of physics that the reader has from the start. A
 property of one direction sees the image that way round, one without a direction both ways.
+
+A network that has learned its images by heart is sure of what it cannot see. So images that it has
+not learned from judge it (`Reader.judge`): where they are less likely than without any image, the
+property's law is the one that it has without.
 """
 
 from __future__ import annotations
@@ -64,11 +68,19 @@ class Reader(nn.Module):
         sizes: The sizes of the networks.
     """
 
+    blind: Tensor
+    marginal_loc: Tensor
+    marginal_scale: Tensor
+
     def __init__(self, dims: Dimensions, images: Microstructure, sizes: BottleneckReader) -> None:
         super().__init__()
         self.images, self.floor = images, sizes.floor
         self.components = sizes.components
         self.properties = dims.schema.properties
+        count = len(self.properties)
+        self.register_buffer("blind", torch.zeros(count, 1, dtype=torch.bool))
+        self.register_buffer("marginal_loc", torch.zeros(count, self.components))
+        self.register_buffer("marginal_scale", torch.ones(count, self.components))
         self.groups = dims.schema.groups
         self.networks = nn.ModuleList(
             _Directional(images, sizes, both=self._both(members)) for members in self.groups
@@ -91,7 +103,43 @@ class Reader(nn.Module):
             for j, mixture in zip(members, out, strict=True):
                 found[j] = mixture
         weights, loc, scale = torch.stack(found, dim=1).chunk(3, dim=-1)
-        return EntrywiseMixture(weights, loc, self.floor + softplus(scale))
+        return EntrywiseMixture(
+            torch.where(self.blind, 0.0, weights),
+            torch.where(self.blind, self.marginal_loc, loc),
+            torch.where(self.blind, self.marginal_scale, self.floor + softplus(scale)),
+        )
+
+    def forget(self) -> None:
+        """Takes the networks at their word, as they are trained."""
+        self.blind.fill_(False)
+
+    @torch.no_grad()
+    def judge(self, m: Tensor, held_x: Tensor, held_m: Tensor, ends: Tensor) -> None:
+        """Learns the law without an image, and whether held-out rows are less likely with theirs.
+
+        No row counts for more than 5 nats. Properties of one quantity are judged together.
+
+        Arguments:
+            m: Standardised properties of the training rows, with shape `(N, K)`; NaN if unknown.
+            held_x: Held-out images, with shape `(M, H, W)`.
+            held_m: Their standardised properties, with shape `(M, K)`.
+            ends: The standardised detection limits, with shape `(2, K)`.
+        """
+        self.forget()
+        pairs = zip(held_x.split(_ROWS), held_m.split(_ROWS), strict=True)
+        seen = torch.cat([self.log_prob(x, y, ends) for x, y in pairs])
+        places = (torch.arange(self.components).to(m) + 0.5) / self.components
+        for members in map(list, self.groups):
+            known = m[:, members]
+            loc = known[known.isfinite()].quantile(places)
+            self.marginal_loc[members] = loc
+            self.marginal_scale[members] = self.floor + loc.std(correction=0) / 2
+        unseen = EntrywiseMixture(
+            torch.zeros_like(self.marginal_loc), self.marginal_loc, self.marginal_scale
+        )
+        odds = (seen - unseen.entries(held_m, ends)).clamp(-_MOST, _MOST)
+        for members in map(list, self.groups):
+            self.blind[members] = bool(odds[:, members].sum() < 0)
 
     def log_prob(self, x: Tensor, m: Tensor, ends: Tensor) -> Tensor:
         r"""The value of :math:`\log q(m \mid x)`, with shape `(N, K)`, for standardised m; 0 where
@@ -164,4 +212,4 @@ def seen_pixels(x: Tensor, images: Microstructure, like: Tensor) -> Tensor:
     return seen_planes(x, images, like).flatten(-3)
 
 
-_POOLED = 5
+_POOLED, _ROWS, _MOST = 5, 500, 5.0

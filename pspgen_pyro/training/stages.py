@@ -100,7 +100,7 @@ class Stage(ABC):
 @dataclass(frozen=True)
 class ReaderStage(Stage):
     r"""Block 1: the reader's :math:`\log q(m \mid x)` over all rows with an image and a known
-    property.
+    property; then the validation rows judge it (`Reader.judge`).
 
     Arguments:
         steps: The largest number of gradient steps.
@@ -128,6 +128,7 @@ class ReaderStage(Stage):
         if reader is None or not len(rows):
             return
         process = model.process
+        reader.forget()
 
         def loss(batch: Batch) -> Tensor:
             batch = batch.augmented(training.symmetries, process)
@@ -141,6 +142,10 @@ class ReaderStage(Stage):
             self.parameters(model), batches, loss, steps, self.descent, "property reader"
         )
         training.history.stages[self.name] = losses
+        held = training.data.validation
+        held = held[held.partly_labelled]
+        m, held_m = (model.standardise_properties(one.m) for one in (rows, held))
+        reader.judge(m, held.images, held_m, model.standard_ends)
 
 
 @dataclass(frozen=True)
@@ -214,8 +219,8 @@ class PriorStage(Stage):
 
             return loss
 
-        last = math.ceil(self.settling * steps)
         whole, biases = self.parameters(model), model.prior.biases
+        last = int(self.settling * steps) if biases else 0
         phases = (
             (whole, self.drop, steps - last, self.descent),
             (biases, less, last, _SETTLING),
@@ -223,6 +228,7 @@ class PriorStage(Stage):
         losses = [
             descend(moved, rows.indices(size), loss_of(drop), count, how, "prior")
             for moved, drop, count, how in phases
+            if count
         ]
         training.history.stages[self.name] = [loss for phase in losses for loss in phase]
 
