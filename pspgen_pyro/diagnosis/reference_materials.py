@@ -17,10 +17,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..data.scales import robust_scale
 from ..design import Box, Target
 from ..errors import InputError
 from ..process import ProcessSpace
-from ..rivals._learning import robust_scale
 from ..schema import Schema
 from ..study import CASES, case
 

@@ -23,6 +23,7 @@ from pydantic import Field
 from pyro.nn import PyroModule, pyro_method
 from torch import Tensor, nn
 
+from ..data.scales import location_and_scale
 from ..errors import DataError, InputError
 from ..io.validation import Record, read
 from ..process import ProcessSpace
@@ -229,7 +230,7 @@ class PSPGen(PyroModule):
         """
         for members in self.schema.groups:
             values = m[:, list(members)].double().cpu().numpy()
-            loc, scale = _location_and_scale(
+            loc, scale = location_and_scale(
                 values, self.schema.properties[members[0]].name, self.schema.ends[:, members[0]]
             )
             for j in members:
@@ -355,35 +356,3 @@ def _image_decoder(schema: Schema) -> Part:
     if phases == "grey":
         return GreyImage()
     return BernoulliImage() if phases == 2 else CategoricalImage()
-
-
-def _location_and_scale(values: np.ndarray, name: str, ends: np.ndarray) -> tuple[float, float]:
-    """The median and the robust scale of the finite values; between the detection limits if
-    enough lie there."""
-    v = values[np.isfinite(values)]
-    inside = v[(v > ends[0]) & (v < ends[1])]
-    if len(inside) >= _ENOUGH:
-        v = inside
-    if len(v) < 2:
-        raise InputError(
-            f"property {name!r} is known in {len(v)} row(s); a scale needs at least 2."
-        )
-    low, middle, high = np.quantile(v, [0.05, 0.5, 0.95])
-    scale = (high - low) / _RANGE
-    scale = scale if scale > 0 else float(v.std())
-    if not scale > 0:
-        raise InputError(
-            f"property {name!r} is {v[0]:g} in every row; a property that never varies cannot be "
-            "learned, leave it out."
-        )
-    if abs(middle) > _DIGITS * scale:
-        raise InputError(
-            f"property {name!r} varies by {scale:.3g} about {middle:.6g}, too little for single "
-            f"precision; subtract a reference value, such as {middle:.6g}, from it."
-        )
-    return float(middle), float(scale)
-
-
-_RANGE = 3.2897072539029444
-"""The range from the 5 % to the 95 % quantile of the standard normal."""
-_ENOUGH, _DIGITS = 20, 1e5

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from ..data.scales import robust_scale
 from ..design import Box
 from ..errors import InputError, TrainingError
 from ..process import ProcessSpace, Symmetry, augment, orbit
@@ -26,35 +26,9 @@ __all__ = [
     "images",
     "labelled_rows",
     "minimise",
-    "robust_scale",
 ]
 
-# the 5 % and the 95 % quantile of the standard normal law lie so far apart
-_NORMAL_RANGE = 3.2897
 _MAY_BE_ZERO = ("weight_decay", "dropout")
-
-
-def robust_scale(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Location and scale of each column, which a few outliers do not move.
-
-    Arguments:
-        values: Rows, with shape `(N, K)`.
-
-    Returns:
-        The medians, and the distances of the 5 % and the 95 % quantiles in units of what they are
-        under the standard normal law, with shape `(K)` each. A column that has no such distance
-        has its standard deviation for a scale, and 1 if it is constant.
-
-    Example:
-        >>> loc, scale = robust_scale(1e-12 * np.append(np.arange(1000.0), 1e30)[:, None])
-        >>> (1e12 * loc).round().tolist(), (1e12 * scale).round().tolist()
-        ([500.0], [274.0])
-    """
-    v = np.asarray(values, dtype=np.float64)
-    low, middle, high = np.quantile(v, (0.05, 0.5, 0.95), axis=0)
-    scale = (high - low) / _NORMAL_RANGE
-    scale = np.where(scale > 0, scale, v.std(axis=0))
-    return middle, np.where(np.ptp(v, axis=0) > 0, scale, 1.0)
 
 
 class Scaling:

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..design import Target, property_law, sobol_normal
 from ..design import probability as model_probability
@@ -32,12 +31,12 @@ from ..io.validation import check_positive
 from ..model import PSPGen
 from ..process import ProcessSpace, Symmetry
 from ..schema import Schema
-from ._learning import Scaling, augmented, check_sizes, labelled_rows, minimise
+from ._learning import Scaling, check_sizes
 
 if TYPE_CHECKING:
     from ..data.batches import Batch, Batches
 
-__all__ = ["NetworkRival", "PSPGenPredictor", "Predictor", "Rival"]
+__all__ = ["PSPGenPredictor", "Predictor", "Rival"]
 
 # rows (φ times draws of z0) a pass through a network
 _CHUNK = 1 << 15
@@ -272,76 +271,6 @@ class Rival(Predictor):
         return InputError(
             f"'{self.name}' knows {what}; ask it for {instead}, or use another rival."
         )
-
-
-@dataclass
-class NetworkRival(Rival):
-    """A rival whose law is a network of φ, both standardised, by maximum likelihood on the rows
-    whose properties are all known.
-
-    Arguments:
-        steps: The number of steps.
-        batch_size: Rows a step.
-        learning_rate: The rate of the first step.
-        weight_decay: The decoupled decay of the weights.
-    """
-
-    _: KW_ONLY
-    steps: int = 2000
-    batch_size: int = 250
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
-
-    @abstractmethod
-    def _network(self, like: Tensor) -> nn.Module:
-        """The network, not yet trained: maps φ to the law of m. Its device and precision are those
-        of `like`, with shape `(N, K)`."""
-
-    def fit_rows(
-        self, rows: Callable[[], tuple[Tensor, Tensor]], m: Tensor, schema: Schema
-    ) -> Self:
-        """A fitted copy; arguments as of `_learn_rows`. Random numbers come from torch's
-        generator."""
-        fitted = self._for(schema)
-        fitted._learn_rows(rows, m)
-        return fitted
-
-    def _learn(self, train: Batch, symmetries: tuple[Symmetry, ...]) -> None:
-        phi, m = labelled_rows(train)
-        self._learn_rows(lambda: augmented(symmetries, self.process, phi, m), m)
-
-    def _learn_rows(self, rows: Callable[[], tuple[Tensor, Tensor]], m: Tensor) -> None:
-        """Learns from rows (φ, m) that are asked for afresh every epoch; `m` sets the scale."""
-        self.scaling = Scaling(self.process, m)
-        self.network: nn.Module = self._trained(self._network(m), rows, self.steps)
-
-    def _trained(
-        self, network: nn.Module, rows: Callable[[], tuple[Tensor, Tensor]], steps: int
-    ) -> nn.Module:
-        minimise(
-            network,
-            lambda: self._scaled(*rows()),
-            lambda phi, m: -network(phi).log_prob(m).mean(),
-            steps=steps,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-        )
-        return network
-
-    def _scaled(self, phi: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows as the network sees them in training."""
-        return self.scaling.phi(phi), self.scaling.m(m)
-
-    def _law(self, phi: Tensor) -> Any:
-        """The law of m, standardised."""
-        return self.network(self.scaling.phi(phi))
-
-    @torch.no_grad()
-    def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:
-        inputs, values = self._pairs(phi, m)
-        law = self._law(inputs)
-        return to_numpy(self.scaling.density(law.log_prob(self.scaling.m(values))))
 
 
 def generator_of(draws: int, seed: int) -> torch.Generator:

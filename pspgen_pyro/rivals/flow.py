@@ -22,7 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ..design import Target, sobol_normal
-from .base import NetworkRival, generator_of, to_numpy
+from .base import generator_of, to_numpy
+from .network import NetworkRival
 
 __all__ = ["SplineFlow"]
 

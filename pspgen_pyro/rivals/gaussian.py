@@ -21,7 +21,8 @@ from torch.nn.functional import softplus
 
 from ..design import Target
 from ..model.nn import ResidualMLP
-from .base import NetworkRival, generator_of, to_numpy
+from .base import generator_of, to_numpy
+from .network import NetworkRival
 
 __all__ = ["HeteroscedasticGaussian", "box_probability"]
 

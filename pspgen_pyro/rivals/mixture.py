@@ -25,7 +25,8 @@ from ..design import Target
 from ..model.distributions import NormalMixture
 from ..model.nn import ResidualMLP
 from ._learning import Scaling
-from .base import NetworkRival, generator_of, to_numpy
+from .base import generator_of, to_numpy
+from .network import NetworkRival
 
 __all__ = ["MixtureDensityNetwork", "MixtureEnsemble", "MixtureNetwork"]
 

@@ -121,8 +121,8 @@ def _model(folder: Path, k: int, specification: dict[str, Any], schema: Schema) 
     _needed(folder, file.name)
     try:
         weights = load_file(file)
-        model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
-    except (SafetensorError, StopIteration) as error:
+        model.to(weights["m_loc"].dtype).load_state_dict(weights)
+    except (SafetensorError, KeyError) as error:
         raise DataError(f"'run' has {str(file)!r}, which is damaged: {error}.") from error
     except RuntimeError as error:
         raise DataError(
