@@ -107,6 +107,8 @@ class Fit:
         for k, history in enumerate(run.histories, 1):
             which = f"member {k} of {len(run.members)}, " if len(run.members) > 1 else ""
             print(f"{self.out}: {which}{_words(history)}")
+            if history.of_images():
+                print(history.of_images())
         return None
 
     def given(self) -> dict[str, Any]:

@@ -230,17 +230,6 @@ class EntrywiseMixture(TorchDistribution):
         law = self.expand(shape[:-1])
         return mixture_quantile(noise, law.log_weights.exp(), law.loc, law.scale)
 
-    def stratified(self, draws: int) -> Tensor:
-        """Draws of which each entry has one in each of as many parts of equal probability, in an
-        order of its own, with shape `(draws, *, K)`."""
-        shape = (draws, *self.loc.shape[:-1])
-        with torch.no_grad():
-            place = torch.rand(shape, device=self.loc.device).argsort(dim=0)
-            uniform = (place + torch.rand(shape, device=self.loc.device)) / draws
-            noise = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6)).to(self.loc)
-            law = self.expand(shape[:-1])
-            return mixture_quantile(noise, law.log_weights.exp(), law.loc, law.scale)
-
     def sample(self, sample_shape: Any = ()) -> Tensor:
         with torch.no_grad():
             shape = (*sample_shape, *self.loc.shape)

@@ -13,9 +13,11 @@ Properties that the schema declares as one quantity along two directions share o
 vertical one sees the transposed image, a symmetry of physics that the reader has from the start. A
 property of one direction sees the image that way round, one without a direction both ways.
 
-A network that has learned its images by heart is sure of what it cannot see. So images that it has
-not learned from judge it (`Reader.judge`): where they are less likely than without any image, the
-property's law is the one that it has without.
+A network that has learned few images is too sure of others, and one that has learned noise by
+heart is sure of what it cannot see. So images that it has not learned from judge it
+(`Reader.judge`): they find the factor by which its standard deviations are too small, and where
+they are less likely even so than without any image, the property's law is the one that it has
+without.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ class Reader(nn.Module):
         sizes: The sizes of the networks.
     """
 
+    spread: Tensor
     blind: Tensor
     marginal_loc: Tensor
     marginal_scale: Tensor
@@ -78,6 +81,7 @@ class Reader(nn.Module):
         self.components = sizes.components
         self.properties = dims.schema.properties
         count = len(self.properties)
+        self.register_buffer("spread", torch.ones(count, 1))
         self.register_buffer("blind", torch.zeros(count, 1, dtype=torch.bool))
         self.register_buffer("marginal_loc", torch.zeros(count, self.components))
         self.register_buffer("marginal_scale", torch.ones(count, self.components))
@@ -106,18 +110,25 @@ class Reader(nn.Module):
         return EntrywiseMixture(
             torch.where(self.blind, 0.0, weights),
             torch.where(self.blind, self.marginal_loc, loc),
-            torch.where(self.blind, self.marginal_scale, self.floor + softplus(scale)),
+            torch.where(
+                self.blind, self.marginal_scale, self.spread * (self.floor + softplus(scale))
+            ),
         )
+
+    def taken_at_its_word(self, x: Tensor) -> EntrywiseMixture:
+        """The same law without the factor that held-out images found."""
+        law = self(x)
+        return EntrywiseMixture(law.log_weights, law.loc, law.scale / self.spread)
 
     def forget(self) -> None:
         """Takes the networks at their word, as they are trained."""
         self.blind.fill_(False)
+        self.spread.fill_(1.0)
 
     @torch.no_grad()
     def judge(self, m: Tensor, held_x: Tensor, held_m: Tensor, ends: Tensor) -> None:
-        """Learns the law without an image, and whether held-out rows are less likely with theirs.
-
-        No row counts for more than 5 nats. Properties of one quantity are judged together.
+        """Learns the spread under which held-out rows are the likeliest, the law without an image,
+        and whether they are less likely with theirs.
 
         Arguments:
             m: Standardised properties of the training rows, with shape `(N, K)`; NaN if unknown.
@@ -126,8 +137,18 @@ class Reader(nn.Module):
             ends: The standardised detection limits, with shape `(2, K)`.
         """
         self.forget()
-        pairs = zip(held_x.split(_ROWS), held_m.split(_ROWS), strict=True)
-        seen = torch.cat([self.log_prob(x, y, ends) for x, y in pairs])
+        parts = [self(x).parts for x in held_x.split(_ROWS)]
+        weights, loc, scale = (torch.cat(column) for column in zip(*parts, strict=True))
+        tried = torch.stack(
+            [
+                EntrywiseMixture(weights, loc, factor * scale).entries(held_m, ends)
+                for factor in _SPREADS
+            ]
+        )
+        seen = torch.empty_like(held_m)
+        for members in map(list, self.groups):
+            best = int(tried[..., members].sum(dim=(1, 2)).argmax())
+            self.spread[members], seen[:, members] = _SPREADS[best], tried[best][:, members]
         places = (torch.arange(self.components).to(m) + 0.5) / self.components
         for members in map(list, self.groups):
             known = m[:, members]
@@ -137,9 +158,26 @@ class Reader(nn.Module):
         unseen = EntrywiseMixture(
             torch.zeros_like(self.marginal_loc), self.marginal_loc, self.marginal_scale
         )
-        odds = (seen - unseen.entries(held_m, ends)).clamp(-_MOST, _MOST)
+        self.blind[:] = self.favoured(unseen.entries(held_m, ends) - seen).unsqueeze(-1)
+
+    def favoured(self, odds: Tensor) -> Tensor:
+        """Of which properties, with shape `(K,)`, rows speak for one law and against another.
+
+        No row counts for more than 5 nats. Properties of one quantity are judged together.
+
+        Arguments:
+            odds: The difference of the log-densities under the two, with shape `(N, K)`.
+        """
+        odds, found = odds.clamp(-_MOST, _MOST), torch.zeros(odds.shape[-1], dtype=torch.bool)
         for members in map(list, self.groups):
-            self.blind[members] = bool(odds[:, members].sum() < 0)
+            found[members] = bool(odds[:, members].sum() > 0)
+        return found.to(odds.device)
+
+    def entries(self, x: Tensor, m: Tensor, ends: Tensor) -> Tensor:
+        """The same as `log_prob` of many rows, without a gradient."""
+        with torch.no_grad():
+            pairs = zip(x.split(_ROWS), m.split(_ROWS), strict=True)
+            return torch.cat([self.log_prob(images, values, ends) for images, values in pairs])
 
     def log_prob(self, x: Tensor, m: Tensor, ends: Tensor) -> Tensor:
         r"""The value of :math:`\log q(m \mid x)`, with shape `(N, K)`, for standardised m; 0 where
@@ -213,3 +251,5 @@ def seen_pixels(x: Tensor, images: Microstructure, like: Tensor) -> Tensor:
 
 
 _POOLED, _ROWS, _MOST = 5, 500, 5.0
+_SPREADS = [2 ** (i / 4) for i in range(17)]
+"""The factors, from 1 to 16, by which standard deviations may be too small."""

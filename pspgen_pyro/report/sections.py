@@ -284,6 +284,7 @@ def training_section(run: Run) -> Section:
     if history.stages:
         steps = " and ".join(f"{name}, {len(loss)} steps" for name, loss in history.stages.items())
         words.append(f"Trained first, and left alone by the epochs: {steps}.")
+    words += filter(None, [history.of_images()])
     if not len(history):
         return Section("Training", [*words, "The run has no epochs."])
     words.append(

@@ -37,7 +37,8 @@ class History:
     `objective.Terms`, also for the names that other objectives add), `train_loss`,
     `validation_loss`, `learning_rate` (the factor) and `seconds` (wall time since the start).
     `stages` has the loss of every step of the stages that came before the epochs, by their names,
-    and `stage_seconds` the wall time of every stage.
+    and `stage_seconds` the wall time of every stage. `read` names the properties that were read
+    off the images of rows in which they are unknown; None if no row asked for that.
     """
 
     epochs: dict[str, list[float]] = field(default_factory=dict)
@@ -45,9 +46,26 @@ class History:
     status: str = "not started"
     stages: dict[str, list[float]] = field(default_factory=dict)
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    read: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.epochs.get("validation_loss", []))
+
+    def of_images(self) -> str:
+        """One sentence on what images taught of unknown properties; empty if none is unknown.
+
+        Example:
+            >>> History(read=[]).of_images()[:52]
+            'No unknown property was read off images: held-out on'
+        """
+        if self.read is None:
+            return ""
+        if not self.read:
+            return (
+                "No unknown property was read off images: held-out ones tell less than the "
+                "settings do, so rows without properties taught nothing of P."
+            )
+        return f"Read off the images of rows in which it is unknown: {', '.join(self.read)}."
 
     def append(self, **numbers: float) -> None:
         """Adds one epoch."""

@@ -12,8 +12,8 @@ semi-supervised variational models. Its blocks are
 
 1. `ReaderStage`: :math:`\sum_{\text{triads}} \log q(m \mid x)`, what an image says of its
    properties;
-2. `PriorStage`: :math:`\sum_{\text{triads}} \log p(m \mid \varphi) + \sum_{\text{pairs}} \log
-   \mathbb{E}_{q(m \mid x)} [p(m \mid \varphi) / q(m)]`, the part of both bounds in which
+2. `PriorStage`: :math:`\sum_{\text{triads}} \log p(m \mid \varphi) + \sum_{\text{pairs}}
+   \mathbb{E}_{q(m \mid x)} [\log p(m \mid \varphi)]`, the part of both bounds in which
    :math:`p(u \mid \varphi)` appears, with :math:`p(m \mid \varphi) = \int p(m \mid u)\, p(u \mid
    \varphi)\, du` in closed form;
 3. `Epochs`: the whole bound over what is left, the image's part of the model.
@@ -27,6 +27,7 @@ References:
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -42,13 +43,14 @@ from ..errors import InputError
 from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.distributions import EntrywiseMixture, NormalMixture, clamped
+from ..model.reader import Reader
 from ..process import Symmetry
 from .checkpoint import History
 from .descent import Descent, descend, robust
 
 __all__ = ["PriorStage", "ReaderStage", "Stage", "Training", "read_properties"]
 
-_ROWS, _IMAGES, _FEW, _SETTLING = 500, 300, 200, Descent(1e-2, 0.0)
+_ROWS, _FEW, _SETTLING = 500, 200, Descent(1e-2, 0.0)
 
 
 @dataclass
@@ -152,21 +154,22 @@ class ReaderStage(Stage):
 class PriorStage(Stage):
     r"""Block 2: :math:`\log p(m \mid \varphi)` over all rows.
 
-    An unknown property is integrated out against what the reader sees in x,
+    An unknown property of a row with an image is drawn from :math:`q(m \mid x)`, anew in every
+    step: the properties depend on the settings through the image alone, so that
 
-    .. math:: \log \frac{1}{S} \sum_{s=1}^{S} \frac{p(m^{(s)} \mid \varphi)}{q(m^{(s)})}, \qquad
-        m^{(s)} \sim q(m \mid x), \quad q(m) = \prod_j \mathbb{E}_x[q(m_j \mid x)],
+    .. math:: p(m \mid \varphi) = \int q(m \mid x)\, p(x \mid \varphi)\, dx.
 
-    which is the likelihood of x if :math:`q(m \mid x) / q(m)` is that of m: an image that shows
-    its properties teaches them, and one that shows nothing teaches nothing. Without an image an
-    unknown property is integrated out in closed form.
+    Images that hide what the settings tell would make this law too wide. So the law is first
+    learned from the known properties alone, and only properties that held-out images tell better
+    than that are drawn (`History.read`). Others are integrated out in closed form. The reader is
+    taken at its word here (`Reader.spread`): where it errs, its means scatter, and that widens the
+    law already.
 
     Arguments:
         steps: The largest number of gradient steps.
         passes: The largest number of passes through the rows and their images under the
             symmetries: few rows are not to be learned by heart.
         batch_size: Rows a step.
-        draws: The draws S a row, one in each S-th part of the law of each property.
         drop: The share of each hidden layer that is left out at random.
         settling: The last share of the steps, in which only the biases of the last layer move, and
             `drop` is times the square of 200 over the number of rows if there are more: laws
@@ -178,7 +181,6 @@ class PriorStage(Stage):
     steps: int = 2000
     passes: int = 150
     batch_size: int = 250
-    draws: int = 16
     drop: float = 0.2
     settling: float = 0.2
     descent: Descent = Descent(4e-3, 0.1)
@@ -186,9 +188,7 @@ class PriorStage(Stage):
     name: ClassVar[str] = "prior"
 
     def __post_init__(self) -> None:
-        check_positive(
-            steps=self.steps, passes=self.passes, batch_size=self.batch_size, draws=self.draws
-        )
+        check_positive(steps=self.steps, passes=self.passes, batch_size=self.batch_size)
         for name, share in {"drop": self.drop, "settling": self.settling}.items():
             if not 0 <= share < 1:
                 raise InputError(f"'{name}' is {share:g}; a share is at least 0 and less than 1.")
@@ -198,24 +198,39 @@ class PriorStage(Stage):
         return list(model.prior.parameters()) if known else []
 
     def run(self, training: Training) -> None:
-        model = training.model
-        rows = _Aggregate.of(training, self.draws)
-        if not len(rows.phi):
+        model, train, history = training.model, training.data.train, training.history
+        known = train[train.partly_labelled]
+        if not len(known):
             raise InputError("'data' has no row that says anything of m.")
+        untrained = copy.deepcopy(model.prior.state_dict())
+        losses = self._learned(training, known)
+        reader = model.encoder.reader
+        if reader is not None and not bool(train.labelled.all()):
+            read = _told_by_images(model, reader, training.data.validation)
+            names = model.schema.property_names
+            history.read = [name for name, told in zip(names, read.tolist(), strict=True) if told]
+            if history.read:
+                model.prior.load_state_dict(untrained)
+                losses = self._learned(training, train, _Reading(reader, read))
+        history.stages[self.name] = losses
+
+    def _learned(
+        self, training: Training, train: Batch, reading: _Reading | None = None
+    ) -> list[float]:
+        """Learns from these rows, of which unknown properties may be read."""
+        model, rows = training.model, _Rows.of(training, train, reading)
         if self.afresh:
-            model.prior.start_at(rows.m[torch.randperm(len(rows.phi)), 0])
-        ends = model.standard_ends
-        size = min(self.batch_size, len(rows.phi))
+            model.prior.start_at(rows.drawn(torch.randperm(len(rows.phi))))
+        ends, size = model.standard_ends, min(self.batch_size, len(rows.phi))
         steps = min(self.steps, self.passes * math.ceil(len(rows.phi) / self.batch_size))
-        less = self.drop * min(1.0, _FEW / len(training.data.train)) ** 2
+        less = self.drop * min(1.0, _FEW / len(train)) ** 2
 
         def loss_of(drop: float) -> Callable[[Tensor], Tensor]:
             def loss(index: Tensor) -> Tensor:
-                m = rows.m[index]
+                m = rows.drawn(index)
                 laws: Any = model.decoder_m.marginal(model.prior.laws(rows.phi[index], drop))  # type: ignore[arg-type]
-                between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends).unsqueezed()
-                each = robust(between.log_prob(m), m) - rows.log_weight[index]
-                return -(each.logsumexp(-1) - math.log(m.shape[1])).mean(-1).sum()
+                between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends)
+                return -robust(between.log_prob(m), m).mean(-1).sum()
 
             return loss
 
@@ -230,51 +245,57 @@ class PriorStage(Stage):
             for moved, drop, count, how in phases
             if count
         ]
-        training.history.stages[self.name] = [loss for phase in losses for loss in phase]
+        return [loss for phase in losses for loss in phase]
 
 
 @dataclass(frozen=True)
-class _Aggregate:
+class _Reading:
+    """A reader, and which properties it is asked for, with shape `(K,)`."""
+
+    reader: Reader
+    of: Tensor
+
+
+@dataclass(frozen=True)
+class _Rows:
     """Every row and its images under the symmetries, as the prior sees them.
 
     Arguments:
         phi: Standardised settings, with shape `(R, P)`.
-        m: Standardised properties, with shape `(R, S, K)`: of unknown ones what the reader draws,
-            or NaN without images.
-        log_weight: The logarithm of q(m) over those drawn, with shape `(R, S)`.
+        m: Standardised properties, with shape `(R, K)`; NaN where unknown.
+        law: What the reader says of the properties; None if nobody asks it.
+        read: Where m is drawn from that law, with shape `(R, K)`.
+        ends: The standardised detection limits.
     """
 
     phi: Tensor
     m: Tensor
-    log_weight: Tensor
+    law: EntrywiseMixture | None
+    read: Tensor
+    ends: Tensor
 
     @classmethod
     @torch.no_grad()
-    def of(cls, training: Training, draws: int) -> _Aggregate:
-        model, train = training.model, training.data.train
-        reader = model.encoder.reader
-        if reader is None:
-            train = train[train.partly_labelled]
-        reads = reader is not None and not bool(train.labelled.all())
-        phi, m, laws = [], [], []
+    def of(cls, training: Training, train: Batch, reading: _Reading | None) -> _Rows:
+        model, settings, properties, parts = training.model, [], [], []
         for batch in train.ordered(_ROWS):
             for rows in batch.orbit(training.symmetries, model.process):
-                phi.append(model.standardise(rows.phi))
-                m.append(model.standardise_properties(rows.m))
-                if reads:
-                    laws.append(reader(rows.images).parts)  # type: ignore[misc]
-        known = torch.cat(m).unsqueeze(1)
-        if not reads:
-            return cls(torch.cat(phi), known, known.new_zeros(known.shape[:2]))
-        law = EntrywiseMixture(*(torch.cat(columns) for columns in zip(*laws, strict=True)))
-        drawn = clamped(law.stratified(draws), model.standard_ends).movedim(0, 1)
-        weight = _marginal(law, drawn, model.standard_ends)
-        mask = known.isfinite().expand_as(drawn)
-        return cls(
-            torch.cat(phi),
-            torch.where(mask, known, drawn),
-            torch.where(mask, 0.0, weight).sum(-1),
-        )
+                settings.append(model.standardise(rows.phi))
+                properties.append(model.standardise_properties(rows.m))
+                if reading is not None:
+                    parts.append(reading.reader.taken_at_its_word(rows.images).parts)
+        m, law, read = torch.cat(properties), None, torch.zeros(())
+        if reading is not None:
+            law = EntrywiseMixture(*(torch.cat(column) for column in zip(*parts, strict=True)))
+            read = m.isnan() & reading.of
+        return cls(torch.cat(settings), m, law, read, model.standard_ends)
+
+    def drawn(self, index: Tensor) -> Tensor:
+        """The properties of some rows, with what is read."""
+        if self.law is None:
+            return self.m[index]
+        law = EntrywiseMixture(*(part[index] for part in self.law.parts))
+        return torch.where(self.read[index], clamped(law.sample(), self.ends), self.m[index])
 
     def indices(self, size: int) -> Iterator[Tensor]:
         """Batches of rows in ever new orders."""
@@ -282,13 +303,14 @@ class _Aggregate:
             yield from torch.randperm(len(self.phi)).split(size)
 
 
-def _marginal(law: EntrywiseMixture, value: Tensor, ends: Tensor) -> Tensor:
-    """The logarithm of the mean of q(m_j | x) over some of the images, with the shape of `value`,
-    `(R, S, K)`."""
-    some = torch.randperm(len(law.loc))[:_IMAGES]
-    weights, loc, scale = (part[some].movedim(0, 1).flatten(1) for part in law.parts)
-    mean = EntrywiseMixture(weights, loc, scale)
-    return torch.cat([mean.entries(part, ends) for part in value.split(_ROWS)])
+@torch.no_grad()
+def _told_by_images(model: PSPGen, reader: Reader, held: Batch) -> Tensor:
+    """Of which properties held-out images tell more than the settings do, with shape `(K,)`."""
+    held, ends = held[held.partly_labelled], model.standard_ends
+    m = model.standardise_properties(held.m)
+    given: Any = model.decoder_m.marginal(model.prior.law(model.standardise(held.phi)))  # type: ignore[arg-type]
+    of_settings = EntrywiseMixture(given.log_weights.unsqueeze(-2), given.loc.mT, given.scale.mT)
+    return reader.favoured(reader.entries(held.images, m, ends) - of_settings.entries(m, ends))
 
 
 @torch.no_grad()
