@@ -12,7 +12,7 @@ image, noise taken off, mean over the targets L, M and R.
 | quarter | Case 3, 2,500 triads | PSP-GEN, the rivals |
 | labels | Case 1, N labelled of 10,000 pairs | PSP-GEN with and without the pairs, rivals |
 | pairs | Case 1, 250 labels and fewer pairs | PSP-GEN |
-| unseen | Case 2, no triad near R | with and without bare pairs there, and the mirror |
+| unseen | Case 2, no triad near R | with and without unlabelled samples there, and the mirror |
 | ten | Case 5, 10 parameters | NLL and energy score on 2,000 test triads; P at φ* |
 | generated | Case 1, 8 held-out settings | generated x given to the real solver |
 

@@ -42,7 +42,7 @@ from toys import TOYS, toy
 
 import pspgen_pyro as psp
 from pspgen_pyro.io.provenance import environment
-from pspgen_pyro.process import PeriodicShift, Reflection
+from pspgen_pyro.process import PeriodicShift, Reflection, Transposition
 from pspgen_pyro.schema import Microstructure
 
 GRID, REPLICATES, SIDE = 20, 200, 36
@@ -160,7 +160,9 @@ def of_blobs(work, model, seed):
     with np.load(work / "blobs.npz") as found:
         phi, x, k = (found[f"{name}_{seed}"] for name in ("phi", "x", "k"))
         grid, m = found["phi_reference"], np.log(found["k_reference"])
-    process = psp.ProcessSpace(blobs.NAMES, blobs.LOWER, blobs.UPPER, symmetries=(Reflection(),))
+    # a square without a preferred direction
+    alike = Reflection(), Transposition()
+    process = psp.ProcessSpace(blobs.NAMES, blobs.LOWER, blobs.UPPER, symmetries=alike)
     data = triads(phi, x, k, process, BOTH, periodic=False)
     made, seconds = fitted(model, data, seed, images=True)
     return {"cpu_seconds": seconds, **surfaces(made, BLOBS, grid, m)}

@@ -1,5 +1,5 @@
 """Claims about the default model: any number of properties, any image or none, whatever the units;
-detection limits, unknown entries, bare pairs, and a law that is right."""
+detection limits, unknown entries, unlabelled samples, and a law that is right."""
 
 import numpy as np
 import pytest

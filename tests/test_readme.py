@@ -20,10 +20,13 @@ SHORT = {"epochs": 1, "reader_steps": 20, "prior_steps": 20, "progress": False}
 PAGES_SMALLER = {
     "hide_properties(100)": "hide_properties(20)",
     "budget=500": "budget=20",
+    "budget=300": "budget=20",
     '.sample("hmc")': '.sample("hmc", chains=4, draws=20, warmup=20)',
 }
 PAGES = (
     "quickstart",
+    "which_model",
+    "data",
     "chain",
     "model",
     "training",
@@ -31,6 +34,7 @@ PAGES = (
     "closed_loop",
     "posterior",
     "report",
+    "ensembles",
 )
 
 
@@ -88,6 +92,21 @@ def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
             exec(smaller(block), space)
     plt.close("all")
     assert space["page"].startswith("<!doctype html>")
+
+
+def test_every_example_of_your_own_data_runs(tmp_path, monkeypatch):
+    """A newcomer's folder: the furnace, its table, and the tour from top to bottom."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.setattr(pspgen_pyro, "fit", partial(pspgen_pyro.fit, **SHORT), raising=False)
+    page = (ROOT / "docs" / "your_data.md").read_text(encoding="utf-8")
+    furnace, *others = blocks(page.partition("## The same in a shell")[0])
+    Path("furnace.py").write_text(furnace, encoding="utf-8")
+    space = {}
+    for block in others:
+        exec(smaller(block), space)
+    assert Path("filters.csv").exists()
 
 
 def test_every_file_that_the_readme_links_is_there():

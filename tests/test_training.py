@@ -43,7 +43,7 @@ def state_of(model, **rates):
 @pytest.mark.parametrize("group", ["theta", "eta"])
 def test_a_half_step_moves_the_named_group_and_nothing_else(group):
     model, batch = paper_model(), triads(16)
-    # bare pairs too: a network of the guide is for those alone
+    # unlabelled samples too: a network of the guide is for those alone
     batch.m[::2] = torch.nan
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     updates = Alternating()

@@ -32,10 +32,10 @@ class Fit:
     out: Path
     """The run folder to write; it must not exist."""
     pairs: Path | None = None
-    """Another triads store of the same process whose m is left aside: bare pairs of settings and
-    microstructures, which train with the triads."""
+    """Another triads store of the same process whose m is left aside: unlabelled samples, which
+    train with the triads."""
     labels: int | None = None
-    """Keep the m of so many triads only, and train on the others as bare pairs."""
+    """Keep the m of so many triads only, and train on the others as unlabelled samples."""
     model: Literal["default", "paper"] | None = None
     """`default`: the law of the properties given phi in closed form, and a reader of images whose
     properties are unknown. `paper`: the published model."""

@@ -31,7 +31,7 @@ class Loop:
     triads: Path
     """The triads that the run was trained on; a refit learns the new ones together with them."""
     pairs: Path | None = None
-    """The bare pairs that it was trained on too, if there were any."""
+    """The unlabelled samples that it was trained on too, if there were any."""
     simulator: str | None = None
     """Who simulates, as for `pspgen design`."""
     member: int | None = None

@@ -1,7 +1,7 @@
 """Triads as tensors: what training iterates over.
 
-An unknown property is NaN, entry by entry; a bare pair (φ, x) is a row whose properties are all
-unknown.
+An unknown property is NaN, entry by entry; an unlabelled sample (φ, x) is a row whose properties
+are all unknown.
 """
 
 from __future__ import annotations
@@ -191,7 +191,8 @@ class Batches:
         for own, more in ((self.train, others.train), (self.validation, others.validation)):
             if own.x is None or more.x is None:
                 raise InputError(
-                    "'others' or these rows have no images; a bare pair is a setting and an image."
+                    "'others' or these rows have no images; an unlabelled sample is a setting and "
+                    "an image."
                 )
             if own.x.shape[1:] != more.x.shape[1:] or own.phi.shape[1] != more.phi.shape[1]:
                 raise InputError(

@@ -1,4 +1,4 @@
-r"""Pseudo-labels: what bare pairs (φ, x) teach a model of m given φ.
+r"""Pseudo-labels: what unlabelled samples (φ, x) teach a model of m given φ.
 
 A label costs a flow simulation, a microstructure next to nothing. Since m depends on φ through x
 alone,
@@ -12,7 +12,7 @@ and :math:`p(m \mid x)` can be learned from few labels whatever φ they come fro
    afresh in every pass; what is known stays;
 3. a mixture density network :math:`p(m \mid \varphi)` on all rows.
 
-Without bare pairs only the last stage is left.
+Without unlabelled samples only the last stage is left.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ __all__ = ["PseudoLabels"]
 
 @dataclass
 class PseudoLabels(Rival):
-    """A network on x labels the bare pairs, a mixture density network on φ learns from all rows.
+    """A network on x labels the unlabelled samples, a mixture density network on φ learns from all
+    rows.
 
     For properties along the two directions (horizontal, vertical) of two-phase microstructures.
 

@@ -60,7 +60,7 @@ def fit(
             what the data leave open.
         bootstrap: Whether each member learns from settings drawn with replacement.
         workers: Processes that train members side by side.
-        pairs: Other triads whose m is left aside: bare pairs (φ, x).
+        pairs: Other triads whose m is left aside: unlabelled samples (φ, x).
         labels: Keep the m of so many triads only.
         latent: The size of z0 of a named model; its own default if None.
         process_latent: The size of z1 of a named model; its own default if None.
@@ -114,7 +114,7 @@ def fit(
 
 
 def training_data(triads: Triads, labels: int | None, pairs: Triads | None, seed: int) -> Batches:
-    """The triads as `fit` trains on them, with the bare pairs that were asked for.
+    """The triads as `fit` trains on them, with the unlabelled samples that were asked for.
 
     Raises:
         InputError: If the pairs come from another process, or the labels are too many or too few.
@@ -140,7 +140,7 @@ def training_data(triads: Triads, labels: int | None, pairs: Triads | None, seed
 
 
 def _with_properties(schema: Schema, other: Schema) -> Schema:
-    """The schema with the properties of another; bare pairs may have any."""
+    """The schema with the properties of another; unlabelled samples may have any."""
     return schema.model_copy(update={"properties": other.properties})
 
 

@@ -208,7 +208,7 @@ class Run:
         Other arguments:
             triads: The triads that the run was trained on.
             simulator: As for `verify`.
-            pairs: The bare pairs that it was trained on too, if there were any.
+            pairs: The unlabelled samples that it was trained on too, if there were any.
             options: Those of `design.design_in_loop`, such as `budget`.
 
         Raises:

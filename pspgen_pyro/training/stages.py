@@ -1,6 +1,7 @@
 r"""The stages of training: the blocks in which one objective is ascended.
 
-With z0 = (u, w), u the properties, the objective over triads (φ, x, m) and bare pairs (φ, x) is
+With z0 = (u, w), u the properties, the objective over triads (φ, x, m) and unlabelled samples
+(φ, x) is
 
 .. math::
     \mathcal{J} = \sum_{\text{triads}} \mathcal{L}(x, m, \varphi)
@@ -183,7 +184,7 @@ class PriorStage(Stage):
     batch_size: int = 250
     drop: float = 0.2
     settling: float = 0.2
-    descent: Descent = Descent(4e-3, 0.1)
+    descent: Descent = Descent(4e-3, 0.01)
     afresh: bool = True
     name: ClassVar[str] = "prior"
 

@@ -8,9 +8,8 @@ over the weights of the property decoder alone. This is the likelihood that
 :math:`P(m \in \mathcal{M}_d \mid \varphi)` is made of: its z0 come from the prior and not from the
 guide. The other parts stay, so the model draws the same microstructures as before.
 
-Bare pairs say nothing about m and are left out. A model that reads properties off x learns by its
-last stages instead, where pairs do count: the reader is fitted to all triads, and the prior to the
-aggregate of the guide over them.
+Unlabelled samples say nothing about m and are left out. A model that learns the law of its
+properties goes on with that stage, in which they count (`PriorStage`).
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ class Refinement:
         for _ in range(max(1, round(self.weight))):
             rows = rows.joined(new)
         stage = PriorStage(
-            steps=self.steps, descent=Descent(self.learning_rate, 0.1), afresh=False
+            steps=self.steps, descent=Descent(self.learning_rate, 0.01), afresh=False
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
