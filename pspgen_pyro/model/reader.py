@@ -48,8 +48,8 @@ class BottleneckReader(Part):
         floor: The smallest standard deviation, in units of the standardised property.
     """
 
-    channels: int = 24
-    layers: int = 0
+    channels: int = 12
+    layers: int = 1
     head: int = 64
     components: int = 4
     floor: float = 0.02
