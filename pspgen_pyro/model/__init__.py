@@ -19,8 +19,8 @@ Process parameters and properties arrive standardised; `PSPGen` does that with n
 itself.
 """
 
-from .base import Dimensions, Encoder, ImageDecoder, Part, Prior, PropertyDecoder
-from .encoders import ReadingEncoder, ThreeBranchEncoder
+from .base import Dimensions, ImageDecoder, Part, Prior, PropertyDecoder
+from .encoders import Encoder, ReadingEncoder, ThreeBranchEncoder
 from .ensemble import Ensemble
 from .images import BernoulliImage, CategoricalImage, GreyImage
 from .maps import ResidualMap

@@ -1,7 +1,7 @@
 """What every part has in common: hyper-parameters that survive JSON, and what its module answers.
 
 A part is a frozen dataclass of hyper-parameters; `build` makes its torch module once the sizes are
-known. The modules of priors, property decoders and encoders subclass one of the abstract classes
+known. The modules of priors and decoders subclass one of the abstract classes
 here, which say what the rest of the package may ask them.
 """
 
@@ -19,9 +19,8 @@ from ..schema import Schema
 
 if TYPE_CHECKING:
     from .distributions import NormalMixture
-    from .reader import Reader
 
-__all__ = ["Dimensions", "Encoder", "ImageDecoder", "Part", "Prior", "PropertyDecoder"]
+__all__ = ["Dimensions", "ImageDecoder", "Part", "Prior", "PropertyDecoder"]
 
 
 @dataclass(frozen=True)
@@ -166,35 +165,3 @@ class PropertyDecoder(nn.Module, ABC):
         """The mean and standard deviation of the entries it reads given m, where loc and scale are
         those of a Gaussian m before; of a decoder whose `marginal` has a closed form."""
         raise TypeError(f"{type(self).__name__} has no law of z0 given m in closed form.")
-
-
-class Encoder(nn.Module, ABC):
-    """The guide's law q(z0 | x, m, φ).
-
-    Arguments:
-        reader: The network q(u | x) of the properties; None if the encoder has none.
-
-    `noise` is that of the property decoder it belongs to, if z0 begins with the properties; else
-    0.
-    """
-
-    reader: Reader | None
-    noise: float = 0.0
-
-    def __init__(self, reader: Reader | None) -> None:
-        super().__init__()
-        self.reader = reader
-
-    @abstractmethod
-    def forward(
-        self, x: Tensor | None, m: Tensor, phi: Tensor, ends: Tensor, u: Any = None
-    ) -> Any:
-        """The distribution of z0.
-
-        Arguments:
-            x: Images, with shape `(N, H, W)`; None where the data have none.
-            m: Standardised properties, with shape `(N, K)`; NaN where they are unknown.
-            phi: Standardised settings, with shape `(N, P)`.
-            ends: The standardised detection limits, with shape `(2, K)`.
-            u: The law of the properties given x and m, if it is known already.
-        """

@@ -2,6 +2,7 @@ r"""Encoders :math:`q(z_0 \mid x, m, \varphi)` (Eq. 11, 16, 18), amortised over 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,44 @@ from torch.nn.functional import softplus
 
 from ..errors import InputError
 from ..schema import Microstructure
-from .base import Dimensions, Encoder, Part
+from .base import Dimensions, Part
 from .distributions import Blocks, EntrywiseMixture
 from .nn import ResidualMLP
 from .reader import BottleneckReader, Reader, seen_pixels
 
-__all__ = ["ReadingEncoder", "ThreeBranchEncoder", "known_properties"]
+__all__ = ["Encoder", "ReadingEncoder", "ThreeBranchEncoder", "known_properties"]
+
+
+class Encoder(nn.Module, ABC):
+    """The guide's law q(z0 | x, m, φ).
+
+    Arguments:
+        reader: The network q(u | x) of the properties; None if the encoder has none.
+
+    `noise` is that of the property decoder it belongs to, if z0 begins with the properties; else
+    0.
+    """
+
+    reader: Reader | None
+    noise: float = 0.0
+
+    def __init__(self, reader: Reader | None) -> None:
+        super().__init__()
+        self.reader = reader
+
+    @abstractmethod
+    def forward(
+        self, x: Tensor | None, m: Tensor, phi: Tensor, ends: Tensor, u: Any = None
+    ) -> Any:
+        """The distribution of z0.
+
+        Arguments:
+            x: Images, with shape `(N, H, W)`; None where the data have none.
+            m: Standardised properties, with shape `(N, K)`; NaN where they are unknown.
+            phi: Standardised settings, with shape `(N, P)`.
+            ends: The standardised detection limits, with shape `(2, K)`.
+            u: The law of the properties given x and m, if it is known already.
+        """
 
 
 @dataclass(frozen=True)

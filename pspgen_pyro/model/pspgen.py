@@ -28,9 +28,9 @@ from ..errors import DataError, InputError
 from ..io.validation import Record, read
 from ..process import ProcessSpace
 from ..schema import Schema
-from .base import Dimensions, Encoder, ImageDecoder, Part, Prior, PropertyDecoder
+from .base import Dimensions, ImageDecoder, Part, Prior, PropertyDecoder
 from .distributions import NormalMixture
-from .encoders import ReadingEncoder, ThreeBranchEncoder
+from .encoders import Encoder, ReadingEncoder, ThreeBranchEncoder
 from .images import BernoulliImage, CategoricalImage, GreyImage
 from .maps import ResidualMap
 from .priors import MixturePrior, StandardNormalPrior
