@@ -137,8 +137,7 @@ class Reader(nn.Module):
             ends: The standardised detection limits, with shape `(2, K)`.
         """
         self.forget()
-        parts = [self(x).parts for x in held_x.split(_ROWS)]
-        weights, loc, scale = (torch.cat(column) for column in zip(*parts, strict=True))
+        weights, loc, scale = self.law_of(held_x).parts
         tried = torch.stack(
             [
                 EntrywiseMixture(weights, loc, factor * scale).entries(held_m, ends)
@@ -173,11 +172,11 @@ class Reader(nn.Module):
             found[members] = bool(odds[:, members].sum() > 0)
         return found.to(odds.device)
 
-    def entries(self, x: Tensor, m: Tensor, ends: Tensor) -> Tensor:
-        """The same as `log_prob` of many rows, without a gradient."""
+    def law_of(self, x: Tensor) -> EntrywiseMixture:
+        """The law of many images, without a gradient."""
         with torch.no_grad():
-            pairs = zip(x.split(_ROWS), m.split(_ROWS), strict=True)
-            return torch.cat([self.log_prob(images, values, ends) for images, values in pairs])
+            parts = [self(images).parts for images in x.split(_ROWS)]
+        return EntrywiseMixture(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def log_prob(self, x: Tensor, m: Tensor, ends: Tensor) -> Tensor:
         r"""The value of :math:`\log q(m \mid x)`, with shape `(N, K)`, for standardised m; 0 where

@@ -311,7 +311,9 @@ def _told_by_images(model: PSPGen, reader: Reader, held: Batch) -> Tensor:
     m = model.standardise_properties(held.m)
     given: Any = model.decoder_m.marginal(model.prior.law(model.standardise(held.phi)))  # type: ignore[arg-type]
     of_settings = EntrywiseMixture(given.log_weights.unsqueeze(-2), given.loc.mT, given.scale.mT)
-    return reader.favoured(reader.entries(held.images, m, ends) - of_settings.entries(m, ends))
+    of_images = reader.law_of(held.images)
+    told = reader.favoured(of_images.entries(m, ends) - of_settings.entries(m, ends))
+    return told & ~reader.blind.squeeze(-1)
 
 
 @torch.no_grad()
