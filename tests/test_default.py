@@ -263,6 +263,20 @@ def test_an_image_that_shows_less_than_the_settings_tell_is_not_read():
     assert at(model, (0.8,), (1.2,)) == pytest.approx(0.954, abs=0.06)
 
 
+def test_a_property_that_neither_image_nor_setting_tells_is_not_read():
+    """The law of the settings, learned from few labels, is worse than none; so is the image's."""
+    torch.manual_seed(0)
+    of = schema("y", Microstructure(shape=(8, 8)), process=UNIT)
+    m = torch.randn(400, 1)
+    m[:200] = torch.nan
+    x = torch.randint(0, 2, (400, 8, 8), dtype=torch.uint8)
+    rows_ = Batch(torch.rand(400, 2), x, m)
+    model, data = PSPGen(of), Batches(rows_[:300], rows_[300:])
+    history = train(model, data, [ReaderStage(steps=300), PriorStage(steps=500)])
+    assert model.encoder.reader.blind.all()
+    assert history.read == []
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
