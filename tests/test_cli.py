@@ -184,11 +184,11 @@ def test_an_interrupted_fit_goes_on_only_when_asked_to(toy_path, tmp_path, capsy
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def quickly_fitted(triads, folder, *options):
+def quickly_fitted(triads, folder, *options, reader=5):
     """The run that `pspgen fit` writes after hardly any steps and no epoch."""
     from pspgen_pyro import load_run
 
-    few = ["--reader-steps", 5, "--prior-steps", 5, "--epochs", 0]
+    few = ["--reader-steps", reader, "--prior-steps", 5, "--epochs", 0]
     assert run("fit", triads, "--out", folder, *few, *options) == 0
     return load_run(folder)
 
@@ -203,9 +203,10 @@ def test_fit_learns_the_reader_from_the_labels_alone_and_the_prior_from_the_pair
     from pspgen_pyro import generate
 
     generate("case1", tmp_path / "pairs.zarr", samples=40, seed=4)
-    labels = ["--labels", 100]
-    alone = quickly_fitted(toy_path, tmp_path / "a", *labels)
-    found = quickly_fitted(toy_path, tmp_path / "b", *labels, "--pairs", tmp_path / "pairs.zarr")
+    labels, pairs = ["--labels", 100], ["--pairs", tmp_path / "pairs.zarr"]
+    alone = quickly_fitted(toy_path, tmp_path / "a", *labels, reader=100)
+    found = quickly_fitted(toy_path, tmp_path / "b", *labels, *pairs, reader=100)
+    assert found.histories[0].read == ["horizontal", "vertical"]
     assert found.training["settings"]["pairs"]["samples"] == 40
     readers = [run.model.encoder.reader for run in (alone, found)]
     assert torch.equal(*map(weights, readers))
