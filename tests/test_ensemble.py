@@ -10,14 +10,14 @@ import xarray as xr
 from exact import exact_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import norm, t
 from small import paper_model, quick, triads
 
 from pspgen_pyro import Batches, Box, InputError, maximise, probability
 from pspgen_pyro.cli import main
 from pspgen_pyro.data.batches import Batch
-from pspgen_pyro.design import SGD, DesignPosterior, RiskAverse, SquaredDistance, sample_hmc
-from pspgen_pyro.design.probability import EnsembleEstimate
+from pspgen_pyro.design import SGD, Cautious, DesignPosterior, SquaredDistance, sample_hmc
+from pspgen_pyro.design.probability import EnsembleEstimate, interval, link, unlink
 from pspgen_pyro.diagnosis import to_datatree
 from pspgen_pyro.errors import TrainingError
 from pspgen_pyro.model.ensemble import Ensemble
@@ -48,7 +48,8 @@ def batches(n=24, bare=0):
 
 def estimate(p):
     p = np.asarray(p, dtype=float)
-    return EnsembleEstimate(p.mean(0), np.zeros(p.shape[1:]), p, BOX, np.zeros((p.shape[1], 2)))
+    told = {"members": p, "target": BOX, "phi": np.zeros((p.shape[1], 2))}
+    return EnsembleEstimate(p.mean(0), np.zeros(p.shape[1:]), *interval(p), **told)
 
 
 @settings(deadline=None, max_examples=50)
@@ -64,7 +65,8 @@ def test_one_member_says_nothing_about_what_the_data_leave_open():
     found = probability(Ensemble((model,)), BOX, PHI[0])
     assert found.value == probability(model, BOX, PHI[0]).value
     assert np.isnan(found.epistemic)
-    assert "1 member: what the data leave open is unknown" in str(found)
+    assert found.low is None
+    assert "one network: how far it is off is unknown" in str(found)
 
 
 def test_equal_members_are_one_model():
@@ -90,15 +92,30 @@ def test_an_ensemble_answers_with_the_mean_of_its_members_wherever_it_is_asked(e
     assert found.value == pytest.approx(each.mean(0), abs=1e-12)
     assert found.epistemic == pytest.approx(each.std(0, ddof=1), abs=1e-12)
     assert (found.standard_error < 0.01).all()
-    assert " ± " in str(probability(ensemble, BOX, PHI[0]))
+    assert " (90 %: " in str(probability(ensemble, BOX, PHI[0]))
 
 
 def test_the_design_of_an_ensemble_is_where_the_mean_is_highest(ensemble):
     design = maximise(ensemble, BOX)
     grid = probability(ensemble, BOX, ensemble.process.grid(21), draws=64, replicates=2)
-    assert design.probability.value >= grid.value.max() - 0.005
+    assert design.probability.promised >= grid.value.max() - 0.005
+    assert design.probability.value < design.probability.promised
     assert isinstance(design.probability, EnsembleEstimate)
     assert design.probability.members.shape == (4,)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_the_interval_is_that_of_the_transformed_members(p):
+    found, h = (
+        estimate(np.array(p)[:, None]),
+        np.log((0.98 * np.array(p) + 0.01) / (0.99 - 0.98 * np.array(p))),
+    )
+    middle, reach = link(np.mean(p)), t.ppf(0.95, len(p) - 1) * h.std(ddof=1)
+    assert found.low == pytest.approx(unlink(middle - reach), abs=1e-4)
+    assert found.high == pytest.approx(unlink(middle + reach), abs=1e-4)
+    assert 0 <= found.low <= found.value + 1e-12
+    assert found.value <= found.high + 1e-12 <= 1 + 2e-12
 
 
 def tilted(slope):
@@ -113,14 +130,13 @@ def tilted(slope):
     return model
 
 
-def test_a_risk_averse_design_goes_where_the_members_agree():
+def test_a_cautious_design_goes_where_the_members_agree():
     ensemble, above = Ensemble((tilted(2.0), tilted(-0.03))), Box((0.0, -50.0), (50.0, 50.0))
-    bold, careful = maximise(ensemble, above), maximise(ensemble, RiskAverse(above, ensemble))
+    bold, careful = maximise(ensemble, above), maximise(ensemble, Cautious(above))
     assert bold.phi[0] > 0.15
     assert careful.phi[0] == pytest.approx(0, abs=0.02)
-    assert careful.value.value == pytest.approx(norm.cdf(0.5 / 0.4), abs=0.01)
-    mean, spread = bold.probability.value, bold.probability.epistemic
-    assert mean > careful.value.value > mean - spread
+    assert careful.probability.promised == pytest.approx(norm.cdf(0.5 / 0.4), abs=0.01)
+    assert bold.probability.promised > careful.probability.promised
 
 
 def test_the_predictor_of_an_ensemble_is_the_even_mixture_of_its_members(ensemble):
@@ -238,7 +254,7 @@ def test_a_member_that_fails_names_itself(tmp_path, monkeypatch):
         (lambda e: fit_ensemble(e[0], batches(), workers=0), "'workers' is 0"),
         (lambda e: EnsemblePredictor(()), "'members' is empty"),
         (lambda e: EnsemblePredictor(e).sample(PHI, 0, 0), "'draws' is 0"),
-        (lambda e: to_datatree(probability(e, BOX, PHI), e[0]), "give the ensemble"),
+        (lambda e: maximise(e[0], Cautious(BOX)), "has one network"),
     ],
 )
 def test_bad_input_is_one_sentence(ensemble, ask, words):
@@ -280,12 +296,12 @@ def test_what_each_member_says_survives_zarr(ensemble, tmp_path):
 
 @pytest.mark.parametrize("averse", [False, True])
 def test_the_tree_of_an_ensembles_design_has_a_chain_a_member(ensemble, averse):
-    design = maximise(ensemble, RiskAverse(BOX, ensemble) if averse else BOX, starts=2)
+    design = maximise(ensemble, Cautious(BOX) if averse else BOX, starts=2)
     tree = to_datatree(design, ensemble, observed=(design.phi, [[0.1, 0.2]] * 5), draws=50)
     assert dict(tree["posterior_predictive"].sizes) == {"chain": 4, "draw": 50, "material": 5}
     assert tree["constant_data"]["phi_star"].dims == ("parameter",)
     assert ((tree["pit"]["m_horizontal"] >= 0) & (tree["pit"]["m_horizontal"] <= 1)).all()
-    assert ("members" in tree.children) is not averse
+    assert "members" in tree.children
 
 
 def test_draws_from_one_model_are_not_an_ensembles(ensemble):
@@ -309,16 +325,18 @@ def test_the_command_line_fits_asks_and_compares_an_ensemble(toy_path, tmp_path,
     assert "member 2 of 2, 1 epochs" in capsys.readouterr().out
     assert not (tmp_path / "e.partial").exists()
     target = "--target=-10:-7,-9:-5"
-    assert cli("design", folder, target, "--risk", 1, "--verify", 4, "--json") == 0
+    assert cli("design", folder, target, "--cautious", "--verify", 4, "--json") == 0
     answer = json.loads(capsys.readouterr().out)
     model = answer["model"]
-    assert model["probability"] == pytest.approx(np.mean(model["members"]))
+    assert model["promised"] == pytest.approx(np.mean(model["members"]))
+    assert model["low"] <= model["probability"] <= model["high"]
+    assert answer["together"]["low"] <= answer["together"]["high"]
     assert model["epistemic"] == pytest.approx(np.std(model["members"], ddof=1))
-    assert answer["settings"]["risk"] == 1
-    assert cli("design", folder, target, "--risk", 1) == 0
+    assert answer["settings"]["cautious"] is True
+    assert cli("design", folder, target, "--cautious") == 0
     printed = capsys.readouterr().out
-    assert "over 2 members (aleatoric" in printed
-    assert "Δ (mean − c sd)" in printed
+    assert "(90 %: " in printed
+    assert "Δ the lower end" in printed
     assert cli("design", folder, target) == 0
     assert "Δ log P" in capsys.readouterr().out
     options = ["--reference", toy_path, "--run", folder, "--out", tmp_path / "c.json"]
@@ -334,8 +352,6 @@ def test_the_command_line_fits_asks_and_compares_an_ensemble(toy_path, tmp_path,
             ["fit", "{toy}", "--out", "{new}", "--workers", 2],
             "no more workers than members",
         ),
-        (["design", "{run}", "--target=-9:-7,-9:-7", "--risk", 1], "'risk' is 1"),
-        (["design", "{ens}", "--target=-9:-7,-9:-7", "--risk", -1], "'risk' is -1"),
         (["posterior", "{ens}", "--target=-9:-7,-9:-7", "--out", "{new}"], "--member 1"),
         (["check", "{ens}", "--out", "{new}", "--sbc", 0], "--member 1"),
     ],

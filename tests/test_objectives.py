@@ -8,21 +8,22 @@ import torch
 from exact import PROCESS, exact_model, property_law, schema_of
 from torch.distributions import Independent, MultivariateNormal, Normal
 
-from pspgen_pyro import Box, InputError, PSPGen, load_run, maximise
+from pspgen_pyro import Box, InputError, PSPGen, load_run, maximise, probability
 from pspgen_pyro.cli import main
 from pspgen_pyro.design import (
     LBFGS,
     SGD,
     Adam,
+    Cautious,
     ClosedForm,
     KullbackLeibler,
     Probability,
-    RiskAverse,
     ScoreFunction,
     SquaredDistance,
     UniformInTarget,
     sobol_normal,
 )
+from pspgen_pyro.model.ensemble import Ensemble
 
 BOX = Box((-0.6, -0.4), (0.7, 0.9))
 NOISE = sobol_normal(4096, 3, 0, torch.float64)
@@ -71,15 +72,14 @@ def test_the_least_squared_distance_is_where_the_mean_comes_nearest():
         _ = design.probability
 
 
-def test_a_risk_averse_design_trades_the_mean_for_agreement_between_the_members():
-    members = [exact_model(seed=seed) for seed in range(4)]
-    bold, careful = (maximise(members[0], RiskAverse(BOX, members, c)) for c in (0.0, 2.0))
-    phi = torch.tensor(np.stack([bold.phi, careful.phi]))
-    p = torch.stack([Probability(BOX).value(member, phi, NOISE) for member in members])
-    mean, spread = p.mean(dim=0).detach(), p.std(dim=0).detach()
-    assert mean[0] >= mean[1]
-    assert spread[0] > spread[1]
-    assert careful.value.value == pytest.approx((mean - 2 * spread)[1].item(), abs=1e-3)
+def test_a_cautious_design_has_the_highest_lower_end_of_all_settings():
+    ensemble = Ensemble(tuple(exact_model(seed=seed) for seed in range(4)))
+    bold, careful = maximise(ensemble, BOX), maximise(ensemble, Cautious(BOX))
+    found = probability(ensemble, BOX, ensemble.process.grid(31), draws=512)
+    two = probability(ensemble, BOX, np.stack([bold.phi, careful.phi]), draws=512)
+    assert two.low[1] >= found.low.max() - 0.003
+    assert two.low[1] > two.low[0]
+    assert two.value[1] < two.value[0]
 
 
 def test_every_optimiser_ends_at_the_same_answer():
@@ -89,9 +89,7 @@ def test_every_optimiser_ends_at_the_same_answer():
     ways = (SGD(e, samples=100 * e.draws, epochs=6, learning_rate=2) for e in estimators)
     for way in (Adam(steps=150), *ways):
         other = maximise(model, BOX, optimiser=way, starts=2)
-        assert other.log_probabilities.max() == pytest.approx(
-            best.log_probabilities.max(), abs=0.02
-        )
+        assert other.scores.max() == pytest.approx(best.scores.max(), abs=0.02)
 
 
 def test_adam_finds_a_corner_exactly_although_its_coordinates_have_no_bounds():
@@ -117,7 +115,7 @@ def test_the_sensitivity_predicts_how_log_p_changes_in_process_units():
 def test_the_history_never_falls_once_it_climbs_the_full_sample():
     design = maximise(exact_model(), BOX, optimiser=LBFGS(coarse=10_000), starts=1)
     assert (np.diff(design.history) >= -1e-12).all()
-    assert design.history[-1] == pytest.approx(design.log_probabilities.max(), abs=1e-12)
+    assert design.history[-1] == pytest.approx(design.scores.max(), abs=1e-12)
 
 
 def test_too_few_iterations_are_said_with_what_to_try():
@@ -154,8 +152,7 @@ def test_a_model_with_weights_that_are_not_numbers_has_no_answer(toy_run):
         lambda model: maximise(model, BOX, optimiser=Adam(steps=0)),
         lambda model: maximise(model, BOX, optimiser=SGD(samples=0)),
         lambda model: maximise(model, BOX, optimiser=LBFGS(coarse=0)),
-        lambda model: RiskAverse(BOX, [model]),
-        lambda model: RiskAverse(BOX, [model, exact_model(latent=5)]),
+        lambda model: maximise(model, Cautious(BOX)),
         lambda model: KullbackLeibler(Normal(torch.zeros(2), torch.ones(2))),
         lambda model: maximise(
             model, KullbackLeibler(Independent(Normal(torch.zeros(3), torch.ones(3)), 1))

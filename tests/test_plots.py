@@ -7,7 +7,7 @@ import xarray as xr
 
 from pspgen_pyro import ProcessSpace, plots
 from pspgen_pyro.data.triads import Triads
-from pspgen_pyro.design import Box
+from pspgen_pyro.design import Box, Estimate
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.schema import Microstructure, Schema
 from pspgen_pyro.training.checkpoint import History
@@ -138,8 +138,11 @@ def test_a_surface_over_one_parameter_is_refused():
 
 
 def test_slices_mark_the_answer_in_every_panel():
-    line = (np.linspace(0, 1, 5), np.full(5, 0.5), np.full(5, 0.01))
-    figure = plots.probability_slices({"a": line, "b": line, "c": line}, dict(a=0.1, b=0.2, c=0.3))
+    p = Estimate(*(np.full(5, value) for value in (0.5, 0.0, 0.4, 0.6)))
+    line = np.linspace(0, 1, 5), p
+    figure = plots.probability_slices(
+        {"a": line, "b": line, "c": line}, dict(a=0.1, b=0.2, c=0.3), at=p.at(0)
+    )
     assert [ax.lines[1].get_xdata()[0] for ax in figure.axes] == [0.1, 0.2, 0.3]
 
 

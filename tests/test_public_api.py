@@ -22,10 +22,10 @@ PUBLIC = {
     "cli": "main",
     "data": "Store StoreReport Triads check_store generate",
     "design": (
-        "Adam Bound Box Boxes ClosedForm ClosedLoop Convergence Correction Design "
-        "DesignPosterior Discrepancy Draws EnsembleProbability Estimate Estimator Flow FullRank "
+        "Adam Bound Box Boxes Cautious ClosedForm ClosedLoop Convergence Correction Design "
+        "DesignPosterior Discrepancy Draws Estimate Estimator Flow FullRank "
         "GridPosterior Guide KullbackLeibler LBFGS Materials MeanField Objective Optimiser "
-        "Probability RecordedNUTS Refinement Requirement RiskAverse Round SGD ScoreFunction "
+        "Probability RecordedNUTS Refinement Requirement Round SGD ScoreFunction "
         "Simulator SimulatorFunction SquaredDistance Support Target UniformInTarget "
         "Verification adapted antithetic design_in_loop fit_svi frequency log_probability "
         "maximise on_grid parse_target plain probability property_law sample_hmc sample_nuts "
@@ -58,7 +58,10 @@ PUBLIC = {
         "probability_surface property_cloud property_labels show_microstructures "
         "simulated_cloud training_curves"
     ),
-    "process": "Mirror PeriodicShift ProcessSpace Reflection Symmetry Transposition augment orbit",
+    "process": (
+        "Mirror PeriodicShift Permutation ProcessSpace Reflection Symmetry Transposition augment "
+        "orbit"
+    ),
     "properties": "conductivity conductivity_tensor percolation permeability permeability_tensor",
     "report": (
         "Answer SolvedImages SurfaceError Verdict generate_images judge materials_at "

@@ -35,6 +35,7 @@ PAGES = (
     "posterior",
     "report",
     "ensembles",
+    "how_sure",
 )
 
 

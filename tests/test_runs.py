@@ -125,10 +125,10 @@ def test_a_question_to_one_model_of_an_ensemble_names_the_way_out():
         run.member(3)
 
 
-def test_risk_is_asked_of_an_ensemble_only():
-    with pytest.raises(InputError, match="'risk' is 1 of 1"):
-        exact_run().design(QUESTION, risk=1.0)
-    assert exact_run(2).design(QUESTION, risk=1.0, starts=1, draws=16).target
+def test_caution_is_asked_of_several_networks_only():
+    with pytest.raises(InputError, match="has one network"):
+        exact_run().design(QUESTION, cautious=True)
+    assert exact_run(2).design(QUESTION, cautious=True, starts=1, draws=16).target
 
 
 def table(count=60):

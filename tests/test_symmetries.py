@@ -14,6 +14,7 @@ from pspgen_pyro.errors import DataError
 from pspgen_pyro.process.symmetries import (
     Mirror,
     PeriodicShift,
+    Permutation,
     Reflection,
     Symmetry,
     Transposition,
@@ -204,7 +205,9 @@ def test_the_same_generator_draws_the_same_elements_and_leaves_torchs_own_alone(
     assert torch.equal(torch.rand(1), expected)
 
 
-@pytest.mark.parametrize("symmetry", [*ALL, Transposition((0, 2, 1))])
+@pytest.mark.parametrize(
+    "symmetry", [*ALL, Transposition((0, 2, 1)), Permutation((("a", "b"), ("c", "d")))]
+)
 def test_a_symmetry_survives_json(symmetry):
     assert Symmetry.from_json(json.loads(json.dumps(symmetry.to_json()))) == symmetry
 
@@ -217,7 +220,8 @@ def test_a_process_survives_json_with_its_symmetries():
 
 
 def test_every_symmetry_is_known_by_its_name():
-    assert {type(symmetry).__name__ for symmetry in ALL} == set(Symmetry.kinds)
+    known = {type(symmetry).__name__ for symmetry in ALL}
+    assert known | {"Permutation"} == set(Symmetry.kinds)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ physics."""
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +14,7 @@ from tyro.conf import Positional, arg
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..design import Design, Estimate, Optimiser, Target, Verification
+    from ..design import Design, Optimiser, Target, Verification
     from ..runs import Run
 
 __all__ = ["DesignCommand"]
@@ -43,8 +44,8 @@ class DesignCommand:
     gradient ascent (Eq. 21), which takes minutes."""
     starts: int = 8
     """How many ascents run together."""
-    risk: float = 0.0
-    """Of an ensemble: maximise the mean P less so many standard deviations over its members."""
+    cautious: bool = False
+    """Maximise the lower end of the 90 % interval of P instead of P."""
     draws: int = 512
     """Sobol points of the sample that is optimised on."""
     seed: int = 0
@@ -69,28 +70,32 @@ class DesignCommand:
             run.simulator(simulator)
         design = run.design(
             target,
-            risk=self.risk,
+            cautious=self.cautious,
             optimiser=_optimiser(self.optimiser),
             starts=self.starts,
             draws=self.draws,
             seed=self.seed,
         )
-        estimate = (
-            run.probability(target, design.phi, seed=self.seed + 1)
-            if self.risk
-            else design.probability
-        )
         check = self._check(run, target, design, simulator) if self.verify else None
-        names = ("target", "verify", "simulator", "optimiser", "starts", "risk", "draws", "seed")
+        names = (
+            "target",
+            "verify",
+            "simulator",
+            "optimiser",
+            "starts",
+            "cautious",
+            "draws",
+            "seed",
+        )
         given = {n: v for n, v in vars(self).items() if n in names and v is not None}
-        answer = _answer(run, target, design, estimate, check) | {"settings": given}
+        answer = _answer(run, target, design, check) | {"settings": given}
         if self.out is not None:
             fresh = None if check is None else check.m.tolist()
             publish_file(self.out, json.dumps(answer | {"simulated_m": fresh}, indent=1) + "\n")
         if self.json:
             print(json.dumps(answer))
         else:
-            print(_sentences(answer, target.event, run.schema.process.units, estimate))
+            print(_sentences(answer, run.schema.process.units, design))
         return None
 
     def _check(self, run: Run, target: Target, design: Design, simulator: Any) -> Verification:
@@ -114,10 +119,12 @@ def _optimiser(name: str) -> Optimiser:
 
 
 def _answer(
-    run: Run, target: Target, design: Design, estimate: Estimate, check: Verification | None
+    run: Run, target: Target, design: Design, check: Verification | None
 ) -> dict[str, Any]:
-    """The answer as JSON: plain numbers with their standard errors beside them."""
-    names = run.schema.process.names
+    """The answer as JSON: plain numbers with their errors beside them."""
+    from ..design import Cautious
+
+    estimate, names = design.probability, run.schema.process.names
     answer = {
         "target": target.to_json(),
         "properties": list(run.schema.property_names),
@@ -126,12 +133,13 @@ def _answer(
         "starts_agreed": f"{design.agreed.sum()} of {len(design.agreed)}",
         "active_bounds": list(design.active_bounds),
         "sensitivity": {
-            "of": "log P" if design.objective.is_probability else "(mean − c sd)",
+            "of": "the lower end" if isinstance(design.objective, Cautious) else "log P",
             "gradient": dict(zip(names, design.gradient.tolist(), strict=True)),
             "curvature": design.curvature.tolist(),
         },
         "share": design.share,
         "status": design.status,
+        "unsure": run.unsure(design),
         "cpu_seconds": round(design.seconds, 2),
         "data": run.data,
     }
@@ -139,6 +147,8 @@ def _answer(
         gap = abs(float(estimate.value) - float(check.probability.value))
         answer["simulated"] = check.probability.to_json("probability") | {"samples": len(check.m)}
         answer["difference"] = gap
+        if estimate.low is not None:
+            answer["together"] = check.together(estimate).to_json("probability")
         answer["blocked_fraction"] = _blocked(run, check)
     return answer
 
@@ -155,30 +165,32 @@ def _blocked(run: Run, check: Verification) -> dict[str, float]:
     return SolvedImages("", check.x, check.m, images).blocked
 
 
-def _sentences(
-    answer: dict[str, Any], target: str, units: tuple[str, ...], model: Estimate
-) -> str:
+def _sentences(answer: dict[str, Any], units: tuple[str, ...], design: Design) -> str:
     lines = [
-        f"target     {target}",
+        f"target     {design.target.event}",
         "φ*         "
         + ", ".join(f"{name} = {value:.4g}" for name, value in answer["phi"].items()),
-        f"model      P = {model}",
+        f"model      P = {design.probability}",
     ]
+    lines += [f"{'unsure':10s} {reason}" for reason in answer["unsure"]]
     if "simulated" in answer:
         simulated = answer["simulated"]
         lines.append(
             f"simulated  P = {simulated['probability']:.3f} ± {simulated['standard_error']:.3f} "
             f"({simulated['samples']} fresh simulations)"
         )
-        spread = answer["model"].get("epistemic", 0.0)
-        parts = simulated["standard_error"], float(model.standard_error), spread
-        error = sum(part**2 for part in parts) ** 0.5
+        error = math.hypot(simulated["standard_error"], float(design.probability.deviation))
         agree = answer["difference"] <= 2 * error
         lines.append(
             f"verdict    the two differ by {answer['difference']:.3f}, "
             + ("within" if agree else "more than")
-            + " twice the standard error of the difference"
-            + (", the members' spread included" if spread else "")
+            + " twice the standard error of the difference, what training could not know included"
+        )
+    if "together" in answer:
+        both = answer["together"]
+        lines.append(
+            f"together   P = {both['probability']:.3f} (90 %: {both['low']:.3f} to "
+            f"{both['high']:.3f})"
         )
     lines += _sensitivity(answer, units)
     lines.append(

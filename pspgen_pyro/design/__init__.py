@@ -25,11 +25,10 @@ from .loop.closed_loop import ClosedLoop, Round, design_in_loop
 from .loop.discrepancy import Correction, Discrepancy
 from .loop.refinement import Refinement
 from .objectives import (
-    EnsembleProbability,
+    Cautious,
     KullbackLeibler,
     Objective,
     Probability,
-    RiskAverse,
     SquaredDistance,
 )
 from .optimisers import LBFGS, SGD, Adam, Optimiser
@@ -51,6 +50,7 @@ __all__ = [
     "Bound",
     "Box",
     "Boxes",
+    "Cautious",
     "ClosedForm",
     "ClosedLoop",
     "Convergence",
@@ -59,7 +59,6 @@ __all__ = [
     "DesignPosterior",
     "Discrepancy",
     "Draws",
-    "EnsembleProbability",
     "Estimate",
     "Estimator",
     "Flow",
@@ -76,7 +75,6 @@ __all__ = [
     "RecordedNUTS",
     "Refinement",
     "Requirement",
-    "RiskAverse",
     "Round",
     "SGD",
     "ScoreFunction",

@@ -4,13 +4,14 @@ r"""Finding :math:`\varphi^*`: from many starts, on a fixed Sobol sample of z0.
 
 with the score :math:`s` of an objective (for a region :math:`\log P(m \in \mathcal{M}_d \mid
 \varphi)`). 256 scouts look first, on a small sample; the starts climb together; the value at
-:math:`\varphi^*` is estimated afresh, on points other than those optimised on.
+:math:`\varphi^*` is estimated afresh, on points other than those optimised on, and what the search
+itself puts on a P is taken off it (`optimism`).
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
-from .objectives import EnsembleProbability, Objective, Probability, RiskAverse
+from .objectives import Objective, Probability
 from .optimisers import LBFGS, Climb, Optimiser, Problem
+from .optimism import optimism, sobered
 from .parsing import Requirement
-from .probability import Estimate, sobol_normal
+from .probability import EnsembleEstimate, Estimate, sobol_normal
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
 
@@ -42,7 +44,7 @@ class Design:
         objective: What was asked.
         phi: The settings :math:`\varphi^*`, with shape `(P)`.
         value: The objective's value at :math:`\varphi^*`, from points other than those optimised
-            on.
+            on; of a region its P without the optimism of the search, with a 90 % interval.
         starts: Where each start ended, with shape `(starts, P)`.
         scores: The score of each on the optimised sample, with shape `(starts)`.
         agreed: Which starts ended within 0.05 of the best score, for a region within 5 % of the
@@ -85,26 +87,17 @@ class Design:
 
     @property
     def probability(self) -> Estimate:
-        r"""The model's P at :math:`\varphi^*`.
+        r"""P at :math:`\varphi^*`.
 
         Raises:
-            InputError: If the objective is not the probability of a region.
+            InputError: If the objective asks for no region.
         """
-        self._check_probability()
-        return self.value
-
-    @property
-    def log_probabilities(self) -> NDArray[np.float64]:
-        """The log P of each start on the optimised sample; raises as `probability` does."""
-        self._check_probability()
-        return self.scores
-
-    def _check_probability(self) -> None:
-        if not self.objective.is_probability:
+        if self.objective.region is None:
             raise InputError(
                 f"this design was for {self.objective}, not for the probability of a region; read "
-                "'value' and 'scores' instead."
+                "'value' instead."
             )
+        return self.value
 
     def __str__(self) -> str:
         phi = ", ".join(f"{value:.3f}" for value in self.phi)
@@ -129,9 +122,9 @@ def maximise(
     process space.
 
     Arguments:
-        model: The trained model; of an ensemble, the mean P over its members is climbed, or what
-            a `RiskAverse` objective says.
-        target: The region, what is wanted by the properties' names, or an objective.
+        model: The trained model, or an ensemble, which is climbed as one model is.
+        target: The region, what is wanted by the properties' names, or an objective, such as
+            `Cautious`.
 
     Other arguments:
         optimiser: How to climb; `LBFGS(iterations)` if None.
@@ -147,7 +140,9 @@ def maximise(
         InputError: If the target has another dimension than m, a number is not positive, or an
             ensemble is given an objective of one model.
     """
-    model, objective = _asked(model, target)
+    if isinstance(target, Requirement):
+        target = target.resolve(model.schema)
+    objective = Probability(target) if isinstance(target, Target) else target
     objective.check(model)
     if min(starts, draws, iterations) < 1:
         raise InputError(
@@ -157,10 +152,15 @@ def maximise(
     begin = time.process_time()
     region = objective.region
     doubt = support.verdict(region) if support is not None and region is not None else ""
-    model.eval()
+    for member in model.members:
+        member.eval()
     noise = sobol_normal(draws, model.dims.latent, seed, model.m_loc.dtype).to(model.m_loc.device)
     problem = Problem(model, objective, noise, seed)
-    first, share = _scout(problem, starts)
+    scouts, scores = _scouted(problem, starts)
+    first, share = _starts(scouts, scores, starts), None
+    if region is not None:
+        whole = replace(problem, objective=Probability(region)).coarse(_SCOUT_DRAWS)
+        share = float(np.exp(whole.score(scouts)).mean())
     climb = (optimiser or LBFGS(iterations)).climb(problem, first)
     scores = problem.score(climb.unit)
     best = int(np.argmax(scores))
@@ -168,6 +168,9 @@ def maximise(
     phi = np.clip(low + (high - low) * climb.unit, low, high)
     fresh = {"draws": _FRESH, "replicates": _SCRAMBLINGS, "seed": seed + 1}
     value = objective.estimate(model, phi[best], **fresh)
+    doubtful = _lost(value, share)
+    if isinstance(value, EnsembleEstimate) and len(value.members) > 1:
+        value = sobered(value, optimism(problem, value.target, scouts))
     gradient, curvature = _sensitivity(problem, phi[best])
     return Design(
         objective=objective,
@@ -182,43 +185,32 @@ def maximise(
         share=share,
         history=climb.history,
         status=doubt
-        or _status(climb, value, share, gradient)
+        or doubtful
+        or _unfinished(climb, value, gradient)
         or _unchecked(region, support, share)
         or "converged",
         seconds=time.process_time() - begin,
     )
 
 
-def _asked(
-    model: PSPGen | Ensemble, target: Target | Requirement | Objective
-) -> tuple[PSPGen, Objective]:
-    """The model whose process space is searched, and the objective, which knows every member."""
-    if isinstance(target, Requirement):
-        target = target.resolve(model.schema)
-    if isinstance(model, PSPGen):
-        return model, Probability(target) if isinstance(target, Target) else target
-    if isinstance(target, Target):
-        return model.members[0], EnsembleProbability(target, model)
-    if not isinstance(target, EnsembleProbability | RiskAverse):
-        raise InputError(
-            f"'target' is {target}, an objective of one model, but 'model' is an ensemble; give a "
-            "region or RiskAverse(region, ensemble), or one of its members."
-        )
-    return model.members[0], target
-
-
-def _scout(problem: Problem, starts: int) -> tuple[NDArray[np.float64], float | None]:
-    """The starts in the unit cube, with shape `(starts, P)`, and the region's share of p(m)."""
+def _scouted(problem: Problem, starts: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scouts in the unit cube, with shape `(N, P)`, and their scores."""
     engine = torch.quasirandom.SobolEngine(
         problem.model.dims.process, scramble=True, seed=problem.seed
     )
     scouts = engine.draw(max(_SCOUTS, 2 * starts), dtype=torch.float64).numpy()
-    scores = problem.coarse(_SCOUT_DRAWS).score(scouts)
+    return scouts, problem.coarse(_SCOUT_DRAWS).score(scouts)
+
+
+def _starts(
+    scouts: NDArray[np.float64], scores: NDArray[np.float64], starts: int
+) -> NDArray[np.float64]:
+    """The better half of the starts among the best scouts, the others spread, with shape `(starts,
+    P)`."""
     order = np.argsort(-scores)
     best = order[: (starts + 1) // 2]
     spread = np.setdiff1d(np.arange(len(scores)), best)[: starts - len(best)]
-    share = float(np.exp(scores).mean()) if problem.objective.is_probability else None
-    return scouts[np.concatenate([best, spread])], share
+    return scouts[np.concatenate([best, spread])]
 
 
 def _sensitivity(
@@ -236,7 +228,7 @@ def _sensitivity(
     )
 
 
-def _active(model: PSPGen, unit: NDArray[np.float64]) -> tuple[str, ...]:
+def _active(model: PSPGen | Ensemble, unit: NDArray[np.float64]) -> tuple[str, ...]:
     process = model.process
     ends = zip(process.names, process.lower, process.upper, unit, strict=True)
     return tuple(
@@ -246,14 +238,16 @@ def _active(model: PSPGen, unit: NDArray[np.float64]) -> tuple[str, ...]:
     )
 
 
-def _status(
-    climb: Climb, value: Estimate, share: float | None, gradient: NDArray[np.float64]
-) -> str:
-    """What went wrong, if anything."""
+def _lost(value: Estimate, share: float | None) -> str:
+    """Whether the model gives the target no probability to speak of."""
     p, least = float(value.value), 1 / (_FRESH * _SCRAMBLINGS)
-    if share is not None and p < max(3 * float(value.standard_error), least):
-        return UNRESOLVED
-    if not np.isfinite([p, *gradient]).all():
+    lost = share is not None and p < max(3 * float(value.standard_error), least)
+    return UNRESOLVED if lost else ""
+
+
+def _unfinished(climb: Climb, value: Estimate, gradient: NDArray[np.float64]) -> str:
+    """Why the climb is no answer, if it is none."""
+    if not np.isfinite([float(value.value), *gradient]).all():
         return (
             "not converged: the value or its slope is not finite here; check the model's weights, "
             "or work in double precision"

@@ -4,10 +4,9 @@ r"""What a design can maximise or minimise over the process space.
 objective              value at :math:`\varphi`                                        wanted
 =====================  ==============================================================  =========
 `Probability`          :math:`P(m \in \mathcal{M}_d \mid \varphi)`  (Eq. 1)            large
+`Cautious`             the lower end of its 90 % interval                              large
 `SquaredDistance`      :math:`\mathbb{E}[\sum_j \omega_j (m_j - t_j)^2 \mid \varphi]`  small
 `KullbackLeibler`      :math:`\mathrm{KL}(p_t(m) \,\|\, p(m \mid \varphi))`            small
-`EnsembleProbability`  :math:`\operatorname{mean}_i P_i` over an ensemble               large
-`RiskAverse`           :math:`\operatorname{mean}_i P_i - c \operatorname{sd}_i P_i`   large
 =====================  ==============================================================  =========
 
 Each is a mean over z0 on a fixed sample, closed-form in m where the mixture allows it:
@@ -18,17 +17,15 @@ Each is a mean over z0 on a fixed sample, closed-form in m where the mixture all
         \mathcal{N}(m_j \mid \mu_{cj}, \sigma_{cj}^2).
 
 `score` is what an optimiser climbs (for `Probability` the logarithm, whose slope does not vanish
-far from the target), `value` what a person reads.
+far from the target), `value` what a person reads. The first two may be asked of an ensemble.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,44 +38,42 @@ from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from .probability import (
+    EnsembleEstimate,
     Estimate,
+    link,
     log_probability,
     mean_of,
+    opinions,
     probability,
+    reach_of,
     scrambled,
     sobol_normal,
     weighted_law,
 )
 from .target import Target
 
-__all__ = [
-    "EnsembleProbability",
-    "KullbackLeibler",
-    "Objective",
-    "Probability",
-    "RiskAverse",
-    "SquaredDistance",
-]
+__all__ = ["Cautious", "KullbackLeibler", "Objective", "Probability", "SquaredDistance"]
 
 
 class Objective(ABC):
     """A number for every φ, differentiable on a fixed sample of z0."""
 
-    is_probability: ClassVar[bool] = False
-    """Whether the value is the probability of the region."""
-
     @property
     def region(self) -> Target | None:
-        """The region of m that is asked for, if it is one; the training data must support it."""
+        """The region of m whose probability is asked for, if it is one; the training data must
+        support it."""
         return None
 
-    def estimate(self, model: PSPGen, phi: NDArray[np.float64], **options: int) -> Estimate:
+    def estimate(
+        self, model: PSPGen | Ensemble, phi: NDArray[np.float64], **options: int
+    ) -> Estimate:
         """The value at φ with shape `(*, P)` and its standard error; options as of
         `scrambled`."""
-        return mean_of(scrambled(model, partial(self.value, model), phi, **options))
+        one = _one(model, self)
+        return mean_of(scrambled(one, partial(self.value, one), phi, **options))
 
     @abstractmethod
-    def check(self, model: PSPGen) -> None:
+    def check(self, model: PSPGen | Ensemble) -> None:
         """Says so if the objective does not fit the model.
 
         Raises:
@@ -86,11 +81,11 @@ class Objective(ABC):
         """
 
     @abstractmethod
-    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+    def score(self, model: Any, phi: Tensor, noise: Tensor) -> Tensor:
         """What an optimiser climbs, with shape `(N)`, for φ with shape `(N, P)` and standard
         normal draws with shape `(S, D0)`."""
 
-    def value(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+    def value(self, model: Any, phi: Tensor, noise: Tensor) -> Tensor:
         """What a person reads, with shape `(N)`; arguments as in `score`."""
         return -self.score(model, phi, noise)
 
@@ -105,26 +100,64 @@ class Probability(Objective):
     """
 
     target: Target
-    is_probability: ClassVar[bool] = True
 
     @property
     def region(self) -> Target:
         return self.target
 
-    def check(self, model: PSPGen) -> None:
+    def estimate(
+        self, model: PSPGen | Ensemble, phi: NDArray[np.float64], **options: int
+    ) -> EnsembleEstimate:
+        """P with its interval."""
+        return probability(model, self.target, phi, **options)
+
+    def check(self, model: PSPGen | Ensemble) -> None:
         """The region must have the dimension of the properties."""
         self.target.check_against(model.dims.properties)
 
-    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+    def score(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
         """The log-probability."""
         return log_probability(model, self.target, phi, noise)
 
-    def value(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
+    def value(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
         """The probability."""
         return self.score(model, phi, noise).exp()
 
     def __str__(self) -> str:
         return f"P({self.target.event})"
+
+
+@dataclass(frozen=True)
+class Cautious(Probability):
+    r"""The lower end of the 90 % interval of the probability of a region; its score is
+    :math:`h(\bar P) - t\, s`, see `probability`. The value is P itself.
+
+    Arguments:
+        target: The region.
+    """
+
+    def check(self, model: PSPGen | Ensemble) -> None:
+        """There must be several networks, and the region must have the dimension of the
+        properties."""
+        super().check(model)
+        count = sum(max(1, member.prior.members) for member in model.members)
+        if count < 2:
+            raise InputError(
+                "'target' is to be met cautiously, but this model has one network, which does not "
+                "know how sure it is; train a default model, or an ensemble."
+            )
+
+    def score(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
+        """The lower end, as a value of h."""
+        p = opinions(model, self.target, phi, noise).exp()
+        return link(p.mean(dim=0)) - reach_of(p)
+
+    def value(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
+        """The probability."""
+        return log_probability(model, self.target, phi, noise).exp()
+
+    def __str__(self) -> str:
+        return f"cautious P({self.target.event})"
 
 
 @dataclass(frozen=True)
@@ -152,8 +185,9 @@ class SquaredDistance(Objective):
                 "negative, one a property."
             )
 
-    def check(self, model: PSPGen) -> None:
+    def check(self, model: PSPGen | Ensemble) -> None:
         """The point must have the dimension of the properties."""
+        _one(model, self)
         _check_size("point", len(self.point), model)
 
     def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
@@ -206,8 +240,9 @@ class KullbackLeibler(Objective):
         object.__setattr__(self, "_m", m)
         object.__setattr__(self, "_negative_entropy", self.density.log_prob(m).mean().item())
 
-    def check(self, model: PSPGen) -> None:
+    def check(self, model: PSPGen | Ensemble) -> None:
         """The density must have the dimension of the properties."""
+        _one(model, self)
         _check_size("density", self.density.event_shape[0], model)
 
     def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
@@ -223,93 +258,17 @@ class KullbackLeibler(Objective):
         return f"KL({type(self.density).__name__} ‖ p(m | φ))"
 
 
-@dataclass(frozen=True, eq=False)
-class EnsembleProbability(Probability):
-    r"""The mean probability of a region over an ensemble; what `maximise` climbs if it is given
-    one.
-
-    Arguments:
-        target: The region.
-        members: Models trained apart, on the same process and properties.
-
-    Raises:
-        InputError: If their processes or properties differ.
-    """
-
-    members: Ensemble
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "members", Ensemble(tuple(self.members)))
-
-    def estimate(self, model: PSPGen, phi: NDArray[np.float64], **options: int) -> Estimate:
-        """With its parts; the model itself is not asked."""
-        return probability(self.members, self.target, phi, **options)
-
-    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
-        """The logarithm of the mean; the model itself is not asked."""
-        log_p = [log_probability(member, self.target, phi, noise) for member in self.members]
-        return torch.stack(log_p).logsumexp(dim=0) - math.log(len(log_p))
-
-    def __str__(self) -> str:
-        return f"mean P({self.target.event}) over {len(self.members)} models"
+def _one(model: PSPGen | Ensemble, objective: Objective) -> PSPGen:
+    """The model, if it is one."""
+    if isinstance(model, PSPGen):
+        return model
+    raise InputError(
+        f"'target' is {objective}, an objective of one model, but 'model' is an ensemble; give a "
+        "region, or one of its members."
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class RiskAverse(Objective):
-    r"""The probability of a region by an ensemble of models, less :math:`c` standard deviations.
-
-    Arguments:
-        target: The region.
-        members: Models trained apart, on the same process and properties; an `Ensemble` is one
-            such sequence.
-        caution: The number :math:`c`; 0 gives the mean.
-
-    Raises:
-        InputError: If there are fewer than two members, their processes or properties differ, or
-            the caution is negative.
-    """
-
-    target: Target
-    members: Sequence[PSPGen]
-    caution: float = 1.0
-
-    @property
-    def region(self) -> Target:
-        return self.target
-
-    def __post_init__(self) -> None:
-        if len(self.members) < 2 or not self.caution >= 0:
-            raise InputError(
-                f"'members' has {len(self.members)} models and 'caution' is {self.caution}; give "
-                "at least two models and a caution that is not negative."
-            )
-        object.__setattr__(self, "members", Ensemble(tuple(self.members)))
-
-    def check(self, model: PSPGen) -> None:
-        """The model must have the members' process and properties."""
-        self.target.check_against(model.dims.properties)
-        Ensemble((self.members[0], model))
-
-    def score(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
-        """The mean less c standard deviations over the members; the model itself is not asked."""
-        p = torch.stack(
-            [log_probability(member, self.target, phi, noise) for member in self.members]
-        ).exp()
-        # the root of a variance of zero has no slope
-        spread = (p.var(dim=0) + torch.finfo(p.dtype).eps ** 2).sqrt()
-        return p.mean(dim=0) - self.caution * spread
-
-    def value(self, model: PSPGen, phi: Tensor, noise: Tensor) -> Tensor:
-        """The same number as the score."""
-        return self.score(model, phi, noise)
-
-    def __str__(self) -> str:
-        return (
-            f"mean − {self.caution:g} sd of P({self.target.event}) over {len(self.members)} models"
-        )
-
-
-def _check_size(name: str, came: int, model: PSPGen) -> None:
+def _check_size(name: str, came: int, model: PSPGen | Ensemble) -> None:
     if came != model.dims.properties:
         raise InputError(
             f"'{name}' has {came} entries but the model has {model.dims.properties} properties; "

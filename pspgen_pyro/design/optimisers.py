@@ -26,6 +26,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..io.validation import check_positive
 from ..model import PSPGen
+from ..model.ensemble import Ensemble
 from .estimators import Estimator, UniformInTarget
 from .objectives import Objective, Probability
 
@@ -37,16 +38,16 @@ _ROWS = 1 << 13
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """An objective of one model on a fixed sample, over the unit cube.
+    """An objective on a fixed sample, over the unit cube.
 
     Arguments:
-        model: The trained model.
+        model: The trained model, or an ensemble.
         objective: What to climb.
         noise: Standard normal draws, with shape `(S, D0)`.
         seed: Seeds the optimisers that draw.
     """
 
-    model: PSPGen
+    model: PSPGen | Ensemble
     objective: Objective
     noise: Tensor
     seed: int = 0
@@ -223,7 +224,8 @@ class SGD(Optimiser):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
-        if type(problem.objective) is not Probability:
+        model = problem.model
+        if type(problem.objective) is not Probability or not isinstance(model, PSPGen):
             raise InputError(
                 f"'optimiser' is SGD, which climbs one model's probability of a region, not "
                 f"{problem.objective}; use LBFGS or Adam for this objective."
@@ -233,7 +235,7 @@ class SGD(Optimiser):
         rate = torch.full((len(first), 1), self.learning_rate / 12, dtype=unit.dtype)
         best, waited, history = torch.full_like(rate, -torch.inf), torch.zeros_like(rate), []
         for _ in range(self.epochs):
-            unit, mean = self._epoch(problem, problem.objective, unit, rate, generator)
+            unit, mean = self._epoch(problem, model, unit, rate, generator)
             better = mean > best
             best = torch.maximum(best, mean)
             waited = torch.where(better, 0, waited + 1)
@@ -252,17 +254,18 @@ class SGD(Optimiser):
     def _epoch(
         self,
         problem: Problem,
-        objective: Probability,
+        model: PSPGen,
         unit: Tensor,
         rate: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """The starts after one epoch and the mean of their estimates, with shapes `(starts, P)`
         and `(starts, 1)`."""
+        target: Any = problem.objective.region
         total, steps = torch.zeros_like(rate), max(1, self.samples // self.estimator.draws)
         for _ in range(steps):
             unit.requires_grad_()
-            p = self.estimator(problem.model, objective.target, problem.process(unit), generator)
+            p = self.estimator(model, target, problem.process(unit), generator)
             (gradient,) = torch.autograd.grad(p.sum(), unit)
             total += p.detach().cpu().unsqueeze(-1)
             unit = (unit.detach() + rate * gradient).clamp(0, 1)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from ..errors import InputError
 from .target import Box, Target
@@ -36,16 +37,17 @@ UNRESOLVED = (
     "target nearer to the training data, or simulate there"
 )
 NOT_CHECKED = "whether training data support the target was not checked, give 'support'"
-_LEAST, _MOST, _SHARE = 5, 20_000, 0.05
+_LEAST, _MOST, _SHARE, _NEAREST = 5, 20_000, 0.05, 5000
 
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """The properties that a model learned from.
+    """The properties that a model learned from, and their settings.
 
     Arguments:
         m: Properties of training materials, all or an even sample, with shape `(N, K)`; NaN where
             one is unknown.
+        phi: Their settings, with shape `(N, P)`; None if they were not kept.
 
     Raises:
         InputError: If `m` has another number of dimensions, an infinite value, or a row of which
@@ -60,6 +62,7 @@ class Support:
     """
 
     m: NDArray[np.float64]
+    phi: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         m = np.asarray(self.m, dtype=np.float64)
@@ -69,6 +72,13 @@ class Support:
                 "give the training properties with shape (N, K)."
             )
         object.__setattr__(self, "m", m)
+        if self.phi is not None:
+            phi = np.asarray(self.phi, dtype=np.float64)
+            if phi.shape[:1] != m.shape[:1] or phi.ndim != 2:
+                raise InputError(
+                    f"'phi' has shape {phi.shape} but m {m.shape}; give one setting a row of m."
+                )
+            object.__setattr__(self, "phi", phi)
 
     @classmethod
     def of(cls, triads: Triads) -> Support:
@@ -77,9 +87,29 @@ class Support:
         Raises:
             InputError: If the fold has no property that is known.
         """
-        m = triads.data["m"].values[triads.data["fold"].values == 0]
-        m = m[np.isfinite(m).any(axis=-1) & ~np.isinf(m).any(axis=-1)]
-        return cls(m[:: max(1, -(-len(m) // _MOST))])
+        train = triads.data["fold"].values == 0
+        m, phi = (triads.data[name].values[train] for name in ("m", "phi"))
+        known = np.flatnonzero(np.isfinite(m).any(axis=-1) & ~np.isinf(m).any(axis=-1))
+        known = known[:: max(1, -(-len(known) // _MOST))]
+        return cls(m[known], phi[known])
+
+    def remoteness(self, phi: NDArray[np.float64]) -> float | None:
+        """The share of the training settings that are nearer to their nearest neighbour than a
+        setting with shape `(P)` is to its own, in units of the range of each parameter; None if
+        the settings were not kept or there is one."""
+        if self.phi is None:
+            return None
+        settings = np.unique(self.phi, axis=0)[:_NEAREST]
+        width = np.ptp(settings, axis=0)
+        if len(settings) < 2 or not (width > 0).any():
+            return None
+        settings, asked = (
+            settings[:, width > 0] / width[width > 0],
+            phi[width > 0] / width[width > 0],
+        )
+        tree = KDTree(settings)
+        apart = tree.query(settings, k=2)[0][:, 1]
+        return float((apart < tree.query(asked)[0]).mean())
 
     def count(self, target: Target) -> int:
         """How many of the properties lie in the target or, where it is narrow, around it."""

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError, SimulationError
 from ..io.validation import check_positive
 from ..schema import Schema
+from .optimism import combined
 from .parsing import Requirement
 from .probability import Estimate
 from .simulation import Materials, Simulator, SimulatorFunction, adapted, simulated
@@ -41,6 +42,11 @@ class Verification:
     probability: Estimate
     m: NDArray[np.float64]
     x: NDArray[Any] | None
+
+    def together(self, model: Estimate) -> Estimate:
+        """What a model's P with an interval and these simulations say together, see
+        `optimism.combined`."""
+        return combined(model, int(self.target.contains(self.m).sum()), len(self.m))
 
     def __str__(self) -> str:
         return f"P({self.target.event}) = {self.probability} by {len(self.m)} simulations"

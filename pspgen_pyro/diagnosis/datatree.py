@@ -34,7 +34,7 @@ from torch import Tensor
 
 from ..design.ascent import Design
 from ..design.posterior.draws import Draws
-from ..design.probability import EnsembleEstimate
+from ..design.probability import EnsembleEstimate, Estimate
 from ..design.target import Target
 from ..errors import InputError
 from ..io.provenance import versions
@@ -59,11 +59,13 @@ _DIMS: dict[Hashable, Sequence[Hashable]] = {
     "process_upper": ["parameter"],
     "phi_star": ["parameter"],
     "start": ["ascent", "parameter"],
-    "start_log_probability": ["ascent"],
     "start_score": ["ascent"],
     "observed_phi": ["material", "parameter"],
     "setting_phi": ["setting", "parameter"],
-    **{name: ["setting"] for name in ("mean", "standard_error", "aleatoric", "epistemic")},
+    **{
+        name: ["setting"]
+        for name in ("mean", "low", "high", "standard_error", "aleatoric", "epistemic")
+    },
 }
 
 
@@ -106,12 +108,10 @@ def to_datatree(
         Frozen({'chain': 4, 'draw': 10, 'parameter': 2})
     """
     check_positive(draws=draws)
+    if isinstance(answer, EnsembleEstimate):
+        return _of_estimate(answer, model)
     if not isinstance(model, PSPGen):
         return _of_ensemble(answer, model, observed, images=images, draws=draws, seed=seed)
-    if isinstance(answer, EnsembleEstimate):
-        raise InputError(
-            "'answer' is an ensemble's P but 'model' is one model; give the ensemble."
-        )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         groups = _groups(answer, model, draws, images)
@@ -119,6 +119,8 @@ def to_datatree(
             check = _check(model, observed, draws, seed)
             groups["constant_data"] |= check.pop("constant_data")
             groups |= check
+        if isinstance(answer, Design) and isinstance(answer.value, EnsembleEstimate):
+            groups["members"] = _opinions(answer.value)
     tree = xr.DataTree.from_dict(
         {name: _dataset(name, group, model) for name, group in groups.items()}
     )
@@ -126,20 +128,26 @@ def to_datatree(
     return tree
 
 
+def _of_estimate(answer: EnsembleEstimate, model: PSPGen | Ensemble) -> xr.DataTree:
+    """What each network says at each φ."""
+    groups = {
+        "members": _opinions(answer),
+        "constant_data": _question(answer.target, model.process),
+    }
+    tree = xr.DataTree.from_dict(
+        {name: _dataset(name, group, model) for name, group in groups.items()}
+    )
+    tree.attrs = {"target": str(answer.target), "method": "probability"} | _versions()
+    return tree
+
+
 def _of_ensemble(
-    answer: Draws | Design | EnsembleEstimate,
+    answer: Draws | Design,
     ensemble: Ensemble,
     observed: tuple[ArrayLike, ArrayLike] | None,
     **options: Any,
 ) -> xr.DataTree:
     """The trees of the members joined: a chain a member, and what each says."""
-    if isinstance(answer, EnsembleEstimate):
-        constant = _question(answer.target, ensemble.process)
-        groups = {"members": _opinions(answer), "constant_data": constant}
-        named = {name: _dataset(name, group, ensemble) for name, group in groups.items()}
-        tree = xr.DataTree.from_dict(named)
-        tree.attrs = {"target": str(answer.target), "method": "probability"} | _versions()
-        return tree
     if isinstance(answer, Draws):
         raise InputError(
             "'answer' holds draws from the posterior of one model but 'model' is an ensemble; "
@@ -171,12 +179,14 @@ def _of_ensemble(
 
 
 def _opinions(estimate: EnsembleEstimate) -> _Group:
-    """What each member says at each φ, one after the other."""
+    """What each network says at each φ, one after the other, and P with its interval."""
     count = len(estimate.members)
+    ends = {"low": estimate.low, "high": estimate.high}
     return {
+        **{name: np.reshape(end, -1) for name, end in ends.items() if end is not None},
         "probability": estimate.members.reshape(count, -1),
-        "mean": estimate.value.reshape(-1),
-        "standard_error": estimate.standard_error.reshape(-1),
+        "mean": np.reshape(estimate.value, -1),
+        "standard_error": np.reshape(estimate.standard_error, -1),
         "aleatoric": np.reshape(estimate.aleatoric, -1),
         "epistemic": np.reshape(estimate.epistemic, -1),
         "setting_phi": estimate.phi.reshape(-1, estimate.phi.shape[-1]),
@@ -217,9 +227,7 @@ def _groups(answer: Draws | Design, model: PSPGen, draws: int, images: bool) -> 
         constant |= {
             "phi_star": answer.phi,
             "start": answer.starts,
-            "start_log_probability"
-            if answer.objective.is_probability
-            else "start_score": answer.scores,
+            "start_score": answer.scores,
         }
         phi = model.tensor(np.broadcast_to(answer.phi, (1, draws, len(process))))
         z0 = _fresh(model, phi)
@@ -300,12 +308,15 @@ def _attributes(answer: Draws | Design) -> dict[str, Any]:
         "cpu_seconds": float(answer.seconds),
     } | _versions()
     if isinstance(answer, Design):
-        name = "probability" if answer.objective.is_probability else "value"
+        name = "value" if answer.objective.region is None else "probability"
         return shared | {
             "method": "maximise",
             "objective": str(answer.objective),
-            name: float(answer.value.value),
-            f"{name}_standard_error": float(answer.value.standard_error),
+            **{
+                name if key == "value" else f"{name}_{key}": number
+                for key, number in Estimate.to_json(answer.value).items()
+                if number is not None
+            },
         }
     extra = {} if answer.pareto_k is None else {"pareto_k": answer.pareto_k}
     return (

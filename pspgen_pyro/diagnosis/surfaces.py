@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ..design import Target, probability
+from ..design import Estimate, Target, probability
 from ..errors import InputError
 from ..model import Ensemble, PSPGen
 from .reference_materials import ReferenceMaterials, coordinates
@@ -128,7 +128,8 @@ def model_surface(
         replicates: Independent scramblings.
 
     Returns:
-        `probability` and `standard_error` over one dimension a process parameter.
+        `probability`, the ends `low` and `high` of its 90 % interval (NaN where it is not known)
+        and `standard_error` over one dimension a process parameter.
     """
     process = model.process
     if axes is None:
@@ -141,6 +142,10 @@ def model_surface(
         {
             "probability": (process.names, estimate.value),
             "standard_error": (process.names, estimate.standard_error),
+            **{
+                name: (process.names, np.full(phi.shape[:-1], np.nan) if end is None else end)
+                for name, end in (("low", estimate.low), ("high", estimate.high))
+            },
         },
         coords=coordinates(process, axes),
     )
@@ -153,8 +158,9 @@ def model_slices(
     *,
     points: int = 25,
     draws: int = 256,
-) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
-    """The model's P along each parameter through `phi`: values, P and standard errors, by name."""
+) -> dict[str, tuple[NDArray[np.float64], Estimate]]:
+    """The model's P along each parameter through `phi`, by name: values, and P with its
+    interval."""
     process = model.process
     lines = {}
     for j, name in enumerate(process.names):
@@ -162,5 +168,5 @@ def model_slices(
         line = np.tile(phi, (points, 1))
         line[:, j] = values
         estimate = probability(model, box, line, draws=draws, replicates=4)
-        lines[name] = (values, estimate.value, estimate.standard_error)
+        lines[name] = (values, estimate)
     return lines

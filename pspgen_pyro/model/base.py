@@ -81,11 +81,12 @@ class Prior(nn.Module, ABC):
     Arguments:
         entries: How many entries of z0, counted from the first, have a law that is learned; the
             others are standard normal.
+        members: How many laws are fitted apart; 0 if nothing is learned.
     """
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, entries: int, members: int = 0) -> None:
         super().__init__()
-        self.entries = entries
+        self.entries, self.members = entries, members
 
     @abstractmethod
     def forward(self, phi: Tensor) -> Any:

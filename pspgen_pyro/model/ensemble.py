@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
+from numpy.typing import ArrayLike
+from torch import Tensor
+
 from ..errors import InputError
 from ..process import ProcessSpace
 from ..schema import Schema
@@ -66,6 +69,15 @@ class Ensemble(Sequence[PSPGen]):
     def process(self) -> ProcessSpace:
         """The process space of all members."""
         return self.members[0].process
+
+    @property
+    def m_loc(self) -> Tensor:
+        """The location of the properties of the first member, for its device and precision."""
+        return self.members[0].m_loc
+
+    def tensor(self, values: ArrayLike) -> Tensor:
+        """Numbers on the members' device and in their precision."""
+        return self.members[0].tensor(values)
 
     @property
     def property_names(self) -> tuple[str, ...]:

@@ -53,14 +53,15 @@ class MixturePrior(Part):
         hidden: The widths of the hidden layers.
         floor: The smallest standard deviation.
         members: How many networks of equal weight, each fitted as if it were alone, make the
-            mixture: their mean errs less than one of them.
+            mixture. Their mean errs less than one of them, and how far they differ says how far
+            it errs, see `PriorStage`.
     """
 
     components: int = 8
     entries: int | None = None
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.002
-    members: int = 4
+    members: int = 8
 
     def build(self, dims: Dimensions) -> Prior:
         entries = dims.properties if self.entries is None else self.entries
@@ -98,7 +99,7 @@ class _StandardNormalPrior(Prior):
 
 class _MixturePrior(Prior):
     def __init__(self, dims: Dimensions, entries: int, part: MixturePrior) -> None:
-        super().__init__(entries)
+        super().__init__(entries, part.members)
         self.rest, self.each, self.floor = dims.latent - entries, part.components, part.floor
         outputs = part.components * (1 + 2 * entries)
         self.networks = StackedMLP(part.members, dims.process, outputs, part.hidden)
@@ -118,7 +119,7 @@ class _MixturePrior(Prior):
 
     @torch.no_grad()
     def start_at(self, u: Tensor) -> None:
-        c, k, members = self.each, self.entries, self.networks.members
+        c, k, members = self.each, self.entries, self.members
         rows = torch.arange(members * c) % len(u)
         self._bias[..., c : c * (1 + k)] = u[rows].nan_to_num().reshape(members, 1, c * k)
 

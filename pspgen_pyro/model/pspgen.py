@@ -276,6 +276,13 @@ class PSPGen(PyroModule):
         marginal = None if law is None else self.decoder_m.marginal(law)
         return None if marginal is None else self._in_units(marginal)
 
+    def property_laws(self, phi: Tensor) -> NormalMixture | None:
+        r"""The laws :math:`p_k(m \mid \varphi)` by the prior's members, whose even mixture is that
+        of `property_given_process`, with batch shape `(members, *)`; None where there are none."""
+        laws = self.prior.laws(self.standardise(phi))
+        marginal = None if laws is None else self.decoder_m.marginal(laws)
+        return None if marginal is None else self._in_units(marginal)
+
     def _in_units(self, standard: NormalMixture) -> NormalMixture:
         loc = self.m_loc + self.m_scale * standard.loc
         scale = self.m_scale * standard.scale

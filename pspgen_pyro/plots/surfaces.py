@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .style import PALETTE, panel, panels
+
+if TYPE_CHECKING:
+    from ..design import Estimate
 
 __all__ = ["probability_difference", "probability_slices", "probability_surface"]
 
@@ -73,31 +76,44 @@ def _label(coordinate: xr.DataArray) -> str:
 
 
 def probability_slices(
-    slices: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]],
+    slices: Mapping[str, tuple[NDArray[np.float64], Estimate]],
     phi: Mapping[str, float],
     *,
+    at: Estimate | None = None,
     columns: int = 5,
 ) -> Figure:
-    """P(m in target) along each parameter through φ*, the others held there, ± 2 standard errors.
+    """P(m in target) along each parameter through φ*, the others held there, with its interval.
 
     Arguments:
-        slices: Values of the parameter, probabilities and standard errors, by the parameter's
-            label.
+        slices: Values of the parameter and the probabilities, by the parameter's label.
         phi: φ* by the same labels.
 
     Other arguments:
+        at: P at φ*, which is less than the height of the surface that was searched.
         columns: Panels a row.
     """
     rows = -(-len(slices) // columns)
     width = min(columns, len(slices))
     size = (2.1 * width + 0.5, 1.9 * rows + 0.3)
     figure, grid = panels(rows, width, size, sharey=True)
-    for ax, (label, (values, p, error)) in zip(grid.flat, slices.items(), strict=False):
-        ax.plot(values, p, color=PALETTE["blue"])
-        ax.fill_between(
-            values, p - 2 * error, p + 2 * error, color=PALETTE["blue"], alpha=0.25, lw=0
-        )
+    for ax, (label, (values, p)) in zip(grid.flat, slices.items(), strict=False):
+        ax.plot(values, p.value, color=PALETTE["blue"])
+        ends = p.low, p.high
+        if p.low is None or p.high is None:
+            ends = p.value - 2 * p.standard_error, p.value + 2 * p.standard_error
+        ax.fill_between(values, *ends, color=PALETTE["blue"], alpha=0.25, lw=0)
         ax.axvline(phi[label], color=PALETTE["vermilion"], ls="--", lw=1.2)
+        if at is not None and at.low is not None and at.high is not None:
+            reach = [[float(at.value - at.low)], [float(at.high - at.value)]]
+            ax.errorbar(
+                [phi[label]],
+                [at.value],
+                reach,
+                fmt="o",
+                ms=4,
+                clip_on=False,
+                color=PALETTE["vermilion"],
+            )
         ax.set(xlabel=label, ylim=(0, None))
     for ax in grid.flat[len(slices) :]:
         ax.remove()

@@ -2,11 +2,21 @@ r"""The process: its settings :math:`\varphi` with names, units and bounds, and 
 law."""
 
 from .space import ProcessSpace
-from .symmetries import Mirror, PeriodicShift, Reflection, Symmetry, Transposition, augment, orbit
+from .symmetries import (
+    Mirror,
+    PeriodicShift,
+    Permutation,
+    Reflection,
+    Symmetry,
+    Transposition,
+    augment,
+    orbit,
+)
 
 __all__ = [
     "Mirror",
     "PeriodicShift",
+    "Permutation",
     "ProcessSpace",
     "Reflection",
     "Symmetry",

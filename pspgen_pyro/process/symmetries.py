@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Mirror",
     "PeriodicShift",
+    "Permutation",
     "Reflection",
     "Symmetry",
     "Transposition",
@@ -61,6 +62,13 @@ class Symmetry(Kind, ABC, family="symmetry"):
 
     of_images: ClassVar[bool] = False
     """Whether it moves x alone: φ and m stay."""
+    of_settings: ClassVar[bool] = False
+    """Whether it moves φ alone: x and m stay."""
+
+    def settings(self, process: _Space, phi: Tensor, generator: Generator | None = None) -> Tensor:
+        """Settings, or standardised ones, under random elements of a symmetry that moves φ
+        alone."""
+        return phi
 
     def check_against(self, process: _Space) -> None:  # noqa: B027
         """Says why the symmetry does not fit a process, if it does not.
@@ -273,6 +281,75 @@ class Mirror(_Exchange):
         mirrored = phi.clone()
         mirrored[:, j] = process.lower[j] + process.upper[j] - phi[:, j]
         return mirrored
+
+
+@dataclass(frozen=True)
+class Permutation(Symmetry):
+    """Some groups of parameters are alike: they may trade places; x and m stay.
+
+    Arguments:
+        groups: The names of the parameters of each group; those at the same place trade with each
+            other.
+
+    Example:
+        >>> from pspgen_pyro.process import ProcessSpace
+        >>> names = ("T1", "t1", "T2", "t2")
+        >>> alike = Permutation((("T1", "t1"), ("T2", "t2")))
+        >>> furnaces = ProcessSpace(names, (300, 1) * 2, (900, 5) * 2, symmetries=(alike,))
+    """
+
+    groups: tuple[tuple[str, ...], ...]
+    of_settings: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        groups = tuple(tuple(group) for group in self.groups)
+        object.__setattr__(self, "groups", groups)
+        names = [name for group in groups for name in group]
+        if len(groups) < 2 or len({len(group) for group in groups}) > 1 or not names:
+            raise InputError(
+                f"'groups' is {groups}; give at least two groups with the same number of "
+                "parameters."
+            )
+        if len(set(names)) < len(names):
+            raise InputError(f"'groups' is {groups}; no parameter can be in it twice.")
+
+    def check_against(self, process: _Space) -> None:
+        bounds = dict(
+            zip(process.names, zip(process.lower, process.upper, strict=True), strict=True)
+        )
+        for place in zip(*self.groups, strict=True):
+            for name in place:
+                if name not in bounds:
+                    raise InputError(
+                        f"'symmetries' permutes the parameter {name!r}, but the process has "
+                        f"{', '.join(process.names)}; name some of those."
+                    )
+            if len({bounds[name] for name in place}) > 1:
+                raise InputError(
+                    f"'symmetries' permutes {', '.join(place)}, whose bounds differ, so that a "
+                    "permutation would leave the process space; give them the same bounds, or "
+                    "leave it out."
+                )
+
+    def settings(self, process: _Space, phi: Tensor, generator: Generator | None = None) -> Tensor:
+        import torch
+
+        columns = torch.tensor([[process.names.index(n) for n in group] for group in self.groups])
+        order = torch.rand(len(phi), len(columns), generator=generator).argsort(dim=1)
+        values = phi[:, columns].take_along_dim(order.unsqueeze(-1).to(phi.device), dim=1)
+        moved = phi.clone()
+        moved[:, columns.flatten()] = values.flatten(1)
+        return moved
+
+    def __call__(
+        self,
+        process: _Space,
+        phi: Tensor,
+        x: Tensor | None,
+        m: Tensor,
+        generator: Generator | None = None,
+    ) -> Rows:
+        return self.settings(process, phi, generator), x, m
 
 
 def augment(

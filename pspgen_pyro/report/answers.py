@@ -1,12 +1,11 @@
 r"""Answers of `pspgen design`, read back and judged.
 
-The model's :math:`P` and the simulated one have standard errors :math:`s_1` and :math:`s_2`; they
-disagree if
+The model's :math:`P`, with all that training could not know, has the standard deviation
+:math:`s_1`, the simulated one the standard error :math:`s_2`; they disagree if
 
 .. math:: |P_1 - P_2| > 2 \sqrt{s_1^2 + s_2^2},
 
-and by much if they also differ by more than 0.10. The model's standard error knows only its
-sampling of z0, not what training got wrong: that is what the comparison is for.
+and by much if they also differ by more than 0.10.
 """
 
 from __future__ import annotations
@@ -49,6 +48,9 @@ class Answer:
         starts_agreed: How many starts ended at the same probability.
         active_bounds: The parameters at a bound.
         settings: The options of the command, where it recorded them.
+        promised: The height of the model's surface there.
+        together: What model and simulations say together, or None.
+        unsure: Why the model is unsure.
     """
 
     name: str
@@ -62,6 +64,9 @@ class Answer:
     starts_agreed: str = ""
     active_bounds: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    promised: float = float("nan")
+    together: Estimate | None = None
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,11 +124,11 @@ def read_answer(path: str | Path, run: Run) -> Answer:
 
 def _check_probability(path: str | Path, answer: Answer, run: Run) -> None:
     """Two runs on the same data have the same description, but not the same probabilities."""
-    here = probability(run.model, answer.target, answer.phi)
+    here, told = probability(run.model, answer.target, answer.phi), answer.promised
     error = np.hypot(here.standard_error, answer.model.standard_error)
-    if abs(here.value - answer.model.value) > 0.01 + 5 * error:
+    if abs(here.value - told) > 0.01 + 5 * error:
         raise InputError(
-            f"'designs' has {str(path)!r}, whose model gives P = {float(answer.model.value):.3f} "
+            f"'designs' has {str(path)!r}, whose model gives P = {told:.3f} "
             f"where this run's gives {float(here.value):.3f}; design with this run."
         )
 
@@ -133,13 +138,17 @@ class _StoredEstimate(Record):
 
     probability: float
     standard_error: float
+    low: float | None = None
+    high: float | None = None
+    promised: float | None = None
     aleatoric: float | None = None
     epistemic: float | None = None
     members: tuple[float, ...] = ()
     samples: int | None = None
 
     def estimate(self) -> Estimate:
-        return Estimate(np.array(self.probability), np.array(self.standard_error))
+        low, high = (None if end is None else np.array(end) for end in (self.low, self.high))
+        return Estimate(np.array(self.probability), np.array(self.standard_error), low, high)
 
 
 class _StoredAnswer(Record):
@@ -157,7 +166,9 @@ class _StoredAnswer(Record):
     cpu_seconds: float
     data: dict[str, Any]
     settings: dict[str, Any] = {}
+    unsure: tuple[str, ...] = ()
     simulated: _StoredEstimate | None = None
+    together: _StoredEstimate | None = None
     difference: float | None = None
     blocked_fraction: dict[str, float] = {}
     simulated_m: tuple[tuple[float, ...], ...] | None = None
@@ -170,7 +181,12 @@ def _answer(name: str, stored: _StoredAnswer) -> Answer:
         target=target_from_json(stored.target),
         phi=np.array(list(stored.phi.values()), dtype=float),
         model=stored.model.estimate(),
+        promised=stored.model.probability
+        if stored.model.promised is None
+        else stored.model.promised,
         simulated=None if stored.simulated is None else stored.simulated.estimate(),
+        together=None if stored.together is None else stored.together.estimate(),
+        unsure=stored.unsure,
         m=None if m is None else np.array(m, dtype=float).reshape(len(m), -1),
         blocked=stored.blocked_fraction,
         status=stored.status,
@@ -193,7 +209,7 @@ def judge(answer: Answer) -> Verdict:
         words = "Not checked: without fresh simulations only the model speaks for this number."
         return Verdict("unchecked", float("nan"), float("nan"), words)
     difference = float(answer.model.value - answer.simulated.value)
-    error = float(np.hypot(answer.model.standard_error, answer.simulated.standard_error))
+    error = float(np.hypot(answer.model.deviation, answer.simulated.standard_error))
     size = (
         f"differ by {abs(difference):.3f}, which is {abs(difference) / error:.1f} standard errors "
         f"of the difference ({error:.3f})"

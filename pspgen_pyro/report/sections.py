@@ -57,7 +57,9 @@ class Section:
 
 
 def number(estimate: Estimate) -> str:
-    """A probability and its standard error, which is never shown as 0."""
+    """A probability with its interval, or its standard error, which is never shown as 0."""
+    if estimate.low is not None:
+        return str(estimate)
     error = float(estimate.standard_error)
     shown = f"{error:.3f}" if error >= 0.0005 else "<0.001"
     return f"{float(estimate.value):.3f} ± {shown}"
@@ -83,7 +85,8 @@ def answer_section(run: Run, triads: Triads, answer: Answer, *, count: int, seed
     bound = f" At the bound {', '.join(answer.active_bounds)}." if answer.active_bounds else ""
     words = [
         f"φ*: {settings_of(run, answer)}. Ascent: {answer.status}; "
-        f"{answer.starts_agreed} starts agree.{bound}"
+        f"{answer.starts_agreed} starts agree.{bound}",
+        *(f"Why the model is unsure: {reason}." for reason in answer.unsure),
     ]
     pictures, header, rows = [], [], []
     if run.schema.microstructure is None:
@@ -95,8 +98,7 @@ def answer_section(run: Run, triads: Triads, answer: Answer, *, count: int, seed
         header, rows = _material_table(kinds, answer.target)
     if answer.m is not None:
         pictures.append(_cloud(run, triads, answer, answer.m))
-    if len(run.schema.process) != 2:
-        pictures.append(_slices(run, answer))
+    pictures.append(_slices(run, answer))
     title = f"{answer.name[:1].upper()}{answer.name[1:]}: {answer.target.event}"
     return Section(title, words, Markup("").join(pictures), header, rows)
 
@@ -212,8 +214,12 @@ def _slices(run: Run, answer: Answer) -> Markup:
     figure = plots.probability_slices(
         {label: lines[name] for label, name in zip(labels, process.names, strict=True)},
         dict(zip(labels, answer.phi, strict=True)),
+        at=answer.model,
     )
-    words = "The model's probability along each process parameter through φ*, the others held."
+    words = (
+        "The model's probability along each process parameter through φ*, the others held, with "
+        "its 90 % interval; in colour at φ*, without what the search puts on."
+    )
     return embed(figure, f"{answer.name}-slices", words)
 
 

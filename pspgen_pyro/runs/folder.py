@@ -6,8 +6,9 @@ A run folder holds
 - `model-1.safetensors`, `model-2.safetensors` and so on: the weights of each member; one model is
   an ensemble of one,
 - `history.json`: every term of the objective in every epoch, of each member,
-- `support.safetensors`: the properties it was trained on (at most 20,000), from which a design
-  tells whether its target has any support; a run that has none answers without.
+- `support.safetensors`: the properties it was trained on and their settings (at most 20,000),
+  from which a design tells whether its target has any support, and how far it is from the data; a
+  run that has none answers without.
 
 It is written under a temporary name and renamed when complete. Everything that is read is
 validated, weights are accepted only if names and shapes agree, and nothing in a run folder is ever
@@ -82,8 +83,13 @@ def write_run(run: Run, out: Path) -> Path:
         (folder / _RUN).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         (folder / _HISTORY).write_text(json.dumps(histories) + "\n", encoding="utf-8")
         if run.support is not None:
-            m = np.ascontiguousarray(run.support.m, dtype=np.float32)
-            safetensors_numpy.save_file({"m": m}, folder / _SUPPORT)
+            kept = {"m": run.support.m, "phi": run.support.phi}
+            arrays = {
+                name: np.ascontiguousarray(values, dtype=np.float32)
+                for name, values in kept.items()
+                if values is not None
+            }
+            safetensors_numpy.save_file(arrays, folder / _SUPPORT)
     return out
 
 
@@ -137,7 +143,8 @@ def _load_support(folder: Path, properties: int) -> Support | None:
     if not file.is_file():
         return None
     try:
-        m = safetensors_numpy.load_file(file)["m"]
+        arrays = safetensors_numpy.load_file(file)
+        m = arrays["m"]
     except (SafetensorError, KeyError) as error:
         raise DataError(f"'run' has {str(file)!r}, which is damaged: {error}.") from error
     if m.shape[1:] != (properties,):
@@ -145,7 +152,7 @@ def _load_support(folder: Path, properties: int) -> Support | None:
             f"'run' has {str(file)!r}, which is damaged: its support has shape {m.shape} but the "
             f"schema {properties} properties."
         )
-    return Support(m)
+    return Support(m, arrays.get("phi"))
 
 
 def _json(folder: Path, name: str) -> Any:

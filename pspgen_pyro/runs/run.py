@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from ..design import (
+    Cautious,
     Design,
     DesignPosterior,
     Estimate,
-    RiskAverse,
     Support,
     Target,
     maximise,
@@ -22,6 +22,7 @@ from ..design import (
 )
 from ..design.loop import ClosedLoop, design_in_loop
 from ..design.parsing import Requirement, parse_target
+from ..design.unsure import reasons
 from ..errors import InputError
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
@@ -109,30 +110,32 @@ class Run:
         """The probability of the target at φ; see `design.probability` for options and errors."""
         return probability(self.model, self.target(target), phi, **options)
 
-    def design(self, target: Question, *, risk: float = 0.0, **options: Any) -> Design:
+    def design(self, target: Question, *, cautious: bool = False, **options: Any) -> Design:
         r"""The settings :math:`\varphi^*` at which the target is likeliest.
 
         Arguments:
             target: The question.
 
         Other arguments:
-            risk: Of an ensemble: maximise the mean P less so many standard deviations over its
-                members.
+            cautious: Maximise the lower end of the 90 % interval of P instead.
             options: Those of `design.maximise`; `support` is the run's own.
 
         Raises:
-            InputError: As `maximise` does, or if `risk` is negative or asked of one model.
+            InputError: As `maximise` does, or if a model that does not know how sure it is shall
+                be cautious.
         """
-        region, model = self.target(target), self.model
+        region = self.target(target)
         options = {"support": self.support, **options}
-        if not risk:
-            return maximise(model, region, **options)
-        if not (risk > 0 and len(self.members) > 1):
-            raise InputError(
-                f"'risk' is {risk:g} of {len(self.members)} model(s); it may be positive for an "
-                "ensemble, as made by `fit` with 'members', and is 0 otherwise."
-            )
-        return maximise(model, RiskAverse(region, model.members, risk), **options)
+        return maximise(self.model, Cautious(region) if cautious else region, **options)
+
+    def unsure(self, design: Design) -> list[str]:
+        """Why the P of a design is uncertain and what would help most, in sentences; none if its
+        interval reaches less than 0.05 to either side.
+
+        Raises:
+            InputError: If the design asks for no region.
+        """
+        return reasons(design, self.support)
 
     def posterior(self, target: Question, *, prior: Any = None) -> DesignPosterior:
         """Every setting and material that is consistent with the target: draw by its `sample`.

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..chain import Chain, EffectiveConductivity, Permeability
 from ..errors import InputError
 from ..process import ProcessSpace
-from ..process.symmetries import Mirror, PeriodicShift, Reflection, Transposition
+from ..process.symmetries import Mirror, PeriodicShift, Permutation, Reflection, Transposition
 from ..structure import (
     PRESETS,
     PhaseSeparatedField,
@@ -191,7 +191,8 @@ def _case2(preset: Preset, **settings: Any) -> Case:
 
 def _case5(preset: Preset, **settings: Any) -> Case:
     names = tuple(f"phi{i}{j}" for j in (1, 2) for i in range(1, 6))
-    symmetries = (PeriodicShift(), Reflection(), Transposition())
+    terms = Permutation(tuple(zip(names[:5], names[5:], strict=True)))
+    symmetries = (PeriodicShift(), Reflection(), Transposition(), terms)
     process = ProcessSpace(
         names, (1.0,) * 5 + (0.02,) * 5, (9.0,) * 5 + (2.0,) * 5, ("1",) * 10, symmetries
     )

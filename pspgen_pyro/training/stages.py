@@ -28,7 +28,6 @@ References:
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +44,7 @@ from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.distributions import EntrywiseMixture, NormalMixture, clamped
 from ..model.reader import Reader
-from ..process import Symmetry
+from ..process import ProcessSpace, Symmetry
 from .checkpoint import History
 from .descent import Descent, descend, robust
 
@@ -166,10 +165,16 @@ class PriorStage(Stage):
     taken at its word here (`Reader.spread`): where it errs, its means scatter, and that widens the
     law already.
 
+    The prior's members learn in pairs, one of each from a random half of the settings and the
+    other from the rest. Their mean is about as good as one that learned from all, and how far they
+    differ is what the data leave open: the estimate by half of n settings varies about that by all
+    of them as much as that does about the truth. Each setting is new to one of a pair, so the
+    number of passes is chosen by how well the members tell what they have not seen.
+
     Arguments:
         steps: The largest number of gradient steps.
-        passes: The largest number of passes through the rows and their images under the
-            symmetries: few rows are not to be learned by heart.
+        passes: The largest numbers of passes through the rows and their images under the
+            symmetries, to choose from: few rows are not to be learned by heart.
         batch_size: Rows a step.
         drop: The share of each hidden layer that is left out at random.
         settling: The last share of the steps, in which only the biases of the last layer move, and
@@ -180,7 +185,7 @@ class PriorStage(Stage):
     """
 
     steps: int = 2000
-    passes: int = 150
+    passes: tuple[int, ...] = (50, 150, 450)
     batch_size: int = 250
     drop: float = 0.2
     settling: float = 0.2
@@ -189,7 +194,8 @@ class PriorStage(Stage):
     name: ClassVar[str] = "prior"
 
     def __post_init__(self) -> None:
-        check_positive(steps=self.steps, passes=self.passes, batch_size=self.batch_size)
+        object.__setattr__(self, "passes", tuple(self.passes))
+        check_positive(steps=self.steps, passes=min(self.passes), batch_size=self.batch_size)
         for name, share in {"drop": self.drop, "settling": self.settling}.items():
             if not 0 <= share < 1:
                 raise InputError(f"'{name}' is {share:g}; a share is at least 0 and less than 1.")
@@ -203,35 +209,50 @@ class PriorStage(Stage):
         known = train[train.partly_labelled]
         if not len(known):
             raise InputError("'data' has no row that says anything of m.")
-        untrained = copy.deepcopy(model.prior.state_dict())
-        losses = self._learned(training, known)
+        history.stages[self.name] = self._learned(training, known)
         reader = model.encoder.reader
         if reader is not None and not bool(train.labelled.all()):
             read = _told_by_images(model, reader, training.data.validation)
             names = model.schema.property_names
             history.read = [name for name, told in zip(names, read.tolist(), strict=True) if told]
             if history.read:
-                model.prior.load_state_dict(untrained)
-                losses = self._learned(training, train, _Reading(reader, read))
-        history.stages[self.name] = losses
+                history.stages[self.name] = self._learned(training, train, _Reading(reader, read))
 
     def _learned(
         self, training: Training, train: Batch, reading: _Reading | None = None
     ) -> list[float]:
-        """Learns from these rows, of which unknown properties may be read."""
+        """Learns from these rows, of which unknown properties may be read, in so many passes as
+        tell best what a member has not seen."""
         model, rows = training.model, _Rows.of(training, train, reading)
+        batches = math.ceil(len(rows.phi) / self.batch_size)
+        counts = sorted({min(self.steps, passes * batches) for passes in self.passes})
+        untrained, best, losses = model.prior.state_dict(), -math.inf, []
+        untrained = {name: weights.clone() for name, weights in untrained.items()}
+        kept = untrained
+        for steps in counts:
+            model.prior.load_state_dict(untrained)
+            found = self._descended(training, rows, len(train), steps)
+            told = rows.told_unseen(model) if len(counts) > 1 else 0.0
+            if told > best:
+                best, losses = told, found
+                kept = {name: one.clone() for name, one in model.prior.state_dict().items()}
+        model.prior.load_state_dict(kept)
+        return losses
+
+    def _descended(
+        self, training: Training, rows: _Rows, settings: int, steps: int
+    ) -> list[float]:
+        model = training.model
         if self.afresh:
             model.prior.start_at(rows.drawn(torch.randperm(len(rows.phi))))
         ends, size = model.standard_ends, min(self.batch_size, len(rows.phi))
-        steps = min(self.steps, self.passes * math.ceil(len(rows.phi) / self.batch_size))
-        less = self.drop * min(1.0, _FEW / len(train)) ** 2
+        less = self.drop * min(1.0, _FEW / settings) ** 2
 
         def loss_of(drop: float) -> Callable[[Tensor], Tensor]:
             def loss(index: Tensor) -> Tensor:
                 m = rows.drawn(index)
-                laws: Any = model.decoder_m.marginal(model.prior.laws(rows.phi[index], drop))  # type: ignore[arg-type]
-                between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends)
-                return -robust(between.log_prob(m), m).mean(-1).sum()
+                each = rows.log_prob(model, rows.moved(index), m, ends, drop)
+                return -(each * rows.weight[:, index]).mean(-1).sum()
 
             return loss
 
@@ -267,6 +288,10 @@ class _Rows:
         law: What the reader says of the properties; None if nobody asks it.
         read: Where m is drawn from that law, with shape `(R, K)`.
         ends: The standardised detection limits.
+        weight: How much each member of the prior learns from a row, 0 or 2 of one in pairs, with
+            shape `(members, R)`.
+        moved_by: Symmetries with too many elements to list, of which each step takes one.
+        process: What those act on.
     """
 
     phi: Tensor
@@ -274,13 +299,18 @@ class _Rows:
     law: EntrywiseMixture | None
     read: Tensor
     ends: Tensor
+    weight: Tensor
+    moved_by: tuple[Symmetry, ...]
+    process: ProcessSpace
 
     @classmethod
     @torch.no_grad()
     def of(cls, training: Training, train: Batch, reading: _Reading | None) -> _Rows:
-        model, settings, properties, parts = training.model, [], [], []
-        for batch in train.ordered(_ROWS):
+        model, settings, properties, parts, order = training.model, [], [], [], []
+        whole = torch.arange(len(train))
+        for i, batch in enumerate(train.ordered(_ROWS)):
             for rows in batch.orbit(training.symmetries, model.process):
+                order.append(whole[i * _ROWS :][: len(rows)])
                 settings.append(model.standardise(rows.phi))
                 properties.append(model.standardise_properties(rows.m))
                 if reading is not None:
@@ -289,7 +319,37 @@ class _Rows:
         if reading is not None:
             law = EntrywiseMixture(*(torch.cat(column) for column in zip(*parts, strict=True)))
             read = m.isnan() & reading.of
-        return cls(torch.cat(settings), m, law, read, model.standard_ends)
+        weight = _halves(train, model.prior.members).to(m)[:, torch.cat(order)]
+        many = tuple(s for s in training.symmetries if s.of_settings)
+        phi = torch.cat(settings)
+        return cls(phi, m, law, read, model.standard_ends, weight, many, model.process)
+
+    def moved(self, index: Tensor) -> Tensor:
+        """The settings of some rows under a random element of what cannot be listed."""
+        phi = self.phi[index]
+        for symmetry in self.moved_by:
+            phi = symmetry.settings(self.process, phi)
+        return phi
+
+    @staticmethod
+    def log_prob(model: PSPGen, phi: Tensor, m: Tensor, ends: Tensor, drop: float) -> Tensor:
+        """What every member says of m, with shape `(members, R)`."""
+        laws: Any = model.decoder_m.marginal(model.prior.laws(phi, drop))  # type: ignore[arg-type]
+        between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends)
+        return robust(between.log_prob(m), m)
+
+    @torch.no_grad()
+    def told_unseen(self, model: PSPGen) -> float:
+        """The mean of what the members say of the properties, known or read, of rows that they did
+        not learn from."""
+        total, count = 0.0, 0
+        for index in torch.arange(len(self.phi)).split(_ROWS * 8):
+            m = self.drawn(index)
+            each = self.log_prob(model, self.phi[index], m, self.ends, 0.0)
+            unseen = (self.weight[:, index] == 0) & m.isfinite().any(-1)
+            total += float(each[unseen].sum())
+            count += int(unseen.sum())
+        return total / max(1, count)
 
     def drawn(self, index: Tensor) -> Tensor:
         """The properties of some rows, with what is read."""
@@ -302,6 +362,24 @@ class _Rows:
         """Batches of rows in ever new orders."""
         while True:
             yield from torch.randperm(len(self.phi)).split(size)
+
+
+def _halves(rows: Batch, members: int) -> Tensor:
+    """What each member learns from, 0 or 2, with shape `(members, N)`: the members of a pair share
+    the settings out evenly, those with known properties and those without apart; 1 where there are
+    too few to share."""
+    _, group = torch.unique(rows.phi, dim=0, return_inverse=True)
+    known = torch.bincount(group.cpu(), rows.partly_labelled.cpu())
+    pools = [pool for pool in ((known > 0).nonzero(), (known == 0).nonzero()) if len(pool)]
+    weight = torch.ones(members, len(known))
+    if members < 2 or len(pools[0]) < 2:
+        return weight[:, group.cpu()]
+    for k in range(0, members, 2):
+        for pool in pools:
+            first = pool[torch.randperm(len(pool)), 0][: len(pool) // 2]
+            weight[k : k + 2, pool[:, 0]] = torch.tensor([[0.0], [2.0]])[: members - k]
+            weight[k : k + 2, first] = torch.tensor([[2.0], [0.0]])[: members - k]
+    return weight[:, group.cpu()]
 
 
 @torch.no_grad()

@@ -71,11 +71,11 @@ class Candidates:
         """The candidate with the largest mean of the corrected P, and that P."""
         found = self.correction().probability(self.phi, self.model.value)
         i = int(np.argmax(found.value))
-        return i, Estimate(found.value[i], found.standard_error[i])
+        return i, found.at(i)
 
     def at(self, i: int) -> tuple[Estimate, Estimate]:
         """P at a candidate, corrected and by the model alone."""
-        alone = Estimate(self.model.value[i], self.model.standard_error[i])
+        alone = self.model.at(i)
         return self.correction().probability(self.phi[i], alone.value), alone
 
 

@@ -1,0 +1,67 @@
+"""Why a design's P is uncertain, and what would help most."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .probability import NINETY, EnsembleEstimate
+from .support import Support
+
+if TYPE_CHECKING:
+    from .ascent import Design
+
+__all__ = ["reasons"]
+
+_WIDE, _FAR, _FEW = 0.05, 0.9, 100
+
+
+def reasons(design: Design, support: Support | None = None) -> list[str]:
+    """Sentences without a full stop, the advice last; none if the interval of P reaches less than
+    0.05 to either side.
+
+    Arguments:
+        design: The design of a region.
+        support: What the model learned from; None if it was not kept.
+    """
+    found = design.probability
+    if not isinstance(found, EnsembleEstimate):
+        return []
+    if found.low is None or found.high is None:
+        return [
+            "one network made the model, so nobody knows how far its P is off; train a default "
+            "model, or an ensemble"
+        ]
+    reach, p = float(found.high - found.low) / 2, float(found.value)
+    if reach < _WIDE:
+        return []
+    low, high = np.quantile(found.members, [0.05, 0.95])
+    said = [f"networks that learned from halves of the settings say {low:.2f} to {high:.2f} here"]
+    if found.promised is not None and float(found.promised) - p > _WIDE / 2:
+        said.append(
+            f"the setting was chosen for its P: of the {float(found.promised):.2f} that the "
+            f"networks promise, what the search itself puts on is taken off"
+        )
+    if support is not None:
+        said += _of_data(design, support)
+    # so many simulations have a 90 % interval of ± 0.05 by themselves
+    count = math.ceil(max(p * (1 - p), 0.05) * (NINETY / _WIDE) ** 2 / 10) * 10
+    return [*said, f"what helps most: {count} simulations or tests at φ* tell P to ± {_WIDE:g}"]
+
+
+def _of_data(design: Design, support: Support) -> list[str]:
+    said, seen = [], support.count(design.target)
+    if seen < _FEW:
+        said.append(
+            f"the target was hardly seen: {seen} of {len(support.m)} training materials lie in or "
+            "near it; more of them help everywhere"
+        )
+    far = support.remoteness(design.phi)
+    if far is not None and far > _FAR:
+        said.append(
+            f"φ* is far from the data: {100 * far:.0f} % of the training settings are nearer to "
+            "their next one"
+        )
+    return said

@@ -1,0 +1,213 @@
+"""Claims about how sure P is: exact posteriors, the optimism of a search, what is said of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from exact import exact_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.special import expit, logit
+from scipy.stats import binom, norm
+
+import pspgen_pyro as psp
+from pspgen_pyro import Box, InputError, ProcessSpace, maximise
+from pspgen_pyro.design import Cautious, Estimate, Support
+from pspgen_pyro.design.optimism import combined, sobered
+from pspgen_pyro.design.probability import EnsembleEstimate, interval
+from pspgen_pyro.design.unsure import reasons
+from pspgen_pyro.model.ensemble import Ensemble
+from pspgen_pyro.process import Permutation
+
+TEN = ProcessSpace(tuple(f"u{j}" for j in range(10)), (0.0,) * 10, (1.0,) * 10)
+
+
+def fitted(process, phi, m, **options):
+    triads = psp.Triads.from_arrays(
+        phi, None, m[:, None], process=process, properties=["m [1] linear"], quiet=True
+    )
+    return psp.fit(triads, progress=False, **options)
+
+
+def test_the_interval_is_about_as_wide_as_the_posterior_of_a_linear_gaussian_chain():
+    """m = 2 φ + noise of variance 1: P(m > 1.5) is Φ of a Gaussian, exactly, but for its noise."""
+    process, ratios = ProcessSpace(("u",), (0.0,), (1.0,)), []
+    at = np.array([[0.2], [0.5], [0.8]])
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        phi = rng.random((300, 1))
+        run = fitted(process, phi, 2 * phi[:, 0] + rng.normal(size=300), seed=seed)
+        p = run.probability(Box((1.5,), (np.inf,)), at)
+        design = np.column_stack([np.ones(300), phi])
+        features = np.column_stack([np.ones(3), at])
+        spread = np.sqrt((features @ np.linalg.inv(design.T @ design) * features).sum(1))
+        mean = 2 * at[:, 0] - 1.5
+        width = norm.cdf(mean + 1.645 * spread) - norm.cdf(mean - 1.645 * spread)
+        ratios.append((p.high - p.low) / width)
+    # the networks do not know that the law is linear
+    assert 0.7 < np.mean(ratios) < 2.5
+
+
+def test_where_nothing_depends_on_ten_settings_the_search_finds_nothing_and_says_so():
+    """P is 0.159 everywhere; the surface promises far more somewhere."""
+    truth, promised, values, inside = norm.sf(1), [], [], []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        run = fitted(TEN, rng.random((300, 10)), rng.normal(size=300), seed=seed, prior_steps=300)
+        for box in (Box((1.0,), (np.inf,)), Box((-np.inf,), (-1.0,))):
+            for cautious in (False, True):
+                p = run.design(box, cautious=cautious).probability
+                promised.append(float(p.promised))
+                values.append(float(p.value))
+                inside.append(p.low <= truth <= p.high)
+    assert np.mean(promised) > truth + 0.1
+    assert abs(np.mean(values) - truth) < 0.5 * abs(np.mean(promised) - truth)
+    assert np.mean(inside) >= 0.75
+
+
+def tilted(slope):
+    """m1 = 1/2 + slope · φ1 with noise 0.4, where φ1 is standardised; m2 is noise."""
+    model = exact_model()
+    with torch.no_grad():
+        model.process_map.weight.copy_(torch.eye(2))
+        model.process_map.bias.zero_()
+        model.decoder_m.weight.zero_()
+        model.decoder_m.weight[0, 3] = slope
+        model.decoder_m.bias.copy_(torch.tensor([0.5, 0.0]))
+    return model
+
+
+def test_one_overconfident_member_is_found_out():
+    """Three members see P = 0.11 everywhere, one promises 1 at a corner."""
+    ensemble, above = Ensemble((*(tilted(0.0),) * 3, tilted(2.0))), Box((1.0, -50.0), (50.0, 50.0))
+    p = maximise(ensemble, above).probability
+    there = norm.sf(0.5 / 0.4)
+    assert p.members[:3] == pytest.approx(there, abs=0.01)
+    assert p.members[3] > 0.9
+    assert p.value < p.promised
+    assert p.low < there < p.high
+
+
+def test_members_that_agree_leave_nothing_to_take_off():
+    model = exact_model()
+    p = maximise(Ensemble((model,) * 4), Box((-0.6, -0.4), (0.7, 0.9))).probability
+    assert p.value == pytest.approx(p.promised, abs=1e-6)
+    assert p.high - p.low < 1e-6
+
+
+def estimate(members, **told):
+    p = np.asarray(members, dtype=float)
+    given_ = {"members": p, "target": Box((0.0,), (1.0,)), "phi": np.zeros(1), **told}
+    return EnsembleEstimate(p.mean(), np.zeros(()), *interval(p), **given_)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12), st.floats(-1, 8))
+def test_what_is_left_is_less_than_promised_and_inside_its_interval(members, optimism):
+    found = sobered(estimate(members), optimism)
+    assert found.promised == np.mean(members)
+    assert found.value <= found.promised + 1e-9
+    assert 0 <= found.low <= found.value + 1e-9
+    assert found.value <= found.high + 1e-9 <= 1 + 2e-9
+
+
+@pytest.mark.parametrize(("hits", "samples"), [(0, 10), (3, 10), (140, 200), (400, 400)])
+def test_model_and_simulations_together_are_bayes_rule(hits, samples):
+    model = Estimate(np.array(0.8), np.array(0.0), np.array(0.6), np.array(0.92))
+    low, high = logit(0.6), logit(0.92)
+    prior = norm((low + high) / 2, (high - low) / (2 * 1.645))
+
+    def height(h):
+        return prior.pdf(h) * binom.pmf(hits, samples, expit(h))
+
+    total = quad(height, -8, 10, limit=200)[0]
+    mean = quad(lambda h: expit(h) * height(h), -8, 10, limit=200)[0] / total
+    found = combined(model, hits, samples)
+    assert found.value == pytest.approx(mean, abs=1e-4)
+    below = quad(height, -8, logit(float(found.low)), limit=200)[0] / total
+    assert below == pytest.approx(0.05, abs=2e-3)
+
+
+def test_a_p_without_an_interval_is_not_weighed():
+    with pytest.raises(InputError, match="no interval"):
+        combined(Estimate(np.array(0.8), np.array(0.01)), 3, 10)
+
+
+def test_zero_is_never_printed_as_an_error():
+    assert str(Estimate(np.array(0.593), np.array(0.0))) == "0.593"
+    assert str(estimate([0.5, 0.6])).startswith("0.550 (90 %: ")
+
+
+def permuted(names=("T1", "t1", "T2", "t2")):
+    return ProcessSpace(names, (900.0, 1.0) * 2, (1200.0, 8.0) * 2)
+
+
+def test_a_permutation_moves_groups_and_nothing_else():
+    process, alike = permuted(), Permutation((("T1", "t1"), ("T2", "t2")))
+    phi = torch.tensor([[900.0, 1.0, 1200.0, 8.0]] * 200)
+    moved, x, m = alike(process, phi, None, torch.zeros(200, 1))
+    assert x is None
+    assert (m == 0).all()
+    swapped = (moved == phi.roll(2, 1)).all(1)
+    assert ((moved == phi).all(1) | swapped).all()
+    assert 60 < int(swapped.sum()) < 140
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ((("T1", "t1"), ("T2",)), "same number"),
+        ((("T1", "t1"),), "at least two groups"),
+        ((("T1",), ("T1",)), "twice"),
+        ((("T1",), ("t1",)), "bounds differ"),
+        ((("T1",), ("T3",)), "'T3'"),
+    ],
+)
+def test_a_permutation_that_does_not_map_the_process_onto_itself_is_refused(groups, words):
+    with pytest.raises(InputError, match=words):
+        dataclasses.replace(permuted(), symmetries=(Permutation(groups),))
+
+
+def test_a_declared_permutation_is_learned():
+    """m depends on the larger of two settings; rows show one order alone."""
+    process = ProcessSpace(("a", "b"), (0.0, 0.0), (1.0, 1.0))
+    alike = dataclasses.replace(process, symmetries=(Permutation((("a",), ("b",))),))
+    rng = np.random.default_rng(0)
+    phi = np.sort(rng.random((400, 2)), axis=1)
+    run = fitted(alike, phi, 3 * phi[:, 1] + 0.3 * rng.normal(size=400), prior_steps=600)
+    p = run.probability(Box((1.8,), (np.inf,)), [[0.2, 0.8], [0.8, 0.2]]).value
+    assert p[0] == pytest.approx(p[1], abs=0.05)
+    assert p[1] > 0.9
+
+
+def test_a_setting_far_from_the_data_is_known_as_such():
+    rng = np.random.default_rng(0)
+    phi = rng.uniform(0.0, [0.5, 1000.0], (500, 2))
+    support = Support(rng.normal(size=(500, 1)), phi)
+    assert support.remoteness(np.array([0.25, 500.0])) < 0.95
+    assert support.remoteness(np.array([1.0, 2000.0])) == 1.0
+    assert Support(support.m).remoteness(np.zeros(2)) is None
+    with pytest.raises(InputError, match="one setting a row"):
+        Support(support.m, phi[:3])
+
+
+def test_the_reasons_name_what_is_wrong_and_what_helps():
+    ensemble, above = Ensemble((*(tilted(0.0),) * 3, tilted(2.0))), Box((1.0, -50.0), (50.0, 50.0))
+    design = maximise(ensemble, above)
+    phi = ensemble.process.sample(300, np.random.default_rng(0)) * 0.5
+    support = Support(np.random.default_rng(1).normal(size=(300, 2)) - 2, phi)
+    said = reasons(design, support)
+    for words in ("halves of the settings say", "hardly seen", "far from the data", "helps most"):
+        assert any(words in sentence for sentence in said), words
+    assert reasons(maximise(exact_model(), Box((-0.6, -0.4), (0.7, 0.9))))[0].startswith(
+        "one network"
+    )
+    alike = maximise(Ensemble((exact_model(),) * 3), Box((-0.6, -0.4), (0.7, 0.9)))
+    assert reasons(alike) == []
+
+
+def test_caution_needs_several_networks():
+    with pytest.raises(InputError, match="one network"):
+        maximise(exact_model(), Cautious(Box((-0.6, -0.4), (0.7, 0.9))))
