@@ -12,6 +12,9 @@ is seen: rare ones (1 %) to common ones (40 %); the study's own come on top. Tru
 in 1,000 fresh materials, the same ones for all targets at a given φ. Without images: P does not
 depend on them where every row is labelled.
 
+Of the two public tables, held-out settings: the number of rows in a target beside P and the
+binomial together.
+
 Ideas, all asked at the same φ*, that of the mean over the networks:
 
 | idea | interval |
@@ -26,7 +29,8 @@ Ideas, all asked at the same φ*, that of the mean over the networks:
 to 10 parameters, none of which is in the table. Every cell is kept in the work folder. Writes
 `results/doubt.json`.
 
-    python benchmarks/doubt.py --work FOLDER [--seeds 1 2 3] [--jobs 2] [--collect] [--toys]
+    python benchmarks/doubt.py --work FOLDER [--public FOLDER] [--seeds 1 2 3] [--jobs 2] \
+        [--collect] [--toys]
 """
 
 import argparse
@@ -41,11 +45,17 @@ import numpy as np
 import torch
 from doubt_ideas import answers
 from doubt_toys import toys
+from public_tables import FOLDS, TABLES
+from public_tables import settings_of as settings_of_rows
+from public_tables import table as public_table
+from scipy.stats import binom
 
 import pspgen_pyro as psp
 from pspgen_pyro.design import frequency
+from pspgen_pyro.design.probability import NINETY, link, unlink
 from pspgen_pyro.io.provenance import environment
 from pspgen_pyro.process import Permutation
+from pspgen_pyro.schema import Schema
 from pspgen_pyro.training import stages
 
 MATERIALS, TARGETS, SPAN = 1000, 12, (0.01, 0.4)
@@ -167,6 +177,47 @@ def cell(work, name, count, seed):
     return content
 
 
+def table_cell(work, public, name, seed):
+    """Of held-out settings: the rank of the number of rows in a target among what P and the
+    binomial of so many rows say together, drawn at random among equal numbers."""
+    torch.set_num_threads(1)
+    path = work / "cells" / f"{name}-{seed}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    phi, values, process, words = public_table(public, name)
+    setting, m = settings_of_rows(phi), Schema(process=process, properties=(words,)).scaled(values)
+    rng = np.random.default_rng(seed)
+    fold = rng.permutation(setting.max() + 1)[setting] % FOLDS
+    top = [psp.Box((np.quantile(m, q),), (np.inf,)) for q in (0.5, 0.75, 0.9)]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+    rows = []
+    for k in range(FOLDS):
+        triads = psp.Triads.from_arrays(
+            phi[fold != k],
+            None,
+            values[fold != k],
+            process=process,
+            properties=[words],
+            quiet=True,
+        )
+        run = psp.fit(triads, seed=seed, progress=False)
+        for i in np.unique(setting[fold == k]):
+            here = setting == i
+            for t, box in enumerate(top):
+                p = run.probability(box, phi[here][0])
+                low, middle, high = (float(link(e)) for e in (p.low, p.value, p.high))
+                reach = np.where(nodes > 0, high - middle, middle - low) / NINETY
+                each = binom.pmf(
+                    np.arange(here.sum() + 1)[:, None], here.sum(), unlink(middle + reach * nodes)
+                )
+                mass = each @ weights / weights.sum()
+                hits = int(box.contains(m[here]).sum())
+                rank = mass[:hits].sum() + rng.random() * mass[hits]
+                rows.append({"target": t, "rows": int(here.sum()), "rank": float(rank)})
+    path.write_text(json.dumps(rows))
+    return rows
+
+
 def ends(p):
     return {"p": float(p.value), "low": float(p.low), "high": float(p.high)}
 
@@ -228,6 +279,7 @@ def shown(found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--public", type=Path)
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--only", nargs="*", default=[f"{name}-{n}" for name, n in CELLS])
     parser.add_argument("--jobs", type=int, default=2)
@@ -252,7 +304,16 @@ def main():
         futures = {one: pool.submit(cell, options.work, *one) for one in wanted}
         cells = {one: future.result() for one, future in futures.items()}
     lines, ideas = table(cells)
-    shown(lines)
+    ranks = {}
+    for name in TABLES if options.public else ():
+        found = [
+            one
+            for seed in options.seeds
+            for one in table_cell(options.work, options.public, name, seed)
+        ]
+        inside = np.array([0.05 < one["rank"] < 0.95 for one in found])
+        ranks[name] = {"answers": len(found), "coverage": float(inside.mean())}
+    shown(lines | ranks)
     shown(ideas)
     seconds = {
         f"{name} {count}": {
@@ -265,9 +326,10 @@ def main():
         if any(one[:2] == (name, count) for one in cells)
     }
     content = {
-        "command": "python benchmarks/doubt.py --work FOLDER",
+        "command": "python benchmarks/doubt.py --work FOLDER --public FOLDER",
         "seeds": options.seeds,
         "answers": lines,
+        "held-out settings": ranks,
         "ideas": ideas,
         "cpu_seconds": seconds,
         "environment": environment(),

@@ -211,3 +211,56 @@ def test_the_reasons_name_what_is_wrong_and_what_helps():
 def test_caution_needs_several_networks():
     with pytest.raises(InputError, match="one network"):
         maximise(exact_model(), Cautious(Box((-0.6, -0.4), (0.7, 0.9))))
+
+
+def repeated(each=4, settings_=150, noise=0.5, reading=0.0, seed=0):
+    """m = 3 φ + noise, read with an error; φ, m and the true property."""
+    rng = np.random.default_rng(seed)
+    phi = rng.random((settings_, 1)).repeat(each, axis=0)
+    true = 3 * phi[:, 0] + noise * rng.normal(size=len(phi))
+    return phi, true + reading * rng.normal(size=len(phi)), true
+
+
+def test_replicates_tell_the_noise_from_the_error_of_the_law():
+    process = ProcessSpace(("u",), (0.0,), (1.0,))
+    phi, m, _ = repeated()
+    run = fitted(process, phi, m, prior_steps=600)
+    new, fresh, _ = repeated(each=3, seed=1)
+    triads = psp.Triads.from_arrays(
+        new, None, fresh[:, None], process=process, properties=["m [1] linear"], quiet=True
+    )
+    right = run.noise(triads)
+    assert right["noise"].item() == pytest.approx(0.5, abs=0.05)
+    assert right["predicted"].item() == pytest.approx(0.5, abs=0.07)
+    assert right["law"].item() < 0.15
+    moved = psp.Triads.from_arrays(
+        new, None, fresh[:, None] + 1, process=process, properties=["m [1] linear"], quiet=True
+    )
+    wrong = run.noise(moved)
+    assert wrong["noise"].item() == pytest.approx(right["noise"].item())
+    assert wrong["law"].item() == pytest.approx(1.0, abs=0.15)
+    alone = psp.Triads.from_arrays(
+        new[::3], None, fresh[::3, None], process=process, properties=["m [1] linear"], quiet=True
+    )
+    with pytest.raises(InputError, match="give replicates"):
+        run.noise(alone)
+
+
+def test_a_declared_error_of_measurement_is_taken_out_where_asked(tmp_path):
+    process, box = ProcessSpace(("u",), (0.0,), (1.0,)), Box((2.5,), (np.inf,))
+    phi, m, _ = repeated(each=1, settings_=1500, noise=0.4, reading=0.6)
+    triads = psp.Triads.from_arrays(
+        phi, None, m[:, None], process=process, properties=["m [1] linear error=0.6"], quiet=True
+    )
+    run = psp.fit(triads, progress=False, prior_steps=800)
+    true = run.without_errors()
+    for level in (0.5, 0.7, 0.9):
+        read = norm.sf((2.5 - 3 * level) / np.hypot(0.4, 0.6))
+        assert run.probability(box, [level]).value == pytest.approx(read, abs=0.04)
+        exact = norm.sf((2.5 - 3 * level) / 0.4)
+        assert true.probability(box, [level]).value == pytest.approx(exact, abs=0.06)
+    again = psp.load_run(true.save(tmp_path / "run"))
+    assert again.probability(box, [0.7]).value == true.probability(box, [0.7]).value
+    plain = fitted(process, phi, m, prior_steps=20)
+    with pytest.raises(InputError, match="error=2"):
+        plain.without_errors()

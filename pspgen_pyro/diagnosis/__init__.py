@@ -41,6 +41,7 @@ from .predictive import (
 from .ranks import randomised_ranks
 from .reference_materials import ReferenceMaterials, decile_targets, study_targets
 from .reliability import Reliability, reliability
+from .replicates import noise_and_law
 from .sbc import sbc, sbc_verdicts
 from .sensitivity import prior_sensitivity, sensitivity_table
 from .trials import Partition, Trials, simulate_trials
@@ -69,6 +70,7 @@ __all__ = [
     "guide_check",
     "latent_posterior",
     "model_table",
+    "noise_and_law",
     "paired_differences",
     "plot_central_coverage",
     "plot_coverage",

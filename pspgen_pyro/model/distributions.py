@@ -112,6 +112,13 @@ class NormalMixture(MixtureSameFamily):
         added."""
         return NormalMixture(self.log_weights, self.loc, torch.hypot(self.scale, by), self.ends)
 
+    def narrowed(self, by: Tensor, least: Tensor) -> NormalMixture:
+        """The same mixture with independent noise of these standard deviations, with shape `(K,)`,
+        taken out; no component becomes narrower than `least`."""
+        variance = self.scale.square() - by.square()
+        scale = torch.maximum(variance, torch.minimum(least, self.scale).square()).sqrt()
+        return NormalMixture(self.log_weights, self.loc, scale, self.ends)
+
     def log_prob(self, value: Tensor) -> Tensor:
         each = entry_log_prob(value.unsqueeze(-2), self.loc, self.scale, self.ends)
         return torch.logsumexp(self.log_weights + each.sum(dim=-1), dim=-1)

@@ -39,6 +39,7 @@ from .properties import MixtureProperty, PropertyItself
 __all__ = ["PSPGen"]
 
 _instances = count()
+_LEAST = 0.02
 _KINDS: dict[str, type[nn.Module]] = {
     "process_map": nn.Module,
     "prior": Prior,
@@ -72,6 +73,8 @@ class PSPGen(PyroModule):
         image_decoder: The part :math:`p(x \mid z_0, z_1)`.
         property_decoder: The part :math:`p(m \mid z_0, z_1)`.
         encoder: The part :math:`q(z_0 \mid x, m, \varphi)`.
+        measured: Whether m is what was measured, or the property without its declared error of
+            measurement.
 
     Raises:
         InputError: If a size is not positive, or parts do not fit the schema or each other.
@@ -91,6 +94,7 @@ class PSPGen(PyroModule):
     m_loc: Tensor
     m_scale: Tensor
     ends: Tensor
+    errors: Tensor
     prior: Prior
     decoder_m: PropertyDecoder
     encoder: Encoder
@@ -106,6 +110,7 @@ class PSPGen(PyroModule):
         image_decoder: Part | None = None,
         property_decoder: Part | None = None,
         encoder: Part | None = None,
+        measured: bool = True,
     ) -> None:
         # parameters are stored globally by name: a name of its own keeps two models apart
         super().__init__(f"pspgen{next(_instances)}")
@@ -114,7 +119,7 @@ class PSPGen(PyroModule):
                 f"'latent' is {latent} and 'process_latent' {process_latent}; both must be "
                 "positive."
             )
-        self.schema = schema
+        self.schema, self.measured = schema, measured
         tabular = schema.microstructure is None
         self.dims = Dimensions(
             schema, len(schema.properties) if tabular else latent, process_latent
@@ -141,6 +146,8 @@ class PSPGen(PyroModule):
         self.register_buffer("m_loc", torch.zeros(self.dims.properties))
         self.register_buffer("m_scale", torch.ones(self.dims.properties))
         self.register_buffer("ends", torch.tensor(schema.ends.tolist()))
+        errors = [p.measurement_error or 0.0 for p in schema.properties]
+        self.register_buffer("errors", torch.tensor(errors), persistent=False)
         self.to(torch.get_default_dtype())
 
     @classmethod
@@ -189,6 +196,7 @@ class PSPGen(PyroModule):
             "schema": self.schema.to_json(),
             "latent": self.dims.latent,
             "process_latent": self.dims.process_latent,
+            "measured": self.measured,
             "parts": {name: part.to_json() for name, part in self.parts.items()},
         }
 
@@ -207,6 +215,7 @@ class PSPGen(PyroModule):
                 Schema.from_json(spec.schema_, f"{where}.schema"),
                 latent=spec.latent,
                 process_latent=spec.process_latent,
+                measured=spec.measured,
                 **{names.get(name, name): part for name, part in parts.items()},  # type: ignore[arg-type]
             )
         except (TypeError, InputError) as error:
@@ -286,7 +295,24 @@ class PSPGen(PyroModule):
     def _in_units(self, standard: NormalMixture) -> NormalMixture:
         loc = self.m_loc + self.m_scale * standard.loc
         scale = self.m_scale * standard.scale
-        return NormalMixture(standard.log_weights, loc, scale, self.ends)
+        law = NormalMixture(standard.log_weights, loc, scale, self.ends)
+        return law if self.measured else law.narrowed(self.errors, _LEAST * self.m_scale)
+
+    def without_errors(self) -> PSPGen:
+        """The same model of the properties themselves: from its laws of a measured m the declared
+        measurement errors are taken out, as independent Gaussian noise.
+
+        Raises:
+            InputError: If no property declares one.
+        """
+        if not bool((self.errors > 0).any()):
+            raise InputError(
+                "no property declares an error of measurement; declare it, as in 'strength [MPa] "
+                "error=2', and fit again."
+            )
+        copy = PSPGen.from_specification({**self.specification(), "measured": False})
+        copy.to(self.m_loc).load_state_dict(self.state_dict())
+        return copy.eval()
 
     def latent_given(self, x: Tensor | None, m: Tensor | None, phi: Tensor, u: Any = None) -> Any:
         """The guide's distribution q(z0 | x, m, φ); an entry of m that is NaN is not known.
@@ -355,6 +381,7 @@ class _Stored(Record):
     schema_: dict[str, Any] = Field(alias="schema")
     latent: Annotated[int, Field(ge=1)]
     process_latent: Annotated[int, Field(ge=1)]
+    measured: bool = True
     parts: dict[str, dict[str, Any]]
 
 

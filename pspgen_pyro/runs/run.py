@@ -31,6 +31,8 @@ from ..training.checkpoint import History
 from .provenance import chain_of, check_schema, described_data
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from ..data.triads import Triads
     from ..design import Simulator, SimulatorFunction, Verification
     from ..diagnosis.checkup import Checkup
@@ -127,6 +129,16 @@ class Run:
         region = self.target(target)
         options = {"support": self.support, **options}
         return maximise(self.model, Cautious(region) if cautious else region, **options)
+
+    def without_errors(self) -> Run:
+        """The run of the properties themselves: their declared measurement errors are taken out of
+        the law of m, so that P is that of a material, not of a reading.
+
+        Raises:
+            InputError: If no property declares one.
+        """
+        models = tuple(member.without_errors() for member in self.members)
+        return replace(self, model=models[0] if len(models) == 1 else Ensemble(models))
 
     def unsure(self, design: Design) -> list[str]:
         """Why the P of a design is uncertain and what would help most, in sentences; none if its
@@ -275,6 +287,14 @@ class Run:
                 "phi and seeds (on the command line --simulator module:function)."
             )
         return found
+
+    def noise(self, replicates: Triads) -> xr.Dataset:
+        """The noise of m and the error of its law, told apart by replicates that no training saw;
+        see `diagnosis.noise_and_law`."""
+        from ..diagnosis.replicates import noise_and_law
+
+        self.check_against(replicates)
+        return noise_and_law(self.model, replicates)
 
     def check_against(self, triads: Triads) -> None:
         """Says why a data set does not belong to this run, if it does not.
