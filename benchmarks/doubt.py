@@ -119,6 +119,25 @@ def settings_of(process, seed):
     return {"random": random, "edge": edge, "corner": corner}
 
 
+def materials_at(work, name, seed):
+    """The settings of every kind, and 1,000 materials at each, the same for every model."""
+    case, path = psp.case(name), work / f"{name}-settings_{seed}.npz"
+    settings = settings_of(case.process, seed)
+    if not path.exists():
+        made = {
+            kind: np.stack(
+                [
+                    simulated(case, np.tile(setting, (MATERIALS, 1)), [seed, 21, i])
+                    for i, setting in enumerate(phi)
+                ]
+            )
+            for kind, phi in settings.items()
+        }
+        np.savez(path, **made)
+    with np.load(path) as found:
+        return {kind: (phi, found[kind]) for kind, phi in settings.items()}
+
+
 def fitted(name, phi, m, seed):
     case = psp.case(name.split("-")[0])
     process = case.process
@@ -165,9 +184,8 @@ def cell(work, name, count, seed):
             if same:
                 ideas = {"alike": found[k]["halves"]}
             rows.append(row(kind, k, there, box) | told | {"ideas": ideas})
-    for kind, settings in settings_of(case.process, seed).items() if not same else ():
-        for i, setting in enumerate(settings):
-            there = simulated(case, np.tile(setting, (MATERIALS, 1)), [seed, 21, i])
+    for kind, pairs in ({} if same else materials_at(work, base, seed)).items():
+        for setting, there in zip(*pairs, strict=True):
             for k, box in enumerate(targets):
                 told = ends(run.probability(box, setting))
                 rows.append(row(kind, k, there, box) | told)
@@ -291,9 +309,6 @@ def main():
     if options.toys:
         toys(options.work, options.jobs)
         return
-    for name in ("case1", "case5"):
-        for seed in (0, *options.seeds):
-            data_set(options.work, name, seed)
     wanted = [(*one, seed) for seed in options.seeds for one in CELLS]
     wanted = [one for one in wanted if f"{one[0]}-{one[1]}" in options.only]
     if options.collect:
@@ -301,6 +316,11 @@ def main():
         wanted = [one for one in wanted if "-".join(map(str, one)) in kept]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+        pairs = [(name, seed) for seed in (0, *options.seeds) for name in ("case1", "case5")]
+        made = [pool.submit(data_set, options.work, *pair) for pair in pairs]
+        made += [pool.submit(materials_at, options.work, *pair) for pair in pairs if pair[1]]
+        for one in made:
+            one.result()
         futures = {one: pool.submit(cell, options.work, *one) for one in wanted}
         cells = {one: future.result() for one, future in futures.items()}
     lines, ideas = table(cells)

@@ -74,7 +74,7 @@ def test_every_answer_has_its_groups_with_named_dimensions(trees, name):
         "pit",
     }
     assert set(tree.children) == groups | (
-        {"posterior", "sample_stats"} if name != "maximise" else set()
+        {"posterior", "sample_stats"} if name != "maximise" else {"members"}
     )
     assert tree["prior"]["phi"].dims == ("chain", "draw", "parameter")
     assert tree["prior"]["parameter"].values.tolist() == ["phi1", "phi2"]

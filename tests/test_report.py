@@ -220,7 +220,7 @@ def test_the_page_gives_the_numbers_the_verdict_and_their_story(folder, run, tri
     found = read_answer(folder / "design.json", run)
     page = write_page(run, triads, [found], materials=4, commands=["pspgen fit triads.zarr"])
     for words in (
-        f"{float(found.model.value):.3f} ±",
+        str(found.model),
         f"{float(found.simulated.value):.3f} ±",
         judge(found).level,
         "data: preset",
@@ -327,7 +327,7 @@ def test_an_answer_of_another_run_is_refused(folder, tmp_path, run):
 
 def test_an_answer_of_another_model_on_the_same_data_is_refused(folder, tmp_path, run):
     content = json.loads((folder / "design.json").read_text())
-    content["model"]["probability"] += 0.3
+    content["model"]["promised"] += 0.3
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="where this run's gives"):
         read_answer(tmp_path / "a.json", run)

@@ -343,9 +343,17 @@ def test_of_many_training_properties_an_even_sample_of_known_ones_is_kept():
     m[7] = np.nan
     fold = np.zeros(len(m), dtype=int)
     fold[-5000:] = 1
-    data = xr.Dataset({"m": (("sample", "property"), m), "fold": ("sample", fold)})
+    phi = np.arange(2.0 * len(m)).reshape(-1, 2)
+    data = xr.Dataset(
+        {
+            "phi": (("sample", "parameter"), phi),
+            "m": (("sample", "property"), m),
+            "fold": ("sample", fold),
+        }
+    )
     support = Support.of(Triads(table().schema, data))
     assert np.array_equal(support.m[4:], m[9:40_000:2])
+    assert np.array_equal(support.phi[4:], phi[9:40_000:2])
 
 
 @pytest.mark.parametrize(

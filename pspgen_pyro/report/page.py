@@ -126,6 +126,7 @@ def _row(run: Run, answer: Answer) -> dict[str, str]:
         "phi": settings_of(run, answer),
         "model": number(answer.model),
         "simulated": simulated,
+        "together": "–" if answer.together is None else number(answer.together),
         "difference": difference,
         "level": verdict.level,
         "sentence": verdict.sentence,
