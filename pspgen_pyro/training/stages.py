@@ -50,7 +50,7 @@ from .descent import Descent, descend, robust
 
 __all__ = ["PriorStage", "ReaderStage", "Stage", "Training", "read_properties"]
 
-_ROWS, _FEW, _SETTLING = 500, 200, Descent(1e-2, 0.0)
+_ROWS, _FEW, _MANY, _SETTLING = 500, 200, 2500, Descent(1e-2, 0.0)
 
 
 @dataclass
@@ -176,7 +176,8 @@ class PriorStage(Stage):
         passes: The largest numbers of passes through the rows and their images under the
             symmetries, to choose from: few rows are not to be learned by heart.
         batch_size: Rows a step.
-        drop: The share of each hidden layer that is left out at random.
+        drop: The share of each hidden layer that is left out at random, times 2,500 over the
+            number of rows with a known property if there are more: many rows need no such help.
         settling: The last share of the steps, in which only the biases of the last layer move, and
             `drop` is times the square of 200 over the number of rows if there are more: laws
             learned with units left out are too wide without that.
@@ -231,7 +232,7 @@ class PriorStage(Stage):
         kept = untrained
         for steps in counts:
             model.prior.load_state_dict(untrained)
-            found = self._descended(training, rows, len(train), steps)
+            found = self._descended(training, rows, train, steps)
             told = rows.told_unseen(model) if len(counts) > 1 else 0.0
             if told > best:
                 best, losses = told, found
@@ -239,14 +240,13 @@ class PriorStage(Stage):
         model.prior.load_state_dict(kept)
         return losses
 
-    def _descended(
-        self, training: Training, rows: _Rows, settings: int, steps: int
-    ) -> list[float]:
+    def _descended(self, training: Training, rows: _Rows, train: Batch, steps: int) -> list[float]:
         model = training.model
         if self.afresh:
             model.prior.start_at(rows.drawn(torch.randperm(len(rows.phi))))
         ends, size = model.standard_ends, min(self.batch_size, len(rows.phi))
-        less = self.drop * min(1.0, _FEW / settings) ** 2
+        drop = self.drop * min(1.0, _MANY / max(1, int(train.partly_labelled.sum())))
+        less = self.drop * min(1.0, _FEW / len(train)) ** 2
 
         def loss_of(drop: float) -> Callable[[Tensor], Tensor]:
             def loss(index: Tensor) -> Tensor:
@@ -259,7 +259,7 @@ class PriorStage(Stage):
         whole, biases = self.parameters(model), model.prior.biases
         last = int(self.settling * steps) if biases else 0
         phases = (
-            (whole, self.drop, steps - last, self.descent),
+            (whole, drop, steps - last, self.descent),
             (biases, less, last, _SETTLING),
         )
         losses = [
