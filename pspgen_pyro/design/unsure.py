@@ -55,8 +55,8 @@ def _of_data(design: Design, support: Support) -> list[str]:
     said, seen = [], support.count(design.target)
     if seen < _FEW:
         said.append(
-            f"the target was hardly seen: {seen} of {len(support.m)} training materials lie in or "
-            "near it; more of them help everywhere"
+            f"few materials to learn from: {seen} of {len(support.m)} lie in or near the target; "
+            "more of them help everywhere"
         )
     far = support.remoteness(design.phi)
     if far is not None and far > _FAR:

@@ -340,15 +340,18 @@ class _Rows:
 
     @torch.no_grad()
     def told_unseen(self, model: PSPGen) -> float:
-        """The mean of what the members say of the properties, known or read, of rows that they did
-        not learn from."""
+        """The mean of what the mixture of those members that did not learn from a row says of its
+        properties, known or read."""
         total, count = 0.0, 0
         for index in torch.arange(len(self.phi)).split(_ROWS * 8):
             m = self.drawn(index)
             each = self.log_prob(model, self.phi[index], m, self.ends, 0.0)
-            unseen = (self.weight[:, index] == 0) & m.isfinite().any(-1)
-            total += float(each[unseen].sum())
-            count += int(unseen.sum())
+            unseen = self.weight[:, index] == 0
+            judges = unseen.sum(0)
+            rows = m.isfinite().any(-1) & (judges > 0)
+            told = each.masked_fill(~unseen, -torch.inf).logsumexp(0) - judges.log()
+            total += float(told[rows].sum())
+            count += int(rows.sum())
         return total / max(1, count)
 
     def drawn(self, index: Tensor) -> Tensor:
