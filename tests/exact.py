@@ -165,3 +165,15 @@ def exact_model(latent=3, process_latent=2, image=(3, 3), seed=0):
     # a tuple keeps the model from becoming a submodule of its own encoder
     model.encoder.model = (model,)
     return model
+
+
+def tilted(slope):
+    """m1 = 1/2 + slope · φ1 with noise 0.4, where φ1 is standardised; m2 is noise."""
+    model = exact_model()
+    with torch.no_grad():
+        model.process_map.weight.copy_(torch.eye(2))
+        model.process_map.bias.zero_()
+        model.decoder_m.weight.zero_()
+        model.decoder_m.weight[0, 3] = slope
+        model.decoder_m.bias.copy_(torch.tensor([0.5, 0.0]))
+    return model

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from exact import exact_model
+from exact import exact_model, tilted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -18,8 +18,10 @@ from pspgen_pyro.design import Cautious, Estimate, Support
 from pspgen_pyro.design.optimism import combined, sobered
 from pspgen_pyro.design.probability import EnsembleEstimate, interval
 from pspgen_pyro.design.unsure import reasons
+from pspgen_pyro.model import MixturePrior
 from pspgen_pyro.model.ensemble import Ensemble
 from pspgen_pyro.process import Permutation
+from pspgen_pyro.training import PriorStage
 
 TEN = ProcessSpace(tuple(f"u{j}" for j in range(10)), (0.0,) * 10, (1.0,) * 10)
 
@@ -65,18 +67,6 @@ def test_where_nothing_depends_on_ten_settings_the_search_finds_nothing_and_says
     assert np.mean(promised) > truth + 0.1
     assert abs(np.mean(values) - truth) < 0.5 * abs(np.mean(promised) - truth)
     assert np.mean(inside) >= 0.75
-
-
-def tilted(slope):
-    """m1 = 1/2 + slope · φ1 with noise 0.4, where φ1 is standardised; m2 is noise."""
-    model = exact_model()
-    with torch.no_grad():
-        model.process_map.weight.copy_(torch.eye(2))
-        model.process_map.bias.zero_()
-        model.decoder_m.weight.zero_()
-        model.decoder_m.weight[0, 3] = slope
-        model.decoder_m.bias.copy_(torch.tensor([0.5, 0.0]))
-    return model
 
 
 def test_one_overconfident_member_is_found_out():
@@ -269,3 +259,20 @@ def test_a_declared_error_of_measurement_is_taken_out_where_asked(tmp_path):
     plain = fitted(process, phi, m, prior_steps=20)
     with pytest.raises(InputError, match="error=2"):
         plain.without_errors()
+
+
+def test_without_a_row_to_judge_by_training_takes_the_middle_length():
+    process = ProcessSpace(("u",), (0.0,), (1.0,))
+    rng = np.random.default_rng(0)
+    triads = psp.Triads.from_arrays(
+        rng.random((60, 1)),
+        None,
+        rng.normal(size=(60, 1)),
+        process=process,
+        properties=["m [1] linear"],
+        quiet=True,
+    )
+    model = psp.PSPGen(triads.schema, prior=MixturePrior(members=1)).float()
+    stage = PriorStage(passes=(4, 6, 8), settling=0.0)
+    run = psp.fit(triads, model=model, stages=[stage], progress=False)
+    assert len(run.histories[0].stages["prior"]) == 6

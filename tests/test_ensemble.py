@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from exact import exact_model
+from exact import exact_model, tilted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, t
@@ -116,18 +116,6 @@ def test_the_interval_is_that_of_the_transformed_members(p):
     assert found.high == pytest.approx(unlink(middle + reach), abs=1e-4)
     assert 0 <= found.low <= found.value + 1e-12
     assert found.value <= found.high + 1e-12 <= 1 + 2e-12
-
-
-def tilted(slope):
-    """m1 = 1/2 + slope · φ1 with noise 0.4, where φ1 is standardised; m2 is noise."""
-    model = exact_model()
-    with torch.no_grad():
-        model.process_map.weight.copy_(torch.eye(2))
-        model.process_map.bias.zero_()
-        model.decoder_m.weight.zero_()
-        model.decoder_m.weight[0, 3] = slope
-        model.decoder_m.bias.copy_(torch.tensor([0.5, 0.0]))
-    return model
 
 
 def test_a_cautious_design_goes_where_the_members_agree():

@@ -15,9 +15,10 @@ constant_data           the target, the process space              and φ*, wher
 
 With `observed` materials (φ_i, m_i), real or simulated, `posterior_predictive` holds the model's m
 at each φ_i instead, `constant_data` the φ_i too, and two groups join: `observed_data`, and `pit`,
-the randomised rank of every observation. A design of an ensemble has one chain a member, and in
-the group `members` the P of each at φ*; an `EnsembleEstimate` gives that group for all its φ. Each
-property is a variable of its own, `m_<name>`, as the plots of predictive checks ask for.
+the randomised rank of every observation. The group `members` has the P of each network at the φ*
+of a region, and P with its interval; an `EnsembleEstimate` gives that group for all its φ. A
+design of an ensemble has one chain a model. Each property is a variable of its own, `m_<name>`, as
+the plots of predictive checks ask for.
 """
 
 from __future__ import annotations

@@ -174,7 +174,8 @@ class PriorStage(Stage):
     Arguments:
         steps: The largest number of gradient steps.
         passes: The largest numbers of passes through the rows and their images under the
-            symmetries, to choose from: few rows are not to be learned by heart.
+            symmetries, to choose from: few rows are not to be learned by heart. Where no member
+            has an unseen row to judge by, the middle one.
         batch_size: Rows a step.
         drop: The share of each hidden layer that is left out at random, times 2,500 over the
             number of rows with a known property if there are more: many rows need no such help.
@@ -226,7 +227,10 @@ class PriorStage(Stage):
         tell best what a member has not seen."""
         model, rows = training.model, _Rows.of(training, train, reading)
         batches = math.ceil(len(rows.phi) / self.batch_size)
-        counts = sorted({min(self.steps, passes * batches) for passes in self.passes})
+        passes = sorted(self.passes)
+        if not rows.judged:
+            passes = [passes[len(passes) // 2]]
+        counts = sorted({min(self.steps, one * batches) for one in passes})
         untrained, best, losses = model.prior.state_dict(), -math.inf, []
         untrained = {name: weights.clone() for name, weights in untrained.items()}
         kept = untrained
@@ -337,6 +341,11 @@ class _Rows:
         laws: Any = model.decoder_m.marginal(model.prior.laws(phi, drop))  # type: ignore[arg-type]
         between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends)
         return robust(between.log_prob(m), m)
+
+    @property
+    def judged(self) -> bool:
+        """Whether some member has not learned from some row."""
+        return bool((self.weight == 0).any())
 
     @torch.no_grad()
     def told_unseen(self, model: PSPGen) -> float:
