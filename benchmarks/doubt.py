@@ -239,7 +239,8 @@ def table_cell(work, public, name, seed):
 
 
 def ends(p):
-    return {"p": float(p.value), "low": float(p.low), "high": float(p.high)}
+    told = {"p": float(p.value), "low": float(p.low), "high": float(p.high)}
+    return told | {"members": p.members.tolist(), "typical": p.typical}
 
 
 def row(kind, target, there, box):

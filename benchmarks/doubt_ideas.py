@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import t
 
 from pspgen_pyro.design import LBFGS, Objective, sobol_normal
 from pspgen_pyro.design.optimisers import Problem
-from pspgen_pyro.design.probability import NINETY, interval, link, opinions, unlink
+from pspgen_pyro.design.probability import NINETY, link, opinions, unlink
 
 IDEAS = ("halves", "shrunk", "left out")
 PROMISE = 1.3
@@ -16,7 +17,8 @@ PROMISE = 1.3
 def answers(model, box, phi):
     """P and its interval by each idea, at a φ* with shape `(P)`."""
     alone = asked(model, box, phi[None])[:, 0]
-    low, high = interval(alone)
+    reach = t.ppf(0.95, len(alone) - 1) * link(alone).std(ddof=1)
+    low, high = (unlink(link(alone.mean()) + side * reach) for side in (-1, 1))
     return {
         "halves": {"p": float(alone.mean()), "low": float(low), "high": float(high)},
         "shrunk": shrunk(model, box, alone),

@@ -89,8 +89,14 @@ def test_members_that_agree_leave_nothing_to_take_off():
 
 def estimate(members, **told):
     p = np.asarray(members, dtype=float)
-    given_ = {"members": p, "target": Box((0.0,), (1.0,)), "phi": np.zeros(1), **told}
-    return EnsembleEstimate(p.mean(), np.zeros(()), *interval(p), **given_)
+    given_ = {
+        "members": p,
+        "target": Box((0.0,), (1.0,)),
+        "phi": np.zeros(1),
+        "typical": 0.0,
+        **told,
+    }
+    return EnsembleEstimate(p.mean(), np.zeros(()), *interval(p, 0.0), **given_)
 
 
 @settings(deadline=None, max_examples=100)
@@ -123,6 +129,21 @@ def test_model_and_simulations_together_are_bayes_rule(hits, samples):
 def test_a_p_without_an_interval_is_not_weighed():
     with pytest.raises(InputError, match="no interval"):
         combined(Estimate(np.array(0.8), np.array(0.01)), 3, 10)
+
+
+def test_an_interval_at_another_level_is_nested_and_at_its_own_the_same():
+    found = estimate([0.5, 0.6, 0.65])
+    assert found.interval() == pytest.approx((found.low, found.high))
+    inner, outer = found.interval(0.5), found.interval(0.99)
+    assert outer[0] < found.low < inner[0] < found.value < inner[1] < found.high < outer[1]
+    counted = Estimate(np.array(0.8), np.array(0.02)).interval(0.95)
+    assert counted == pytest.approx((0.8 - 1.96 * 0.02, 0.8 + 1.96 * 0.02), abs=1e-4)
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.5, 90, float("nan")])
+def test_a_level_outside_0_and_1_is_refused(level):
+    with pytest.raises(InputError, match="'level' is"):
+        estimate([0.5, 0.6]).interval(level)
 
 
 def test_zero_is_never_printed_as_an_error():
@@ -193,12 +214,18 @@ def test_the_reasons_name_what_is_wrong_and_what_helps():
         "halves of the settings say",
         "few materials",
         "far from the data",
+        "few replicates: 0 of 300 settings",
         "helps most",
+        "beyond the 300 of the training",
     ):
         assert any(words in sentence for sentence in said), words
     assert reasons(maximise(exact_model(), Box((-0.6, -0.4), (0.7, 0.9))))[0].startswith(
         "one network"
     )
+    assert "unlabelled images" not in said[-1]
+    assert "unlabelled images" in reasons(design, support, images=True)[-1]
+    often = Support(support.m, phi[:60].repeat(5, axis=0))
+    assert not any("replicates" in sentence for sentence in reasons(design, often))
     alike = maximise(Ensemble((exact_model(),) * 3), Box((-0.6, -0.4), (0.7, 0.9)))
     assert reasons(alike) == []
 

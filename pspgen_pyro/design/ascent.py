@@ -155,6 +155,7 @@ def maximise(
     for member in model.members:
         member.eval()
     noise = sobol_normal(draws, model.dims.latent, seed, model.m_loc.dtype).to(model.m_loc.device)
+    objective = objective.prepared(model, noise[:_SCOUT_DRAWS])
     problem = Problem(model, objective, noise, seed)
     scouts, scores = _scouted(problem, starts)
     first, share = _starts(scouts, scores, starts), None

@@ -23,7 +23,7 @@ far from the target), `value` what a person reads. The first two may be asked of
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -48,6 +48,7 @@ from .probability import (
     reach_of,
     scrambled,
     sobol_normal,
+    typical_variance,
     weighted_law,
 )
 from .target import Target
@@ -71,6 +72,10 @@ class Objective(ABC):
         `scrambled`."""
         one = _one(model, self)
         return mean_of(scrambled(one, partial(self.value, one), phi, **options))
+
+    def prepared(self, model: PSPGen | Ensemble, noise: Tensor) -> Objective:
+        """The objective with what it needs to know of the model as a whole; itself if nothing."""
+        return self
 
     @abstractmethod
     def check(self, model: PSPGen | Ensemble) -> None:
@@ -130,11 +135,18 @@ class Probability(Objective):
 @dataclass(frozen=True)
 class Cautious(Probability):
     r"""The lower end of the 90 % interval of the probability of a region; its score is
-    :math:`h(\bar P) - t\, s`, see `probability`. The value is P itself.
+    :math:`h(\bar P) - 1.4\, t\, \tilde s`, see `probability`. The value is P itself.
 
     Arguments:
         target: The region.
+        typical: The `typical_variance` of the networks; None until the model is known.
     """
+
+    typical: float | None = None
+
+    def prepared(self, model: PSPGen | Ensemble, noise: Tensor) -> Cautious:
+        """With the model's typical variance."""
+        return replace(self, typical=typical_variance(model, self.target, noise))
 
     def check(self, model: PSPGen | Ensemble) -> None:
         """There must be several networks, and the region must have the dimension of the
@@ -149,8 +161,11 @@ class Cautious(Probability):
 
     def score(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
         """The lower end, as a value of h."""
+        typical = self.typical
+        if typical is None:
+            typical = typical_variance(model, self.target, noise)
         p = opinions(model, self.target, phi, noise).exp()
-        return link(p.mean(dim=0)) - reach_of(p)
+        return link(p.mean(dim=0)) - reach_of(p, typical)
 
     def value(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
         """The probability."""

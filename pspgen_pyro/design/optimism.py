@@ -12,8 +12,10 @@ off, and the correction is not known exactly either:
 
 .. math::
     P(\varphi^*) = h^{-1}\left( h(\bar P(\varphi^*)) - 0.35\, o \right), \qquad
-    \text{90 \%: } h^{-1}\left( h(\bar P(\varphi^*)) - 0.35\, o \pm \sqrt{(t\, s)^2 +
-    (1.645 \cdot 0.3\, o)^2} \right).
+    \text{90 \%: } h^{-1}\left( h(\bar P(\varphi^*)) - 0.35\, o \pm \sqrt{r^2 +
+    (1.645 \cdot 0.2\, o)^2} \right)
+
+with r the reach :math:`1.4\, t\, \tilde s` of `probability`.
 
 The two numbers were fitted on twenty test functions of uncertainty quantification in 2 to 10
 parameters (`benchmarks/doubt.py`).
@@ -44,7 +46,7 @@ from .target import Target
 
 __all__ = ["combined", "optimism", "sobered"]
 
-_SHARE, _DOUBT = 0.35, 0.3
+_SHARE, _DOUBT = 0.35, 0.2
 _STARTS = 4
 
 
@@ -81,7 +83,7 @@ def sobered(estimate: EnsembleEstimate, optimism: float) -> EnsembleEstimate:
     """P at a φ* less what the search put on, with a wider interval."""
     off = max(0.0, optimism)
     middle = link(estimate.value) - _SHARE * off
-    reach = np.hypot(reach_of(estimate.members), NINETY * _DOUBT * off)
+    reach = np.hypot(reach_of(estimate.members, estimate.typical), NINETY * _DOUBT * off)
     return replace(
         estimate,
         value=unlink(middle),

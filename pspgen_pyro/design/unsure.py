@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["reasons"]
 
-_WIDE, _FAR, _FEW = 0.05, 0.9, 100
+_WIDE, _FAR, _FEW, _REPEATED = 0.05, 0.9, 100, 20
 
 
-def reasons(design: Design, support: Support | None = None) -> list[str]:
+def reasons(design: Design, support: Support | None = None, *, images: bool = False) -> list[str]:
     """Sentences without a full stop, the advice last; none if the interval of P reaches less than
     0.05 to either side.
 
     Arguments:
         design: The design of a region.
         support: What the model learned from; None if it was not kept.
+
+    Other arguments:
+        images: Whether the materials have images, which teach without labels too.
     """
     found = design.probability
     if not isinstance(found, EnsembleEstimate):
@@ -48,7 +51,8 @@ def reasons(design: Design, support: Support | None = None) -> list[str]:
         said += _of_data(design, support)
     # so many simulations have a 90 % interval of ± 0.05 by themselves
     count = math.ceil(max(p * (1 - p), 0.05) * (NINETY / _WIDE) ** 2 / 10) * 10
-    return [*said, f"what helps most: {count} simulations or tests at φ* tell P to ± {_WIDE:g}"]
+    said.append(f"what helps most: {count} simulations or tests at φ* tell P to ± {_WIDE:g}")
+    return said if support is None else [*said, _more(reach, support, images)]
 
 
 def _of_data(design: Design, support: Support) -> list[str]:
@@ -64,4 +68,30 @@ def _of_data(design: Design, support: Support) -> list[str]:
             f"φ* is far from the data: {100 * far:.0f} % of the training settings are nearer to "
             "their next one"
         )
+    if support.phi is not None:
+        each = np.unique(support.phi, axis=0, return_counts=True)[1]
+        if (several := int((each > 1).sum())) < _REPEATED:
+            said.append(
+                f"few replicates: {several} of {len(each)} settings were made more than once, so "
+                "nothing tells the noise of m from an error of its law; three materials at each "
+                f"of {_REPEATED} settings would"
+            )
     return said
+
+
+def _more(reach: float, support: Support, images: bool) -> str:
+    """How many labels would narrow the interval everywhere, if its width falls as the root of
+    their number grows."""
+    known = len(support.m)
+    more = known * ((reach / _WIDE) ** 2 - 1)
+    digits = 10 ** max(0, math.floor(math.log10(max(more, 1))) - 1)
+    more = math.ceil(more / digits) * digits
+    said = (
+        f"at every setting: some {more} labelled materials beyond the {known} of the training, if "
+        "the interval narrows as one over the root of their number"
+    )
+    return said + (
+        "; unlabelled images with their settings do a part of it where images show the property"
+        if images
+        else ""
+    )

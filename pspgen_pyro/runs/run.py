@@ -147,7 +147,8 @@ class Run:
         Raises:
             InputError: If the design asks for no region.
         """
-        return reasons(design, self.support)
+        images = self.schema.microstructure is not None
+        return reasons(design, self.support, images=images)
 
     def posterior(self, target: Question, *, prior: Any = None) -> DesignPosterior:
         """Every setting and material that is consistent with the target: draw by its `sample`.
