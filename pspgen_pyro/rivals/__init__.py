@@ -8,6 +8,7 @@ same symmetries. `RIVALS` makes each of them with its default hyper-parameters b
 from collections.abc import Callable
 
 from .base import Predictor, PSPGenPredictor, Rival
+from .comparison import ComparisonMethod
 from .ensemble import EnsemblePredictor
 from .flow import SplineFlow
 from .forest import ForestWeights
@@ -19,6 +20,7 @@ from .structure import StructureSizes
 
 __all__ = [
     "RIVALS",
+    "ComparisonMethod",
     "EnsemblePredictor",
     "ForestWeights",
     "HeteroscedasticGaussian",
@@ -39,5 +41,7 @@ RIVALS: dict[str, Callable[[], Rival]] = {
     "gaussian": HeteroscedasticGaussian,
     "logistic": LogisticIndicator,
     "pseudo": PseudoLabels,
+    "comparison": ComparisonMethod.tuned,
+    "comparison_published": ComparisonMethod.published,
 }
 """The rivals by the names that the command line knows."""
