@@ -54,27 +54,26 @@ def highest(acquisition, size):
 
 
 def gaussian_process(case, phi, m, box):
-    from botorch.acquisition import PosteriorMean
-
     model, back = surrogate(case, phi, box.contains(m)[:, None].astype(float))
-    best = highest(PosteriorMean(model), phi.shape[1])
+    best = highest(lambda x: model.posterior(x.squeeze(-2)).mean.squeeze(-1), phi.shape[1])
     law = model.posterior(best)
     return back(best[0]), float(law.mean), float(law.variance.sqrt())
 
 
 def inside(model, box, x):
-    """log P(m in box) with the noise of the observations, with shape `(N)`."""
-    law = model.posterior(x, observation_noise=True)
+    """log P(m in box) with the noise of the observations, with shape `(N)`, at x with shape
+    `(N, 1, P)`."""
+    law = model.posterior(x.squeeze(-2), observation_noise=True)
     spread = law.variance.sqrt()
     ends = (torch.tensor(end).double() for end in (box.lower, box.upper))
     low, high = (torch.special.ndtr((end - law.mean) / spread) for end in ends)
-    return (high - low).clamp(min=1e-12).log().sum(dim=(-1, -2))
+    return (high - low).clamp(min=1e-12).log().sum(dim=-1)
 
 
 def botorch_of_m(model, back, box, size):
     best = highest(lambda x: inside(model, box, x), size)
     with torch.no_grad():
-        return back(best[0]), float(inside(model, box, best).exp())
+        return back(best[0]), float(inside(model, box, best.unsqueeze(0)).exp())
 
 
 def climbed(rival, case, box):

@@ -69,9 +69,9 @@ PUBLIC = {
         "model_surface read_answer reference_surface summarise surface_error write_page"
     ),
     "rivals": (
-        "EnsemblePredictor ForestWeights HeteroscedasticGaussian LogisticIndicator "
-        "MixtureDensityNetwork PSPGenPredictor Predictor PseudoLabels RIVALS Rival SplineFlow "
-        "StructureSizes"
+        "ComparisonMethod EnsemblePredictor ForestWeights HeteroscedasticGaussian "
+        "LogisticIndicator MixtureDensityNetwork PSPGenPredictor Predictor PseudoLabels RIVALS "
+        "Rival SplineFlow StructureSizes"
     ),
     "runs": "Run chain_of described_data fit load_run training_data",
     "schema": "Microstructure Property Schema conversion",
@@ -85,7 +85,7 @@ PUBLIC = {
         "phase_names threshold threshold_phases two_mode_spectrum two_point_correlation "
         "void_fraction"
     ),
-    "study": "CASES Case Region Split case",
+    "study": "CASES Case Region Split case run_study",
     "training": (
         "Alternating Cosine Descent ELBO Epochs History Joint Plateau PriorStage ReaderStage "
         "STAGES Stage evaluate fit_ensemble train"

@@ -34,6 +34,7 @@ from .loop import Loop
 from .posterior import PosteriorCommand
 from .report import ReportCommand
 from .simulate import Simulate
+from .study import StudyCommand
 
 __all__ = ["main"]
 
@@ -65,6 +66,7 @@ Command = (
     | Annotated[Check, subcommand("check")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[ReportCommand, subcommand("report")]
+    | Annotated[StudyCommand, subcommand("study")]
     | Annotated[Demo, subcommand("demo")]
 )
 
