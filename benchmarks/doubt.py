@@ -27,9 +27,9 @@ Ideas, all asked at the same φ*, that of the mean over the networks:
 | left out | each pair judges where the others would go; 1.3 times what it misses is taken off |
 | bootstrap | what each network promises beyond the others: `design.optimism` (the default) |
 
-`--toys` fits the two numbers of `design.optimism` on twenty test functions with closed-form P in 2
-to 10 parameters, none of which is in the table. Every cell is kept in the work folder. Writes
-`results/doubt.json`.
+`--toys` fits the numbers of the interval (`design.probability`, `design.optimism`) on twenty test
+functions with closed-form P in 2 to 10 parameters, none of which is in the table. Every cell is
+kept in the work folder. Writes `results/doubt.json`.
 
     python benchmarks/doubt.py --work FOLDER [--public FOLDER] [--seeds 1 2 3] [--jobs 2] \
         [--collect] [--toys]
@@ -278,12 +278,12 @@ def table(cells):
     """One line a cell and kind, and one an idea."""
     lines, ideas = {}, {}
     for (name, count, _), content in cells.items():
-        same = name.endswith("-same")
+        same, whole = name.endswith("-same"), ("all",) if "-" not in name else ()
         for one in content["rows"]:
-            for where in () if same else (f"{name} {count}", "all"):
+            for where in () if same else (f"{name} {count}", *whole):
                 lines.setdefault((where, one["kind"]), []).append(one)
             for idea, told in one.get("ideas", {}).items():
-                for where in (f"{name.removesuffix('-same')} {count}", "all"):
+                for where in (f"{name.removesuffix('-same')} {count}", *whole, *("all",) * same):
                     ideas.setdefault((where, idea), []).append({**one, **told})
     return (
         {" · ".join(key): judged(rows) for key, rows in lines.items()},
@@ -305,7 +305,7 @@ def main():
     parser.add_argument("--only", nargs="*", default=[f"{name}-{n}" for name, n in CELLS])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--collect", action="store_true", help="only what is there already")
-    parser.add_argument("--toys", action="store_true", help="fit the two numbers on toys")
+    parser.add_argument("--toys", action="store_true", help="fit the interval on toys")
     parser.add_argument("--out", type=Path, default=Path("results/doubt.json"))
     options = parser.parse_args()
     (options.work / "cells").mkdir(parents=True, exist_ok=True)

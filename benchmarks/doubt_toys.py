@@ -1,16 +1,16 @@
-"""Twenty test functions of uncertainty quantification with noise, on which the two numbers of
-`design.optimism` were fitted: P has a closed form, so φ* is judged without simulations.
+"""Twenty test functions of uncertainty quantification with noise, on which the numbers of the
+interval were fitted: P has a closed form, so every answer is judged without simulations.
 
 Two properties a function, m1 = f + noise and m2 = f / 2 + g + noise with g a random network and
 noise whose size depends on φ; all standardised.
 """
 
-import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
+from doubt_ideas import asked
 from scipy.special import ndtr
 from scipy.stats import t as student_t
 
@@ -18,7 +18,7 @@ import pspgen_pyro as psp
 from pspgen_pyro.design import optimism
 from pspgen_pyro.design.probability import NINETY, link, unlink
 
-COUNTS, LEVELS = (250, 1000, 2500), (0.3, 0.35, 0.4, 0.45)
+COUNTS = (250, 1000, 2500)
 
 
 def scaled(u, bounds):
@@ -149,13 +149,15 @@ class Toy:
 
 
 def toy_cell(work, number, count):
-    """h of the promised P, the spread s, the optimism o and the truth, one row a target."""
+    """The P of every network and the truth at random settings, on edges and in corners, and at φ*
+    of a bold and a cautious search with the optimism o, one row a target."""
     from doubt import boxes
 
     torch.set_num_threads(1)
-    path = work / "cells" / f"toy-{number}-{count}.json"
+    path = work / "cells" / f"toy-{number}-{count}.npz"
     if path.exists():
-        return json.loads(path.read_text())
+        with np.load(path) as found:
+            return dict(found)
     toy = Toy(number)
     phi, m = toy.draw(count, 1001)
     names = tuple(f"u{j + 1}" for j in range(toy.size))
@@ -164,43 +166,91 @@ def toy_cell(work, number, count):
         phi, None, m, process=process, properties=["m1 [1] linear", "m2 [1] linear"], quiet=True
     )
     run = psp.fit(triads, seed=1, progress=False)
-    rows = []
-    for box in boxes(toy.draw(20_000, 5)[1], seed=number):
-        p = run.design(box).probability
-        spread = link(p.members).std(ddof=1)
-        o = (link(p.promised) - link(p.value)) / optimism._SHARE
-        truth = float(toy.probability(box, p.phi)[0])
-        rows.append([float(link(p.promised)), float(spread), float(o), truth])
-    path.write_text(json.dumps(rows))
+    rng, size = np.random.default_rng(7), toy.size
+    engine = torch.quasirandom.SobolEngine(size, scramble=True, seed=0)
+    edge = rng.random((64, size))
+    edge[range(64), rng.integers(size, size=64)] = rng.integers(2, size=64)
+    places = {
+        "random": engine.draw(256, dtype=torch.float64).numpy(),
+        "edge": edge,
+        "corner": rng.integers(2, size=(64, size)).astype(float),
+    }
+    targets, found = boxes(toy.draw(20_000, 5)[1], seed=number), {}
+    for kind, u in places.items():
+        found[kind] = np.stack([asked(run.model, box, u) for box in targets])
+        found[f"{kind}_truth"] = np.stack([toy.probability(box, u) for box in targets])
+    for kind, cautious in (("bold", False), ("cautious", True)):
+        p = [run.design(box, cautious=cautious, seed=1).probability for box in targets]
+        found[kind] = np.stack([one.members for one in p])[..., None]
+        there = [toy.probability(box, one.phi) for box, one in zip(targets, p, strict=True)]
+        found[f"{kind}_truth"] = np.array(there)
+        off = [link(float(one.promised)) - link(float(one.value)) for one in p]
+        found[f"{kind}_o"] = np.array(off) / optimism._SHARE
+    np.savez(path, **found)
     print(path.stem, flush=True)
-    return rows
+    return found
+
+
+def answers_of(found, kind):
+    """h of the mean, the variance over the networks, its mean over the process space, o and the
+    truth, one row an answer."""
+    rows = []
+    for t in range(len(found["random"])):
+        typical = link(found["random"][t]).var(axis=0, ddof=1).mean()
+        p, truth = found[kind][t], found[f"{kind}_truth"][t]
+        own = link(p).var(axis=0, ddof=1)
+        o = max(0.0, found[f"{kind}_o"][t]) if f"{kind}_o" in found else 0.0
+        same = np.ones(len(truth))
+        rows.append(np.stack([link(p.mean(axis=0)), own, typical * same, o * same, truth]))
+    return np.concatenate(rows, axis=1)
+
+
+def scored(rows, share, factor, off, doubt):
+    """Interval score (Gneiting & Raftery, 2007), coverage, half-width over RMS error, bias."""
+    h, own, typical, o, truth = rows
+    reach = factor * np.sqrt((1 - share) * own + share * typical)
+    reach, middle = np.hypot(reach, NINETY * doubt * o), h - off * o
+    p, low, high = (unlink(middle + side * reach) for side in (0, -1, 1))
+    missed = np.maximum(0, low - truth) + np.maximum(0, truth - high)
+    gap, wide = p - truth, high - low
+    inside = (truth >= low) & (truth <= high)
+    score = (wide + 20 * missed).mean()
+    return score, inside.mean(), wide.mean() / 2 / np.sqrt((gap**2).mean()), gap.mean()
 
 
 def toys(work, jobs):
-    """Prints bias, coverage and sharpness for shares of o that are taken off and added."""
+    """Prints the interval score and the coverage for the numbers that the interval has."""
     context = multiprocessing.get_context("spawn")
     wanted = [(n, count) for count in COUNTS for n in range(len(FUNCTIONS))]
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         futures = {one: pool.submit(toy_cell, work, *one) for one in wanted}
-        found = {one: np.array(future.result()) for one, future in futures.items()}
-    for group, sizes in (("2, 3", (2, 3)), ("4 to 7", (4, 7)), ("8 to 10", (8, 10))):
+        found = {one: future.result() for one, future in futures.items()}
+    t = student_t.ppf(0.95, 14)
+
+    def shown(cells, kinds, *numbers):
+        told = []
+        for kind in kinds:
+            rows = np.concatenate([answers_of(one, kind) for one in cells], axis=1)
+            score, inside, width, bias = scored(rows, *numbers)
+            told.append(f"{kind} {score:.3f} {inside:.2f} {width:.2f} {bias:+.3f}")
+        return "; ".join(told)
+
+    print("score, coverage, half-width over RMS error, bias")
+    for share in (0.0, 0.5, 1.0):
+        for factor in (1.0, 1.2, 1.3, 1.4, 1.5, 1.6):
+            line = shown(found.values(), ("random", "edge", "corner"), share, factor * t, 0, 0)
+            print(f"towards the typical {share}, factor {factor}: {line}")
+    for off in (0.3, 0.35, 0.4):
+        for doubt in (0.0, 0.1, 0.2, 0.3):
+            line = shown(found.values(), ("bold", "cautious"), 0.5, 1.4 * t, off, doubt)
+            print(f"off {off}, doubt {doubt}: {line}")
+    for low, high in ((2, 3), (4, 7), (8, 10)):
         for count in COUNTS:
-            rows = np.concatenate(
-                [
-                    r
-                    for (n, c), r in found.items()
-                    if c == count and sizes[0] <= FUNCTIONS[n][0] <= sizes[1]
-                ]
-            )
-            h, s, o, truth = rows.T
-            for off in LEVELS:
-                for doubt in (0.0, 0.2, 0.25, 0.3):
-                    wide = np.hypot(student_t.ppf(0.95, 7) * s, NINETY * doubt * o)
-                    p, low, high = (unlink(h - off * o + side * wide) for side in (0, -1, 1))
-                    rms = np.sqrt(((p - truth) ** 2).mean())
-                    print(
-                        f"{group} parameters, {count} rows: share {off} doubt {doubt}: bias "
-                        f"{(p - truth).mean():+.3f} rms {rms:.3f} coverage "
-                        f"{((truth >= low) & (truth <= high)).mean():.2f} sharpness "
-                        f"{(high - low).mean() / 2 / rms:.2f}"
-                    )
+            cells = [
+                one
+                for (n, c), one in found.items()
+                if c == count and low <= FUNCTIONS[n][0] <= high
+            ]
+            kinds = ("random", "edge", "corner", "bold", "cautious")
+            line = shown(cells, kinds, 0.5, 1.4 * t, optimism._SHARE, optimism._DOUBT)
+            print(f"{low} to {high} parameters, {count} rows: {line}")
