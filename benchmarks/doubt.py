@@ -25,7 +25,7 @@ Ideas, all asked at the same φ*, that of the mean over the networks:
 | halves | networks that learned from halves of the settings |
 | shrunk | these, shrunk towards the mean over the process space by how far they differ |
 | left out | each pair judges where the others would go; 1.3 times what it misses is taken off |
-| bootstrap | what each network promises beyond the others: `design.optimism` (the default) |
+| moderated | what each network promises beyond the others; the typical variance (the default) |
 
 `--toys` fits the numbers of the interval (`design.probability`, `design.optimism`) on twenty test
 functions with closed-form P in 2 to 10 parameters, none of which is in the table. Every cell is
@@ -182,7 +182,7 @@ def cell(work, name, count, seed):
             there = simulated(case, np.tile(design.phi, (MATERIALS, 1)), [seed, 20, k, count])
             p = design.probability
             told = {"promised": float(p.promised), **ends(p)}
-            ideas = found[k] | {"bootstrap": ends(p)} if kind == "phi*" else {}
+            ideas = found[k] | {"moderated": ends(p)} if kind == "phi*" else {}
             if same:
                 ideas = {"alike": found[k]["halves"]}
             rows.append(row(kind, k, there, box) | told | {"ideas": ideas})
