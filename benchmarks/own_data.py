@@ -183,6 +183,9 @@ EXPERIMENTS = {
 }
 
 
+SHARED = ("full", "quarter", "labels", "one", "one-labels", "apart", "three", "crop")
+
+
 def cells(models, seeds, public):
     """Every training, most wanted first: experiment, arguments."""
     for seed in seeds:
@@ -216,6 +219,12 @@ def computed(options, wanted):
     work = partial(cell, options.work, options.public)
     if options.jobs == 1:
         return {one: work(*one) for one in wanted}
+    # what several cells read is there before they start
+    if any(experiment in SHARED for experiment, _ in wanted):
+        reference(options.work)
+        for name in ("case1", "case3"):
+            for seed in options.seeds:
+                arrays(options.work, name, seed)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
         futures = {one: pool.submit(work, *one) for one in wanted}
