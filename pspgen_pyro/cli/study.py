@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from tyro.conf import Positional
 
 __all__ = ["StudyCommand"]
+
+_Model = Literal[
+    "published", "default", "comparison_published", "comparison_tuned", "mixture", "forest"
+]
 
 
 @dataclass(frozen=True)
@@ -33,24 +37,7 @@ class StudyCommand:
     """Processes that simulate or learn side by side."""
     seeds: int | None = None
     """Seeds of every learned row. Default: 3; of 128 × 128 pixels 1."""
-    models: tuple[
-        Literal[
-            "published",
-            "default",
-            "comparison_published",
-            "comparison_tuned",
-            "mixture",
-            "forest",
-        ],
-        ...,
-    ] = (
-        "published",
-        "default",
-        "comparison_published",
-        "comparison_tuned",
-        "mixture",
-        "forest",
-    )
+    models: tuple[_Model, ...] = get_args(_Model)
     """The models to compare."""
     max_epochs: int = 200
     """The largest number of epochs of the published recipe at full size; the paper has 500. It
@@ -63,17 +50,21 @@ class StudyCommand:
     def run(self) -> int | None:
         from ..study import run_study
 
-        run_study(
-            self.name,
-            self.out,
-            scale=self.scale,
-            workers=self.workers,
-            seeds=self.seeds,
-            models=self.models,
-            max_epochs=self.max_epochs,
-            seed=self.seed,
-            resume=self.resume,
-            progress=lambda words: print(words, file=sys.stderr, flush=True),
-        )
+        try:
+            run_study(
+                self.name,
+                self.out,
+                scale=self.scale,
+                workers=self.workers,
+                seeds=self.seeds,
+                models=self.models,
+                max_epochs=self.max_epochs,
+                seed=self.seed,
+                resume=self.resume,
+                progress=lambda words: print(words, file=sys.stderr, flush=True),
+            )
+        except KeyboardInterrupt:
+            print("pspgen: interrupted; go on with --resume", file=sys.stderr)
+            return 130
         print(f"{self.out}/index.html: written")
         return None

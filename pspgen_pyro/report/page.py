@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ..data.triads import Triads
 from ..design import Box
@@ -19,7 +19,7 @@ from .comparison import surface_sections
 from .figures import themed
 from .sections import answer_section, data_section, number, settings_of, signed, training_section
 
-__all__ = ["write_page"]
+__all__ = ["page_template", "write_page"]
 
 _MADE = (
     "split",
@@ -33,6 +33,17 @@ _MADE = (
     "conductivities",
     "versions",
 )
+
+
+def page_template() -> Template:
+    """The template of a page of sections; a name that is missing is an error."""
+    return Environment(
+        loader=PackageLoader("pspgen_pyro", "report/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("report.html")
 
 
 def write_page(
@@ -70,14 +81,7 @@ def write_page(
         sections = [answer_section(run, triads, a, count=materials, seed=seed) for a in answers]
         sections += surface_sections(run, answers, reference)
         sections += [data_section(run, triads, answers), training_section(run)]
-    template = Environment(
-        loader=PackageLoader("pspgen_pyro", "report/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("report.html")
-    return template.render(
+    return page_template().render(
         case=run.data.get("case", ", ".join(run.schema.property_names)),
         summary=summarise(answers),
         answers=[_row(run, answer) for answer in answers],

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..io.provenance import environment
+from ..report.page import page_template
 from ..report.sections import Section
 from .plan import CAPTIONED, MODELS
 from .published import PUBLISHED, WHERE
@@ -38,17 +38,10 @@ def write_all(settings: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
 
 
 def _rendered(title: str, summary: str, sections: Sequence[Section]) -> str:
-    template = Environment(
-        loader=PackageLoader("pspgen_pyro", "report/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("report.html")
     facts = environment()
     rows = [(key, str(facts[key])) for key in ("command", "python", "system", "processor")]
     rows.append(("versions", ", ".join(f"{k} {v}" for k, v in facts["versions"].items())))
-    return template.render(
+    return page_template().render(
         case=title, summary=summary, answers=[], sections=sections, provenance=rows, commands=()
     )
 

@@ -76,8 +76,12 @@ def region_posterior(
     scarce = len(inside) < ENOUGH and rule in ("R1", "R5")
     note = f"only {len(inside)} of {len(pool_m)} pairs lie in the region" if scarce else ""
     if rule == "R5":
-        chosen = _weighed(method, target, draws, rng) if scarce else rng.choice(inside, draws)
-        note = note and f"{note}; settings are weighed by their probability instead"
+        weight = method.probability(target, pool_phi[:_WEIGHED]) if scarce else None
+        chosen = _weighed(weight, draws, rng) if weight is not None else rng.choice(inside, draws)
+        instead = "are weighed by their probability instead"
+        if weight is not None and not weight.sum() > 0:
+            instead = "have no probability anywhere, so these are drawn from the prior"
+        note = note and f"{note}; settings {instead}"
         return RegionPosterior(pool_phi[chosen], None, rule, rule, len(inside), note)
     used = "R2" if scarce else rule
     note = note and f"{note}; m is uniform in it instead"
@@ -92,12 +96,10 @@ def region_posterior(
 
 
 def _weighed(
-    method: ComparisonMethod, target: Target, draws: int, rng: np.random.Generator
+    weight: NDArray[np.float64], draws: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Rows of the pool, drawn with their probabilities of the target for weights."""
-    p = method.probability(target, method.pool[0][:_WEIGHED])
-    if not p.sum() > 0:
-        p = np.ones_like(p)
+    """Rows drawn with these weights; with equal ones if all are zero."""
+    p = weight if weight.sum() > 0 else np.ones_like(weight)
     return rng.choice(len(p), draws, p=p / p.sum())
 
 
