@@ -73,7 +73,7 @@ def _of_data(design: Design, support: Support) -> list[str]:
         if (several := int((each > 1).sum())) < _REPEATED:
             said.append(
                 f"few replicates: {several} of {len(each)} settings were made more than once, so "
-                "nothing tells the noise of m from an error of its law; three materials at each "
+                "little tells the noise of m from an error of its law; three materials at each "
                 f"of {_REPEATED} settings would"
             )
     return said
