@@ -27,7 +27,7 @@ Ideas, all asked at the same φ*, that of the mean over the networks:
 | left out | each pair judges where the others would go; 1.3 times what it misses is taken off |
 | moderated | what each network promises beyond the others; the typical variance (the default) |
 
-`--toys` fits the numbers of the interval (`design.probability`, `design.optimism`) on twenty test
+`--toys` fits the numbers of the interval (`design.estimates`, `design.optimism`) on twenty test
 functions with closed-form P in 2 to 10 parameters, none of which is in the table. Every cell is
 kept in the work folder. Writes `results/doubt.json`.
 
@@ -54,7 +54,7 @@ from scipy.stats import binom
 
 import pspgen_pyro as psp
 from pspgen_pyro.design import frequency
-from pspgen_pyro.design.probability import NINETY, link, unlink
+from pspgen_pyro.design.estimates import NINETY, link, unlink
 from pspgen_pyro.io.provenance import environment
 from pspgen_pyro.process import Permutation
 from pspgen_pyro.schema import Schema

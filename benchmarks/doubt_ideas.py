@@ -7,8 +7,9 @@ import torch
 from scipy.stats import t
 
 from pspgen_pyro.design import LBFGS, Objective, sobol_normal
+from pspgen_pyro.design.estimates import NINETY, link, unlink
 from pspgen_pyro.design.optimisers import Problem
-from pspgen_pyro.design.probability import NINETY, link, opinions, unlink
+from pspgen_pyro.design.probability import opinions
 
 IDEAS = ("halves", "shrunk", "left out")
 PROMISE = 1.3

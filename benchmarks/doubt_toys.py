@@ -16,7 +16,7 @@ from scipy.stats import t as student_t
 
 import pspgen_pyro as psp
 from pspgen_pyro.design import optimism
-from pspgen_pyro.design.probability import NINETY, link, unlink
+from pspgen_pyro.design.estimates import NINETY, link, unlink
 
 COUNTS = (250, 1000, 2500)
 

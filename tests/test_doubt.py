@@ -15,8 +15,8 @@ from scipy.stats import binom, norm
 import pspgen_pyro as psp
 from pspgen_pyro import Box, InputError, ProcessSpace, maximise
 from pspgen_pyro.design import Cautious, Estimate, Support
+from pspgen_pyro.design.estimates import EnsembleEstimate, ends_of
 from pspgen_pyro.design.optimism import combined, sobered
-from pspgen_pyro.design.probability import EnsembleEstimate, interval
 from pspgen_pyro.design.unsure import reasons
 from pspgen_pyro.model import MixturePrior
 from pspgen_pyro.model.ensemble import Ensemble
@@ -96,7 +96,7 @@ def estimate(members, **told):
         "typical": 0.0,
         **told,
     }
-    return EnsembleEstimate(p.mean(), np.zeros(()), *interval(p, 0.0), **given_)
+    return EnsembleEstimate(p.mean(), np.zeros(()), *ends_of(p, 0.0), **given_)
 
 
 @settings(deadline=None, max_examples=100)

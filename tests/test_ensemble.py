@@ -17,7 +17,7 @@ from pspgen_pyro import Batches, Box, InputError, maximise, probability
 from pspgen_pyro.cli import main
 from pspgen_pyro.data.batches import Batch
 from pspgen_pyro.design import SGD, Cautious, DesignPosterior, SquaredDistance, sample_hmc
-from pspgen_pyro.design.probability import EnsembleEstimate, interval, link, unlink
+from pspgen_pyro.design.estimates import EnsembleEstimate, ends_of, link, unlink
 from pspgen_pyro.diagnosis import to_datatree
 from pspgen_pyro.errors import TrainingError
 from pspgen_pyro.model.ensemble import Ensemble
@@ -49,7 +49,7 @@ def batches(n=24, bare=0):
 def estimate(p):
     p = np.asarray(p, dtype=float)
     told = {"members": p, "target": BOX, "phi": np.zeros((p.shape[1], 2)), "typical": 0.0}
-    return EnsembleEstimate(p.mean(0), np.zeros(p.shape[1:]), *interval(p, 0.0), **told)
+    return EnsembleEstimate(p.mean(0), np.zeros(p.shape[1:]), *ends_of(p, 0.0), **told)
 
 
 @settings(deadline=None, max_examples=50)
@@ -111,7 +111,7 @@ def test_the_interval_is_that_of_the_transformed_members_drawn_towards_the_typic
     h = np.log((0.98 * p + 0.01) / (0.99 - 0.98 * p))
     spread = np.sqrt((h.var(ddof=1) + typical) / 2)
     middle, reach = link(np.mean(p)), 1.4 * t.ppf(0.95, 2 * len(p) - 2) * spread
-    low, high = interval(p, typical)
+    low, high = ends_of(p, typical)
     assert low == pytest.approx(unlink(middle - reach), abs=1e-4)
     assert high == pytest.approx(unlink(middle + reach), abs=1e-4)
     assert 0 <= low <= p.mean() + 1e-12
@@ -120,7 +120,7 @@ def test_the_interval_is_that_of_the_transformed_members_drawn_towards_the_typic
 
 def test_where_networks_agree_by_chance_the_typical_variance_is_what_is_left():
     agreed = np.full(8, 0.4)
-    low, high = interval(agreed, 0.5)
+    low, high = ends_of(agreed, 0.5)
     assert low < 0.32
     assert high > 0.48
 

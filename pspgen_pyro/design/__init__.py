@@ -12,6 +12,7 @@ draw from it, `draws` says how well, and `grid` checks them.
 """
 
 from .ascent import Design, maximise
+from .estimates import Estimate
 from .estimators import (
     ClosedForm,
     Estimator,
@@ -39,7 +40,7 @@ from .posterior.grid import GridPosterior, on_grid
 from .posterior.hmc import sample_hmc
 from .posterior.nuts import RecordedNUTS, sample_nuts
 from .posterior.variational import Flow, FullRank, Guide, MeanField, fit_svi
-from .probability import Estimate, log_probability, probability, property_law, sobol_normal
+from .probability import log_probability, probability, property_law, sobol_normal
 from .simulation import Materials, Simulator, SimulatorFunction, adapted
 from .support import Support
 from .target import Box, Boxes, Target, target_from_json

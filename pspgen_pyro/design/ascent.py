@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
+from .estimates import EnsembleEstimate, Estimate
 from .objectives import Objective, Probability
 from .optimisers import LBFGS, Climb, Optimiser, Problem
 from .optimism import optimism, sobered
 from .parsing import Requirement
-from .probability import EnsembleEstimate, Estimate, sobol_normal
+from .probability import sobol_normal
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
 

@@ -37,15 +37,11 @@ from ..errors import InputError
 from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
+from .estimates import EnsembleEstimate, Estimate, link, mean_of, reach_of
 from .probability import (
-    EnsembleEstimate,
-    Estimate,
-    link,
     log_probability,
-    mean_of,
     opinions,
     probability,
-    reach_of,
     scrambled,
     sobol_normal,
     typical_variance,

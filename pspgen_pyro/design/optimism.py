@@ -39,9 +39,10 @@ from scipy.stats import binom
 from torch import Tensor
 
 from ..errors import InputError
+from .estimates import NINETY, EnsembleEstimate, Estimate, link, reach_of, unlink
 from .objectives import Objective
 from .optimisers import LBFGS, Problem
-from .probability import NINETY, EnsembleEstimate, Estimate, link, opinions, reach_of, unlink
+from .probability import opinions
 from .target import Target
 
 __all__ = ["combined", "optimism", "sobered"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .probability import NINETY, EnsembleEstimate
+from .estimates import NINETY, EnsembleEstimate
 from .support import Support
 
 if TYPE_CHECKING:

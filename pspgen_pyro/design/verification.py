@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError, SimulationError
 from ..io.validation import check_positive
 from ..schema import Schema
+from .estimates import Estimate
 from .optimism import combined
 from .parsing import Requirement
-from .probability import Estimate
 from .simulation import Materials, Simulator, SimulatorFunction, adapted, simulated
 from .target import Target
 

@@ -34,8 +34,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..design.ascent import Design
+from ..design.estimates import EnsembleEstimate, Estimate
 from ..design.posterior.draws import Draws
-from ..design.probability import EnsembleEstimate, Estimate
 from ..design.target import Target
 from ..errors import InputError
 from ..io.provenance import versions

@@ -241,7 +241,7 @@ def plot_process_latent(found: xr.Dataset, model: PSPGen, *, property_: int = 0)
 
 
 def plot_latent_properties(found: xr.Dataset, material: int = 0, ax: Axes | None = None) -> Axes:
-    """The cloud of m from p(z0 | x, φ) around the measured m, p(m | φ) behind it.
+    """The cloud of m from p(z0 | x, φ) around the m that the material has, p(m | φ) behind it.
 
     Arguments:
         found: What `latent_posterior` returned.
@@ -256,7 +256,7 @@ def plot_latent_properties(found: xr.Dataset, material: int = 0, ax: Axes | None
             *one[name].values[:, :2].T, s=9, lw=0, alpha=0.7, c=PALETTE[colour], label=label
         )
     star = {"marker": "*", "ms": 15, "ls": "", "c": PALETTE["vermilion"], "mec": "k"}
-    ax.plot(*one["m_true"].values[:2], label="measured", **star)
+    ax.plot(*one["m_true"].values[:2], label="m of the material", **star)
     ax.set(xlabel=names[0], ylabel=names[1])
     ax.legend(fontsize="small")
     return ax

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .style import panels
 
-__all__ = ["show_microstructures"]
+__all__ = ["PHASES", "show_microstructures"]
 
-_PHASES = LinearSegmentedColormap.from_list("phases", ["#3B4252", "#8FA0B0", "#EDE6D6"])
+PHASES = LinearSegmentedColormap.from_list("phases", ["#3B4252", "#8FA0B0", "#EDE6D6"])
+"""Phases by their label: the first dark, the last light."""
 
 
 def show_microstructures(
@@ -43,7 +44,7 @@ def show_microstructures(
     last = max(1, *(int(np.max(images, initial=0)) for images in rows.values()))
     height = 1.08 + 0.2 * bool(notes)
     figure, grid = panels(len(rows), columns, (1.03 * columns + 0.85, height * len(rows) + 0.1))
-    colours = _PHASES.resampled(last + 1)
+    colours = PHASES.resampled(last + 1)
     for axes, (label, images) in zip(grid, rows.items(), strict=True):
         texts = (notes or {}).get(label, [""] * len(images))
         for ax, image, text in zip(axes, images, texts, strict=False):

@@ -110,6 +110,7 @@ class Epochs(Stage):
                 [p for p in group if id(p) not in held] or [nn.Parameter(torch.zeros(0))],
                 lr=rates[name],
                 betas=(momenta[name], 0.99),
+                fused=True,
             )
             for name, group in training.model.param_groups().items()
         }

@@ -29,8 +29,8 @@ from ...data.batches import Batch, Batches
 from ...errors import InputError, SimulationError
 from ...model import PSPGen
 from ..ascent import Design, maximise
+from ..estimates import Estimate
 from ..parsing import Requirement
-from ..probability import Estimate
 from ..simulation import Simulator, SimulatorFunction, adapted
 from ..support import Support
 from ..target import Target

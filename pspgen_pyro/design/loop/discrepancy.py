@@ -36,7 +36,7 @@ from scipy.special import expit, logit
 from ...errors import InputError
 from ...io.validation import check_positive
 from ...process import ProcessSpace
-from ..probability import Estimate
+from ..estimates import Estimate
 
 __all__ = ["Correction", "Discrepancy"]
 

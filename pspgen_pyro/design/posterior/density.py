@@ -50,7 +50,7 @@ from torch.distributions import Distribution
 from ...errors import InputError
 from ...model import PSPGen
 from ...model.distributions import NormalMixture
-from ..probability import Estimate
+from ..estimates import Estimate
 from ..support import NOT_CHECKED, UNRESOLVED, Support
 from ..target import Target
 from .process_prior import ends_inside

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...io.validation import check_positive
-from ..probability import Estimate
+from ..estimates import Estimate
 from ..target import Target
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
 from ...plots import PALETTE, property_labels, show_microstructures
+from ...plots.microstructures import PHASES
 from ...schema import Schema
 from ..view import COMPARED, PROPOSED, View
 from .common import Drawn
@@ -52,7 +53,7 @@ def scattered_images(
     chosen = _spread(m[:, :2], count)
     for i in chosen:
         shown = x[i][:: max(1, len(x[i]) // _PIXELS), :: max(1, len(x[i]) // _PIXELS)]
-        image = OffsetImage(shown, zoom=20 / len(shown), cmap="cividis", interpolation="nearest")
+        image = OffsetImage(shown, zoom=20 / len(shown), cmap=PHASES, interpolation="nearest")
         place = float(m[i, 0]), float(m[i, 1])
         ax.add_artist(AnnotationBbox(image, place, frameon=False, pad=0))
     low, high = m[:, :2].min(axis=0), m[:, :2].max(axis=0)
