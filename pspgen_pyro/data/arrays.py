@@ -44,6 +44,7 @@ def triads_of_arrays(
     microstructure: Images,
     validation: float,
     seed: int,
+    constraints: str | Sequence[str] = (),
     source: str = "arrays",
     said: Sequence[str] = (),
 ) -> tuple[Schema, xr.Dataset]:
@@ -53,7 +54,7 @@ def triads_of_arrays(
         source: Where the arrays came from, in words.
         said: What a reader of the summary should know of how they were read.
     """
-    read = _read(phi, x, m, process, properties)
+    read = _read(phi, x, m, read_settings(process, frame_of(phi, "phi"), constraints), properties)
     structure = read_microstructure(microstructure, read.x)
     space = read.settings.process(read.phi)
     schema = Schema(process=space, microstructure=structure, properties=read.properties)
@@ -102,8 +103,7 @@ class _Found:
 
     def folds(self, validation: float, seed: int) -> tuple[NDArray[Any], ...]:
         """The number of each row's setting and replicate, and its fold."""
-        span = np.subtract(self.schema.process.upper, self.schema.process.lower)
-        index, replicate = settings_of(self.phi, span)
+        index, replicate = settings_of(self.phi, self.schema.process.feasible.width)
         known = (~np.isnan(self.m)).any(-1).astype(np.int64)
         drawn = draw_settings(self.phi, index, known, validation, seed, VALIDATION)
         return index, replicate, drawn.astype(np.int8)
@@ -111,10 +111,10 @@ class _Found:
     def warnings(
         self, unbounded: Sequence[str], index: NDArray[np.int64], fold: NDArray[np.int8]
     ) -> list[str]:
-        names, properties = self.schema.process.names, self.schema.properties
+        process, properties = self.schema.process, self.schema.properties
         return [
             *checks.about_rows(self.phi, self.x, self.m),
-            *checks.about_settings(self.phi, names, unbounded),
+            *checks.about_settings(self.phi, process, unbounded),
             *checks.about_properties(properties, self.values, self.m),
             *checks.about_fold_sizes(properties, self.m, index, fold),
         ]
@@ -137,11 +137,9 @@ class _Found:
         return xr.Dataset(variables, labels, {"schema": json.dumps(self.schema.to_json())})
 
 
-def _read(phi: Any, x: Any, m: Any, process: Process, properties: Properties) -> _Read:
+def _read(phi: Any, x: Any, m: Any, settings: Settings, properties: Properties) -> _Read:
     declared = read_properties(properties)
-    frame = frame_of(phi, "phi")
-    settings = read_settings(process, frame)
-    frame, about_phi = chosen(frame, settings.names, settings.units, "phi")
+    frame, about_phi = chosen(frame_of(phi, "phi"), settings.names, settings.units, "phi")
     names, units = [p.name for p in declared], [p.unit for p in declared]
     values, about_m = chosen(frame_of(m, "m"), names, units, "m")
     images = None if x is None else plain(x, "x")
@@ -150,8 +148,8 @@ def _read(phi: Any, x: Any, m: Any, process: Process, properties: Properties) ->
     if len(set(lengths.values())) > 1 or not len(frame):
         rows = ", ".join(f"{what!r} {length}" for what, length in lengths.items())
         raise InputError(f"the numbers of rows are {rows}; give one row of each for every sample.")
-    given = numbers(frame, "phi")
-    checks.check_settings(given, settings.names)
+    given = numbers(settings.coded(frame), "phi")
+    checks.check_settings(given, settings.names, settings.kinds)
     said = [*about_phi, *about_m]
     if settings.unbounded:
         said.append(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..process import ProcessSpace
+from ..process import Fixed, ProcessSpace, Real, Setting
 from ..schema import Property
 
 __all__ = [
@@ -37,10 +37,13 @@ _FEW_ROWS = 20
 _FEW_SETTINGS = 5
 _DECADES = 30.0
 _DEPENDENT = 0.01
+_TABLE = 1e-3
 
 
-def check_settings(phi: NDArray[np.float64], names: Sequence[str]) -> None:
-    """Raises an InputError if a setting is not finite, or never varies."""
+def check_settings(
+    phi: NDArray[np.float64], names: Sequence[str], kinds: Sequence[Setting | None]
+) -> None:
+    """Raises an InputError if a setting is not finite, or never varies and is not fixed."""
     wrong = np.argwhere(~np.isfinite(phi))
     if len(wrong):
         row, j = wrong[0]
@@ -49,16 +52,17 @@ def check_settings(phi: NDArray[np.float64], names: Sequence[str]) -> None:
             f"'phi' is {came} in row {row + 1}, column {names[j]!r} ({len(wrong)} such entries); "
             "every setting must be known: complete the row or leave it out."
         )
-    for name, column in zip(names, phi.T, strict=True):
-        if (column == column[0]).all():
+    for name, column, kind in zip(names, phi.T, kinds, strict=True):
+        if (column == column[0]).all() and not isinstance(kind, Fixed):
             raise InputError(
                 f"'phi' has {name!r} = {column[0]:g} in each of {len(column)} row(s); a parameter "
-                "that never varies can teach nothing: leave it out."
+                "that never varies can teach nothing: leave it out, or declare it Fixed."
             )
 
 
 def check_inside(process: ProcessSpace, phi: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The settings, with those a rounding error outside their bounds put on them.
+    """The settings, with those a rounding error outside their bounds put on them, and those that
+    miss a sum by the rounding of a table, a thousandth of its terms, put on it.
 
     Raises:
         InputError: If a setting lies outside; the sentence names its row.
@@ -66,12 +70,28 @@ def check_inside(process: ProcessSpace, phi: NDArray[np.float64]) -> NDArray[np.
     outside = process.outside(phi)
     if outside.any():
         row, j = np.argwhere(outside)[0]
+        if not isinstance(process.settings[j], Real):
+            raise InputError(
+                f"'phi' has in row {row + 1} {process.why_outside(j, phi[row, j])} "
+                f"({outside.any(-1).sum()} such row(s)); declare that too, correct the value or "
+                "leave the row out."
+            )
         raise InputError(
             f"'phi' is {phi[row, j]:g} in row {row + 1}, column {process.names[j]!r}, outside its "
             f"bounds [{process.lower[j]:g}, {process.upper[j]:g}] ({outside.any(-1).sum()} such "
             "row(s)); widen the bounds, correct the value or leave the row out."
         )
-    return process.check(phi)
+    if not process.constraints:
+        return process.check(phi)
+    off = process.feasible.violated(phi, _TABLE)
+    if off.any():
+        row, c = np.argwhere(off)[0]
+        raise InputError(
+            f"'phi' has in row {row + 1} {process.shown(phi[row])}, which violates "
+            f"{process.constraints[c]!r} ({off.any(-1).sum()} such row(s)); correct the row, "
+            "relax the constraint or leave the row out."
+        )
+    return process.check(process.feasible.placed(phi))
 
 
 def check_properties_vary(properties: Sequence[Property], values: NDArray[np.float64]) -> None:
@@ -91,17 +111,17 @@ def check_properties_vary(properties: Sequence[Property], values: NDArray[np.flo
 
 
 def about_settings(
-    phi: NDArray[np.float64], names: Sequence[str], unbounded: Sequence[str]
+    phi: NDArray[np.float64], process: ProcessSpace, unbounded: Sequence[str]
 ) -> list[str]:
     """What deserves a second look in the settings: outliers, decades, sums.
 
     Arguments:
         phi: The settings, with shape `(N, P)`.
-        names: Their names.
+        process: What they can be.
         unbounded: The names of those whose bounds are the range of the data.
     """
     told = []
-    for name, column in zip(names, phi.T, strict=True):
+    for name, column in zip(process.names, phi.T, strict=True):
         if name not in unbounded:
             continue
         low, high = np.quantile(column, (0.05, 0.95))
@@ -109,11 +129,14 @@ def about_settings(
         if column.min() > 0 and high > 3 * _DECADES * low:
             told.append(
                 f"{name} reaches from {column.min():g} to {column.max():g}: if it acts by its "
-                "magnitude, give its logarithm as the setting"
+                f'magnitude, declare "{name} real {column.min():g}:{column.max():g} log"'
             )
         else:
             told += _stretched(name, column)
-    return told + _dependent(phi, names)
+    real = [j for j, one in enumerate(process.settings) if isinstance(one, Real)]
+    if process.constraints:
+        return told
+    return told + _dependent(phi[:, real], [process.names[j] for j in real])
 
 
 def about_properties(
@@ -274,12 +297,13 @@ def _dependent(phi: NDArray[np.float64], names: Sequence[str]) -> list[str]:
     total = phi[:, members].sum(1)
     if total.std() <= _DEPENDENT * phi[:, members].std(0).max():
         how = f"sum to {total.mean():.4g} in every row"
+        mend = (
+            f'declare constraints="{" + ".join(names[j] for j in members)} = {total.mean():.4g}"'
+        )
     else:
         how = "determine each other in every row"
-    return [
-        f"{together} {how}: a design may leave that line, where no data are; leave one of them "
-        f"out, such as {names[members[-1]]}"
-    ]
+        mend = f"leave one of them out, such as {names[members[-1]]}"
+    return [f"{together} {how}: a design may leave that line, where no data are; {mend}"]
 
 
 def _first(mask: NDArray[np.bool_]) -> int:

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..process import ProcessSpace
+from ..process import ProcessSpace, Real, Setting
+from ..process.settings import parse_setting
 from ..schema import Microstructure, Property
 from .columns import named, split_unit
 from .pixels import shown_values
@@ -27,7 +28,7 @@ __all__ = [
     "read_settings",
 ]
 
-Bounds = tuple[float, float] | tuple[float, float, str] | None
+Bounds = tuple[float, float] | tuple[float, float, str] | Setting | None
 Process = ProcessSpace | Mapping[str, Bounds] | Sequence[str] | None
 Properties = str | Property | Sequence[str | Property]
 Images = Microstructure | Mapping[str, Any] | None
@@ -40,46 +41,67 @@ class Settings:
     Arguments:
         names: The names of the parameters.
         units: Their units.
-        bounds: Their bounds; None for the range of the data.
+        kinds: What each can be; None for a real number in the range of the data.
+        constraints: What they must fulfil together.
         space: The process space, where it was declared as a whole.
     """
 
     names: tuple[str, ...]
     units: tuple[str, ...]
-    bounds: tuple[tuple[float, float] | None, ...]
+    kinds: tuple[Setting | None, ...]
+    constraints: tuple[str, ...] = ()
     space: ProcessSpace | None = None
 
     @property
     def unbounded(self) -> tuple[str, ...]:
         """The parameters whose bounds are the range of the data."""
-        return tuple(n for n, b in zip(self.names, self.bounds, strict=True) if b is None)
+        return tuple(n for n, kind in zip(self.names, self.kinds, strict=True) if kind is None)
 
     def process(self, phi: NDArray[np.float64]) -> ProcessSpace:
         """The process space, with the range of `phi`, of shape `(N, P)`, where no bounds are
         declared."""
         if self.space is not None:
             return self.space
-        ends = zip(self.bounds, phi.T, strict=True)
-        found = [(float(v.min()), float(v.max())) if b is None else b for b, v in ends]
-        lower, upper = zip(*found, strict=True)
-        return ProcessSpace(self.names, lower, upper, self.units)
+        kinds = [
+            Real(float(v.min()), float(v.max()), unit) if kind is None else kind
+            for kind, unit, v in zip(self.kinds, self.units, phi.T, strict=True)
+        ]
+        found = dict(zip(self.names, kinds, strict=True))
+        return ProcessSpace.of(found, constraints=self.constraints)
+
+    def coded(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The settings with the places of their names where they are words.
+
+        Raises:
+            InputError: If a word is none of the declared ones.
+        """
+        columns = zip(self.names, self.kinds, strict=True)
+        named = {n: kind.words for n, kind in columns if kind is not None and kind.words}
+        return frame.assign(**{n: _places(frame[n], n, words) for n, words in named.items()})
 
 
-def read_settings(process: Process, frame: pd.DataFrame) -> Settings:
+def read_settings(
+    process: Process, frame: pd.DataFrame, constraints: str | Sequence[str] = ()
+) -> Settings:
     """What the declaration of a process says.
 
     Arguments:
         process: A process space; a mapping from names, or "name [unit]", to (low, high),
-            (low, high, unit) or None for the range of the data; the names alone; or None for all
-            columns of `frame`.
+            (low, high, unit), a `Setting`, or None for the range of the data; the names alone, or
+            with what they can be, such as "n integer 6:12"; or None for all columns of `frame`.
         frame: The settings.
+        constraints: What they must fulfil together.
 
     Raises:
         InputError: If the declaration has another form.
     """
+    bound = (constraints,) if isinstance(constraints, str) else tuple(constraints)
     if isinstance(process, ProcessSpace):
-        ends = tuple(zip(process.lower, process.upper, strict=True))
-        return Settings(process.names, process.units, ends, process)
+        if bound:
+            raise InputError(
+                "'constraints' are given beside a ProcessSpace, which has its own; give it them."
+            )
+        return Settings(process.names, process.units, process.settings, (), process)
     if process is None:
         numbered = [f"phi{j + 1}" for j in range(len(frame.columns))]
         process = [str(column) for column in frame.columns] if named(frame) else numbered
@@ -88,11 +110,11 @@ def read_settings(process: Process, frame: pd.DataFrame) -> Settings:
     if not isinstance(process, Mapping | Sequence) or not process:
         raise InputError(f"'process' is {process!r:.80}; {_PROCESS}")
     items = list(process.items() if isinstance(process, Mapping) else [(p, None) for p in process])
-    names, units, bounds = zip(*(_parameter(*item) for item in items), strict=True)
+    names, units, kinds = zip(*(_parameter(*item) for item in items), strict=True)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"'process' names {twice[0]!r} twice; names differ.")
-    return Settings(names, units, bounds)
+    return Settings(names, units, kinds, bound)
 
 
 def read_properties(properties: Properties) -> tuple[Property, ...]:
@@ -146,11 +168,35 @@ def read_microstructure(declared: Images, x: NDArray[Any] | None) -> Microstruct
     return declared
 
 
-def _parameter(key: Any, value: Any) -> tuple[str, str, tuple[float, float] | None]:
-    """The name, the unit and the bounds of one parameter."""
+def _places(column: pd.Series, name: str, words: tuple[str, ...]) -> list[float | None]:
+    """The number of the word in each row; numbers of words are left as they are."""
+    places = {word: float(k) for k, word in enumerate(words)}
+    found: list[float | None] = []
+    for row, cell in enumerate(column):
+        number = isinstance(cell, int | float | np.number)
+        word = cell.strip() if isinstance(cell, str) else cell
+        if word not in places and not number and cell is not None:
+            raise InputError(
+                f"'phi' is {cell!r:.40} in row {row + 1}, column {name!r}, which is none of the "
+                f"declared names: {', '.join(words)}; declare it too, or correct it."
+            )
+        found.append(places.get(word, cell))
+    return found
+
+
+def _parameter(key: Any, value: Any) -> tuple[str, str, Setting | None]:
+    """The name and the unit of one parameter, and what it can be."""
     if not isinstance(key, str):
         raise InputError(f"'process' has the name {key!r}; {_PROCESS}")
+    if value is None and (told := parse_setting(key)) is not None:
+        return told[0], told[1].unit, told[1]
     name, unit = split_unit(key)
+    if isinstance(value, Setting):
+        if unit not in (None, value.unit):
+            raise InputError(
+                f"'process' has {key!r} but its setting has the unit {value.unit!r}; declare one."
+            )
+        return name, value.unit, value
     if value is None:
         return name, unit or "1", None
     try:
@@ -159,12 +205,15 @@ def _parameter(key: Any, value: Any) -> tuple[str, str, tuple[float, float] | No
         (unit,) = rest or (unit,)
     except (TypeError, ValueError) as error:
         raise InputError(f"'process' has {key!r}: {value!r}; {_PROCESS}") from error
-    return name, str(unit or "1"), bounds
+    try:
+        return name, str(unit or "1"), Real(*bounds, str(unit or "1"))
+    except InputError as error:
+        raise InputError(f"'process' has {key!r}: {value!r}: {error}") from error
 
 
 _PROCESS = (
-    'give names, as ["T [K]", "t"], a mapping to bounds, as {"T": (900, 1200, "K")}, or a '
-    "ProcessSpace."
+    'give names, as ["T [K]", "n integer 6:12"], a mapping to bounds or settings, as {"T": (900, '
+    '1200, "K"), "n": Integer(6, 12)}, or a ProcessSpace.'
 )
 _IMAGES = (
     "what they are is not declared; pass microstructure=dict(phases=2, periodic=False): the "

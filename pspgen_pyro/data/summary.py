@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
+from ..process import Real
 from ..schema import Property, Schema
 
 __all__ = ["summary"]
@@ -47,12 +48,16 @@ def _process(schema: Schema, data: xr.Dataset) -> Iterator[str]:
         [f"{name} [{unit}]" for name, unit in zip(space.names, space.units, strict=True)]
     )
     phi = data["phi"].to_numpy()
-    for name, low, high, values in zip(names, space.lower, space.upper, phi.T, strict=True):
+    for name, setting, values in zip(names, space.settings, phi.T, strict=True):
         levels = np.unique(values)
         shown = f"data from {levels[0]:g} to {levels[-1]:g}"
         if len(levels) <= 6:
-            shown = "data at " + ", ".join(f"{level:g}" for level in levels)
-        yield f"  {name}  bounds {low:g} to {high:g}, {shown}"
+            shown = "data at " + ", ".join(setting.shown(level) for level in levels)
+        low, high = setting.bounds
+        plain = setting == Real(low, high, setting.unit)
+        allowed = f"bounds {low:g} to {high:g}" if plain else setting.describe()
+        yield f"  {name}  {allowed}, {shown}"
+    yield from (f"  {text}" for text in space.constraints)
 
 
 def _properties(properties: Sequence[Property], data: xr.Dataset) -> Iterator[str]:

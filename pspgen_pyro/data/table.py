@@ -28,7 +28,13 @@ _DECIMAL = re.compile(r"[<>=+-]*\s*\d*[.,]\d*([eE][+-]?\d+)?")
 
 
 def triads_of_table(
-    path: Path, *, process: Process, properties: Properties, images: str | None, **declared: Any
+    path: Path,
+    *,
+    process: Process,
+    properties: Properties,
+    images: str | None,
+    constraints: str | Sequence[str] = (),
+    **declared: Any,
 ) -> tuple[Schema, xr.Dataset]:
     """The schema and the data set of a table; `Triads.from_table` tells the arguments."""
     frame, said = read_csv(path)
@@ -38,7 +44,7 @@ def triads_of_table(
             f"{', '.join(frame.columns)}."
         )
     read = read_properties(properties)
-    settings = read_settings(process, frame)
+    settings = read_settings(process, frame, constraints)
     names = [p.name for p in read]
     phi, _ = chosen(frame, settings.names, settings.units, path.name, renaming=False)
     m, _ = chosen(frame, names, [p.unit for p in read], path.name, renaming=False)
@@ -49,6 +55,7 @@ def triads_of_table(
             x,
             _censored(m, read),
             process=process,
+            constraints=constraints,
             properties=read,
             source=path.name,
             said=[*said, *about_images],

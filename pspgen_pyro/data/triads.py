@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,7 @@ class Triads:
         *,
         properties: Properties,
         process: Process = None,
+        constraints: str | Sequence[str] = (),
         microstructure: Images = None,
         validation: float = 0.1,
         seed: int = 0,
@@ -100,9 +102,10 @@ class Triads:
             m: Values of the properties in their own units, with shape `(N, K)`; NaN where one is
                 unknown.
             properties: What each column of `m` is: a `Property`, or its text "name [unit] scale".
-            process: A `ProcessSpace`; or a mapping from names to (low, high) or (low, high, unit);
-                or names, whose bounds are then the range of the data. None takes the names from
-                `phi`.
+            process: A `ProcessSpace`; or a mapping from names to (low, high), (low, high, unit)
+                or a `Setting`; or names, such as "T [K]", whose bounds are then the range of the
+                data, or "n integer 6:12". None takes the names from `phi`.
+            constraints: What settings fulfil together, such as "a + b + c = 100".
             microstructure: What `x` is: a `Microstructure`, or its entries without the shape, as
                 `dict(phases=2, periodic=False)`.
             validation: The part of the settings that validates.
@@ -129,6 +132,7 @@ class Triads:
             x,
             m,
             process=process,
+            constraints=constraints,
             properties=properties,
             microstructure=microstructure,
             validation=validation,
@@ -142,6 +146,7 @@ class Triads:
         path: str | Path,
         *,
         process: Process,
+        constraints: str | Sequence[str] = (),
         properties: Properties,
         images: str | None = None,
         microstructure: Images = None,
@@ -153,8 +158,8 @@ class Triads:
 
         Arguments:
             path: The table, with a header and one row a sample.
-            process: The columns that are settings, as names, or as a mapping to (low, high) or
-                (low, high, unit); or a `ProcessSpace`.
+            process: The columns that are settings, as in `from_arrays`.
+            constraints: What they fulfil together, such as "a + b + c = 100".
             properties: The columns that are properties: each a `Property`, or its text
                 "name [unit] scale".
             images: The column that holds the paths of the images, or a pattern such as
@@ -173,6 +178,7 @@ class Triads:
         schema, data = triads_of_table(
             Path(path),
             process=process,
+            constraints=constraints,
             properties=properties,
             images=images,
             microstructure=microstructure,

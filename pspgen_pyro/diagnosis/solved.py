@@ -158,8 +158,8 @@ def _nearest(
     triads: Triads, run: Run, phi: NDArray[np.float64], count: int, images: Microstructure
 ) -> SolvedImages:
     process, data = run.schema.process, triads.data
-    width = np.array(process.upper) - np.array(process.lower)
-    distance = (((data["phi"].values - phi) / width) ** 2).sum(axis=1)
+    apart = process.coordinates(data["phi"].values) - process.coordinates(phi)
+    distance = (apart**2).sum(axis=1)
     part = data.isel(sample=np.sort(np.argsort(distance, kind="stable")[:count]))
     x, m = part["x"].values, part["m"].values
     return SolvedImages("training triads nearest to φ*", x, m, images)

@@ -133,9 +133,7 @@ def model_surface(
     """
     process = model.process
     if axes is None:
-        axes = [
-            np.linspace(a, b, points) for a, b in zip(process.lower, process.upper, strict=True)
-        ]
+        axes = [process.axis(j, points) for j in range(len(process))]
     phi = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     estimate = probability(model, box, phi, draws=draws, replicates=replicates)
     return xr.Dataset(
@@ -160,13 +158,16 @@ def model_slices(
     draws: int = 256,
 ) -> dict[str, tuple[NDArray[np.float64], Estimate]]:
     """The model's P along each parameter through `phi`, by name: values, and P with its
-    interval."""
+    interval; where constraints forbid a value it is left out."""
     process = model.process
     lines = {}
     for j, name in enumerate(process.names):
-        values = np.linspace(process.lower[j], process.upper[j], points)
-        line = np.tile(phi, (points, 1))
+        values = process.axis(j, points)
+        line = np.tile(phi, (len(values), 1))
         line[:, j] = values
+        if process.constraints:
+            allowed = ~process.feasible.violated(line).any(axis=-1)
+            line, values = line[allowed], values[allowed]
         estimate = probability(model, box, line, draws=draws, replicates=4)
         lines[name] = (values, estimate)
     return lines

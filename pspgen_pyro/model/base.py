@@ -43,6 +43,11 @@ class Dimensions:
         return len(self.schema.process)
 
     @property
+    def inputs(self) -> int:
+        """The number Q of what the networks see of them."""
+        return len(self.schema.process.features.source)
+
+    @property
     def properties(self) -> int:
         """The number K of properties."""
         return len(self.schema.properties)

@@ -145,7 +145,7 @@ class _Branches(nn.Module):
 class _ThreeBranchEncoder(Encoder):
     def __init__(self, dims: Dimensions, images: Microstructure, part: ThreeBranchEncoder) -> None:
         super().__init__(reader=None)
-        sizes = [dims.properties, dims.process]
+        sizes = [dims.properties, dims.inputs]
         self.triads = _Branches(dims, images, part, sizes, dims.latent)
         self.pairs = _Branches(dims, images, part, sizes[1:], dims.latent)
 
@@ -169,7 +169,7 @@ class _ReadingEncoder(Encoder):
     def __init__(self, dims: Dimensions, images: Microstructure, part: ReadingEncoder) -> None:
         super().__init__(part.reader.build(dims))  # type: ignore[arg-type]
         self.noise, self.rest = part.noise, dims.latent - dims.properties
-        self.branches = _Branches(dims, images, part, [dims.process], self.rest)
+        self.branches = _Branches(dims, images, part, [dims.inputs], self.rest)
 
     def forward(
         self,

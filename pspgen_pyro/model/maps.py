@@ -19,4 +19,4 @@ class ResidualMap(Part):
     hidden: tuple[int, ...] = (256, 128, 64)
 
     def build(self, dims: Dimensions) -> nn.Module:
-        return ResidualMLP(dims.process, dims.process_latent, self.hidden, "elu")
+        return ResidualMLP(dims.inputs, dims.process_latent, self.hidden, "elu")

@@ -102,7 +102,7 @@ class _MixturePrior(Prior):
         super().__init__(entries, part.members)
         self.rest, self.each, self.floor = dims.latent - entries, part.components, part.floor
         outputs = part.components * (1 + 2 * entries)
-        self.networks = StackedMLP(part.members, dims.process, outputs, part.hidden)
+        self.networks = StackedMLP(part.members, dims.inputs, outputs, part.hidden)
         with torch.no_grad():
             # components start apart, else they stay equal
             loc = slice(part.components, part.components * (1 + entries))

@@ -91,6 +91,9 @@ class PSPGen(PyroModule):
 
     phi_loc: Tensor
     phi_scale: Tensor
+    phi_source: Tensor
+    phi_level: Tensor
+    phi_log: Tensor
     m_loc: Tensor
     m_scale: Tensor
     ends: Tensor
@@ -140,9 +143,12 @@ class PSPGen(PyroModule):
                 )
             setattr(self, name, module)
         self._check_parts()
-        low, high = torch.tensor(schema.process.lower), torch.tensor(schema.process.upper)
-        self.register_buffer("phi_loc", ((low + high) / 2).float())
-        self.register_buffer("phi_scale", ((high - low) / 12**0.5).float())
+        features = schema.process.features
+        self.register_buffer("phi_loc", torch.tensor(features.loc).float())
+        self.register_buffer("phi_scale", torch.tensor(features.scale).float())
+        for name in ("source", "level", "log"):
+            given = torch.tensor(getattr(features, name))
+            self.register_buffer(f"phi_{name}", given, persistent=False)
         self.register_buffer("m_loc", torch.zeros(self.dims.properties))
         self.register_buffer("m_scale", torch.ones(self.dims.properties))
         self.register_buffer("ends", torch.tensor(schema.ends.tolist()))
@@ -254,7 +260,12 @@ class PSPGen(PyroModule):
 
     def standardise(self, phi: Tensor) -> Tensor:
         r"""The process parameters as the networks see them, with mean 0 and variance 1 under
-        :math:`p(\varphi)`."""
+        their priors: values, logarithms, and an indicator for each name; with shape `(*, Q)`."""
+        if not self.process.features.plain:
+            phi = phi[..., self.phi_source]
+            phi = torch.where(self.phi_log, phi.where(self.phi_log, 1.0).log(), phi)
+            named = self.phi_level.isfinite()
+            phi = torch.where(named, ((phi - self.phi_level).abs() < 0.5).to(phi), phi)
         return (phi - self.phi_loc) / self.phi_scale
 
     def standardise_properties(self, m: Tensor) -> Tensor:

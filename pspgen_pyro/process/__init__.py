@@ -1,6 +1,7 @@
-r"""The process: its settings :math:`\varphi` with names, units and bounds, and its symmetries in
-law."""
+r"""The process: its settings :math:`\varphi`, what they can be and must fulfil together, and its
+symmetries in law."""
 
+from .settings import Categorical, Fixed, Integer, Ordinal, Real, Setting
 from .space import ProcessSpace
 from .symmetries import (
     Mirror,
@@ -14,11 +15,17 @@ from .symmetries import (
 )
 
 __all__ = [
+    "Categorical",
+    "Fixed",
+    "Integer",
     "Mirror",
+    "Ordinal",
     "PeriodicShift",
     "Permutation",
     "ProcessSpace",
+    "Real",
     "Reflection",
+    "Setting",
     "Symmetry",
     "Transposition",
     "augment",

@@ -1,14 +1,17 @@
 r"""Process space: the settings an engineer controls.
 
-A process has :math:`P` parameters :math:`\varphi` with names, units and bounds; the admissible set
-is the box
-:math:`U_\varphi = [l_1, u_1] \times \dots \times [l_P, u_P]`, and the prior :math:`p(\varphi)` is
-uniform on it.
+A process has :math:`P` settings :math:`\varphi` with names, units and what each can be; the
+admissible set :math:`U_\varphi` is what they allow, less what constraints forbid, and the prior
+:math:`p(\varphi)` is uniform on it (`settings`, `feasible`). Without more it is the box
+
+.. math:: U_\varphi = [l_1, u_1] \times \dots \times [l_P, u_P].
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,14 +19,50 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, InputError
 from ..io.validation import Record, read
+from .constraints import parse_constraint
+from .feasible import Feasible
+from .settings import Fixed, Real, Setting
 from .symmetries import Symmetry
 
-__all__ = ["ProcessSpace"]
+__all__ = ["Features", "ProcessSpace"]
+
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the networks see of φ: Q numbers, each of one setting.
+
+    Arguments:
+        source: The setting that each comes from, with shape `(Q)`.
+        level: The level whose indicator it is, with shape `(Q)`; NaN where it is the value itself.
+        log: Where it is the logarithm of the value, with shape `(Q)`.
+        low: Its smallest value, with shape `(Q)`.
+        high: Its largest.
+        loc: Its mean under the settings' priors.
+        scale: Its standard deviation.
+    """
+
+    source: NDArray[np.int64]
+    level: NDArray[np.float64]
+    log: NDArray[np.bool_]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    loc: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @property
+    def plain(self) -> bool:
+        """Whether they are φ itself."""
+        same = np.array_equal(self.source, np.arange(len(self.source)))
+        return same and not self.log.any() and bool(np.isnan(self.level).all())
 
 
 @dataclass(frozen=True)
 class ProcessSpace:
     r"""The admissible process parameters :math:`U_\varphi`.
+
+    A box is made from names and bounds; any other space by `of`.
 
     Arguments:
         names: One name a parameter, in the order of the last axis of `phi`.
@@ -31,9 +70,13 @@ class ProcessSpace:
         upper: The upper bounds.
         units: One unit a parameter; "1" where it has none.
         symmetries: What the process knows of its own symmetries in law; no part of equality.
+        settings: What each parameter can be; a real number between its bounds if empty.
+        constraints: What parameters must fulfil together, such as "a + b + c = 100", "a <= 2 b"
+            or "at most 2 of a, b, c".
 
     Raises:
-        InputError: If the lengths differ or a bound is not finite or inverted.
+        InputError: If the lengths differ, a bound is not finite or inverted, a constraint cannot
+            be read, or no setting fulfils all.
 
     Example:
         >>> process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
@@ -46,6 +89,8 @@ class ProcessSpace:
     upper: tuple[float, ...]
     units: tuple[str, ...] = ()
     symmetries: tuple[Symmetry, ...] = field(default=(), compare=False)
+    settings: tuple[Setting, ...] = ()
+    constraints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.units:
@@ -56,27 +101,126 @@ class ProcessSpace:
                 f"{len(self.lower)}, "
                 f"{len(self.upper)} and {len(self.units)}; give one of each for every parameter."
             )
+        if not self.settings:
+            object.__setattr__(self, "settings", self._box())
+        if isinstance(self.constraints, str):
+            object.__setattr__(self, "constraints", (self.constraints,))
+        object.__setattr__(self, "constraints", tuple(self.constraints))
+        ends = tuple(zip(self.lower, self.upper, strict=True))
+        if ends != tuple(one.bounds for one in self.settings):
+            raise InputError("'settings' do not have these bounds; make the space by `of`.")
+        if all(isinstance(one, Fixed) for one in self.settings):
+            raise InputError("every setting is fixed; there is nothing to choose.")
+        if len(set(self.names)) < len(self.names):
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise InputError(f"'names' has {twice!r} twice; names differ.")
+        _ = self.feasible
+        for symmetry in self.symmetries:
+            symmetry.check_against(self)
+
+    def _box(self) -> tuple[Setting, ...]:
         bounds = np.array([self.lower, self.upper], dtype=float)
         if not np.isfinite(bounds).all() or (bounds[0] >= bounds[1]).any():
             raise InputError(
                 f"'lower' {self.lower} and 'upper' {self.upper} must be finite, each lower bound "
                 "below its upper one."
             )
-        for symmetry in self.symmetries:
-            symmetry.check_against(self)
+        return tuple(map(Real, self.lower, self.upper, self.units))
+
+    @classmethod
+    def of(
+        cls,
+        settings: Mapping[str, Setting],
+        *,
+        constraints: str | Sequence[str] = (),
+        symmetries: Sequence[Symmetry] = (),
+    ) -> ProcessSpace:
+        """A process space of settings of any kind.
+
+        Arguments:
+            settings: The settings by name.
+
+        Other arguments:
+            constraints: What they must fulfil together.
+            symmetries: What the process knows of its own symmetries in law.
+
+        Raises:
+            InputError: As the constructor does.
+
+        Example:
+            >>> from pspgen_pyro.process import Categorical, Integer
+            >>> process = ProcessSpace.of(
+            ...     {"n": Integer(6, 12), "a": Real(0, 100, "%"), "b": Real(0, 100, "%"),
+            ...      "binder": Categorical(("clay", "resin"))},
+            ...     constraints="a + b <= 100",
+            ... )
+            >>> process.shown([8, 20, 30, 1])
+            'n = 8, a = 20, b = 30, binder = resin'
+        """
+        if not isinstance(settings, Mapping) or not settings:
+            raise InputError("'settings' is empty; give at least one setting by its name.")
+        wrong = [name for name, one in settings.items() if not isinstance(one, Setting)]
+        if wrong:
+            raise InputError(
+                f"'settings' has {wrong[0]!r}: {settings[wrong[0]]!r:.60}; give a Real, an "
+                "Integer, an Ordinal, a Categorical or a Fixed."
+            )
+        kinds = tuple(settings.values())
+        lower, upper = zip(*(one.bounds for one in kinds), strict=True)
+        return cls(
+            tuple(settings),
+            lower,
+            upper,
+            tuple(one.unit for one in kinds),
+            tuple(symmetries),
+            kinds,
+            (constraints,) if isinstance(constraints, str) else tuple(constraints),
+        )
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @cached_property
+    def feasible(self) -> Feasible:
+        """The set of admissible settings."""
+        parsed = tuple(parse_constraint(text, self.names) for text in self.constraints)
+        return Feasible(self.names, self.settings, parsed)
+
+    @property
+    def boxed(self) -> bool:
+        """Whether every setting is a real number, whatever the others are."""
+        return not self.constraints and all(isinstance(one, Real) for one in self.settings)
+
+    @cached_property
+    def features(self) -> Features:
+        """What the networks see."""
+        rows = [(j, *row) for j, setting in enumerate(self.settings) for row in _features(setting)]
+        source, level, log, low, high, loc, scale = map(np.array, zip(*rows, strict=True))
+        return Features(source, level, log.astype(bool), low, high, loc, scale)
+
+    def coordinates(self, phi: ArrayLike) -> NDArray[np.float64]:
+        """The settings as the networks see them, each feature from 0 to 1 over its range, with
+        shape `(*, Q)`: distances between settings are those of these coordinates."""
+        f, phi = self.features, np.asarray(phi, dtype=float)
+        value = phi[..., f.source]
+        value = np.where(f.log, np.log(np.where(f.log, value, 1.0)), value)
+        value = np.where(np.isnan(f.level), value, np.abs(value - f.level) < 0.5)
+        return (value - f.low) / (f.high - f.low)
+
     def to_json(self) -> dict[str, Any]:
         """The process space, ready for JSON."""
-        return {
+        told: dict[str, Any] = {
             "names": list(self.names),
             "lower": list(self.lower),
             "upper": list(self.upper),
             "units": list(self.units),
             "symmetries": [symmetry.to_json() for symmetry in self.symmetries],
         }
+        if any(one != Real(*one.bounds, one.unit) for one in self.settings):
+            told["settings"] = [one.to_json() for one in self.settings]
+        if self.constraints:
+            told["constraints"] = list(self.constraints)
+        return told
 
     @classmethod
     def from_json(cls, spec: Any, where: str = "process") -> ProcessSpace:
@@ -88,18 +232,27 @@ class ProcessSpace:
         found = read(_Stored, spec, where)
         symmetries = tuple(Symmetry.from_json(one) for one in found.symmetries)
         try:
-            return cls(found.names, found.lower, found.upper, found.units, symmetries)
+            settings = tuple(Setting.from_json(one) for one in found.settings)
+            return cls(
+                found.names,
+                found.lower,
+                found.upper,
+                found.units,
+                symmetries,
+                settings,
+                found.constraints,
+            )
         except InputError as error:
             raise DataError(f"'{where}' does not fit together: {error}") from error
 
     def check(self, phi: ArrayLike) -> NDArray[np.float64]:
         """Returns `phi` as float64 with shape `(*, P)`, or says why it is not in the process
-        space. A value beyond a bound by no more than the rounding of single precision is put on
-        it.
+        space. A value off a bound, a level or a sum by no more than the rounding of single
+        precision is put on it.
 
         Raises:
-            InputError: If the last axis is not P long, a value is not finite, or one lies outside
-                the bounds.
+            InputError: If the last axis is not P long, a value is not finite or not allowed, or a
+                constraint is violated.
         """
         values = np.asarray(phi, dtype=float)
         if values.ndim == 0 or values.shape[-1] != len(self):
@@ -117,33 +270,97 @@ class ProcessSpace:
         outside = self.outside(values)
         if outside.any():
             j = int(np.argwhere(outside)[0][-1])
-            value = values[outside].flat[0]
+            raise InputError(f"'phi' has {self.why_outside(j, values[outside].flat[0])}.")
+        if self.constraints and (off := self.feasible.violated(values)).any():
+            where = np.argwhere(off)[0]
             raise InputError(
-                f"'phi' has {self.names[j]} = {value:g}, outside [{self.lower[j]:g}, "
-                f"{self.upper[j]:g}]; "
-                "choose a value inside the process space."
+                f"'phi' has {self.shown(values[tuple(where[:-1])])}, which violates "
+                f"{self.constraints[int(where[-1])]!r}; choose settings that fulfil it."
             )
-        return np.clip(values, self.lower, self.upper)
+        return self.feasible.placed(values)
+
+    def why_outside(self, j: int, value: float) -> str:
+        """Why the value of a parameter is not allowed, and what is."""
+        setting, name = self.settings[j], self.names[j]
+        if isinstance(setting, Real):
+            low, high = setting.bounds
+            return (
+                f"{name} = {value:g}, outside [{low:g}, {high:g}]; choose a value inside the "
+                "process space"
+            )
+        allowed = setting.describe()
+        if setting.words is not None:
+            allowed = f"one of {', '.join(f'{k} ({w})' for k, w in enumerate(setting.words))}"
+        return f"{name} = {value:g}, which is not allowed; it is {allowed}"
 
     def outside(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which entries of φ with shape `(*, P)` lie beyond a bound by more than the rounding of
-        single precision."""
+        """Which entries of φ with shape `(*, P)` lie beyond a bound, or off every level, by more
+        than the rounding of single precision."""
         # a bound that went through single precision is still that bound
         slack = _ROUNDING * np.abs([self.lower, self.upper]).max(axis=0)
-        return (values < self.lower - slack) | (values > self.upper + slack)
+        outside = (values < self.lower - slack) | (values > self.upper + slack)
+        for j, setting in enumerate(self.settings):
+            if setting.levels is not None:
+                gap = np.abs(values[..., j, None] - setting.levels).min(axis=-1)
+                outside[..., j] |= gap > slack[j]
+        return outside
 
     def sample(
         self, shape: int | tuple[int, ...], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        r"""Draws :math:`\varphi \sim \mathcal{U}(U_\varphi)`, with shape `(*shape, P)`."""
+        r"""Draws :math:`\varphi \sim p(\varphi)`, with shape `(*shape, P)`."""
         size = (shape,) if isinstance(shape, int) else shape
-        return rng.uniform(self.lower, self.upper, size=(*size, len(self)))
+        if self.boxed and not any(one.log for one in self.settings):
+            return rng.uniform(self.lower, self.upper, size=(*size, len(self)))
+        return self.feasible.sample(int(np.prod(size)), rng).reshape(*size, len(self))
 
     def grid(self, points: int) -> NDArray[np.float64]:
-        """A uniform grid with both ends included, with shape `(points ** P, P)`; the first
-        parameter varies slowest."""
-        axes = [np.linspace(a, b, points) for a, b in zip(self.lower, self.upper, strict=True)]
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self))
+        """A grid with both ends included, with shape `(N, P)`: `points` values of a real number,
+        equally spaced (by its logarithm if it has one), and of anything else every level, or as
+        many of them as that; the first parameter varies slowest. Points that violate a constraint
+        are left out.
+
+        Raises:
+            InputError: If no point is left, as where a sum is constrained.
+        """
+        axes = [self.axis(j, points) for j in range(len(self))]
+        found = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self))
+        if self.constraints:
+            found = found[~self.feasible.violated(found).any(axis=-1)]
+            if not len(found):
+                raise InputError(
+                    f"no point of a grid of {points} fulfils {' and '.join(self.constraints)}; "
+                    "draw settings instead."
+                )
+        return found
+
+    def axis(self, j: int, points: int) -> NDArray[np.float64]:
+        """The values of one parameter on a grid of so many points."""
+        setting = self.settings[j]
+        low, high = setting.bounds
+        if (levels := setting.levels) is not None:
+            chosen = np.linspace(0, len(levels) - 1, min(points, len(levels)))
+            return levels[chosen.round().astype(int)]
+        return np.geomspace(low, high, points) if setting.log else np.linspace(low, high, points)
+
+    def shown(self, phi: ArrayLike) -> str:
+        """One setting as people write it: "name = value" for each parameter."""
+        values = zip(self.names, self.settings, np.asarray(phi, dtype=float), strict=True)
+        return ", ".join(f"{name} = {setting.shown(v)}" for name, setting, v in values)
+
+
+def _features(setting: Setting) -> list[tuple[float, ...]]:
+    """The rows of `Features` of one setting, without its number."""
+    if isinstance(setting, Fixed):
+        return []
+    if (words := setting.words) is not None:
+        share = 1 / len(words)
+        spread = (share * (1 - share)) ** 0.5
+        return [(float(k), 0, 0.0, 1.0, share, spread) for k in range(len(words))]
+    low, high = np.log(setting.bounds) if setting.log else setting.bounds
+    if (levels := setting.levels) is not None:
+        return [(np.nan, 0, low, high, float(levels.mean()), float(levels.std()))]
+    return [(np.nan, float(setting.log), low, high, (low + high) / 2, (high - low) / 12**0.5)]
 
 
 class _Stored(Record):
@@ -154,6 +371,5 @@ class _Stored(Record):
     upper: tuple[float, ...]
     units: tuple[str, ...] = ()
     symmetries: tuple[dict[str, Any], ...] = ()
-
-
-_ROUNDING = 1e-6
+    settings: tuple[dict[str, Any], ...] = ()
+    constraints: tuple[str, ...] = ()

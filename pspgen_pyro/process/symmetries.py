@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from ..errors import InputError
 from ..io.kinds import Kind
+from .settings import Real, Setting
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -46,6 +47,8 @@ class _Space(Protocol):
     def lower(self) -> tuple[float, ...]: ...
     @property
     def upper(self) -> tuple[float, ...]: ...
+    @property
+    def settings(self) -> tuple[Setting, ...]: ...
 
 
 class _Images(Protocol):
@@ -275,6 +278,12 @@ class Mirror(_Exchange):
                 f"'symmetries' mirrors the parameter {self.parameter!r}, but the process has "
                 f"{', '.join(process.names)}; name one of those."
             )
+        setting = process.settings[process.names.index(self.parameter)]
+        if setting != Real(*setting.bounds, setting.unit):
+            raise InputError(
+                f"'symmetries' mirrors {self.parameter!r}, which is {setting.describe()}; only a "
+                "real number that is learned by its value can be mirrored: leave it out."
+            )
 
     def _moved(self, process: _Space, phi: Tensor) -> Tensor:
         j = process.names.index(self.parameter)
@@ -314,21 +323,19 @@ class Permutation(Symmetry):
             raise InputError(f"'groups' is {groups}; no parameter can be in it twice.")
 
     def check_against(self, process: _Space) -> None:
-        bounds = dict(
-            zip(process.names, zip(process.lower, process.upper, strict=True), strict=True)
-        )
+        settings = dict(zip(process.names, process.settings, strict=True))
         for place in zip(*self.groups, strict=True):
             for name in place:
-                if name not in bounds:
+                if name not in settings:
                     raise InputError(
                         f"'symmetries' permutes the parameter {name!r}, but the process has "
                         f"{', '.join(process.names)}; name some of those."
                     )
-            if len({bounds[name] for name in place}) > 1:
+            if len({settings[name] for name in place}) > 1:
                 raise InputError(
                     f"'symmetries' permutes {', '.join(place)}, whose bounds differ, so that a "
-                    "permutation would leave the process space; give them the same bounds, or "
-                    "leave it out."
+                    "permutation would leave the process space; give them the same bounds and "
+                    "unit, or leave it out."
                 )
 
     def settings(self, process: _Space, phi: Tensor, generator: Generator | None = None) -> Tensor:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,7 +48,7 @@ class Scaling:
     def __init__(
         self, process: ProcessSpace, m: Tensor, groups: Sequence[Sequence[int]] | None = None
     ) -> None:
-        low, high = np.array(process.lower), np.array(process.upper)
+        self.process = process
         values = m.cpu().numpy()
         loc, scale = robust_scale(values)
         for group in groups or ():
@@ -57,11 +56,19 @@ class Scaling:
         self.like = m.new_empty(0)
         self.phi_loc, self.phi_scale, self.m_loc, self.m_scale = (
             torch.tensor(v, dtype=torch.float64, device=m.device)
-            for v in ((low + high) / 2, (high - low) / 12**0.5, loc, scale)
+            for v in (process.features.loc, process.features.scale, loc, scale)
         )
 
     def phi(self, phi: Tensor) -> Tensor:
-        return ((phi - self.phi_loc) / self.phi_scale).to(self.like)
+        return ((self._seen(phi) - self.phi_loc) / self.phi_scale).to(self.like)
+
+    def _seen(self, phi: Tensor) -> Tensor:
+        """What networks see of φ, with shape `(*, Q)`."""
+        f = self.process.features
+        if f.plain:
+            return phi
+        seen = f.low + (f.high - f.low) * self.process.coordinates(phi.double().cpu().numpy())
+        return torch.tensor(seen, dtype=torch.float64, device=phi.device)
 
     def m(self, m: Tensor) -> Tensor:
         return ((m - self.m_loc) / self.m_scale).to(self.like)

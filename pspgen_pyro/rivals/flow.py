@@ -58,7 +58,7 @@ class SplineFlow(NetworkRival):
         import zuko
 
         sizes = {"transforms": self.transforms, "bins": self.bins, "hidden_features": self.hidden}
-        return zuko.flows.NSF(like.shape[-1], len(self.process), **sizes).to(like)
+        return zuko.flows.NSF(like.shape[-1], len(self.process.features.source), **sizes).to(like)
 
     def _scaled(self, phi: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         phi, m = super()._scaled(phi, m)

@@ -45,7 +45,7 @@ class HeteroscedasticGaussian(NetworkRival):
     name: str = "heteroscedastic Gaussian"
 
     def _network(self, like: Tensor) -> nn.Module:
-        return _GaussianNetwork(self, len(self.process), like)
+        return _GaussianNetwork(self, len(self.process.features.source), like)
 
     @torch.no_grad()
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:

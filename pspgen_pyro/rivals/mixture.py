@@ -66,7 +66,7 @@ class MixtureDensityNetwork(NetworkRival):
     name: str = "mixture density network"
 
     def _network(self, like: Tensor) -> nn.Module:
-        return MixtureNetwork(self, len(self.process), like)
+        return MixtureNetwork(self, len(self.process.features.source), like)
 
     def _learn_rows(self, rows: Callable[[], tuple[Tensor, Tensor]], m: Tensor) -> None:
         per_pass = max(1, len(rows()[0]) // self.batch_size)

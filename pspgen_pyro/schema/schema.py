@@ -12,7 +12,7 @@ from pydantic import ConfigDict, field_serializer, field_validator, model_valida
 
 from ..errors import InputError
 from ..io.validation import Record, read
-from ..process import ProcessSpace, Symmetry
+from ..process import ProcessSpace, Real, Setting, Symmetry
 from .microstructure import Microstructure
 from .properties import Property, check_properties
 
@@ -169,16 +169,15 @@ class Schema(Record):
         return v
 
     def __str__(self) -> str:
-        process = ", ".join(
-            f"{name} [{unit}] in [{a:g}, {b:g}]"
-            for name, unit, a, b in zip(
-                self.process.names,
-                self.process.units,
-                self.process.lower,
-                self.process.upper,
-                strict=True,
-            )
-        )
+        settings = zip(self.process.names, self.process.settings, strict=True)
+        process = ", ".join([*(_shown(*one) for one in settings), *self.process.constraints])
         images = "none" if self.microstructure is None else str(self.microstructure)
         properties = "; ".join(str(p) for p in self.properties)
         return f"process: {process}\nmicrostructure: {images}\nproperties: {properties}"
+
+
+def _shown(name: str, setting: Setting) -> str:
+    low, high = setting.bounds
+    if setting == Real(low, high, setting.unit):
+        return f"{name} [{setting.unit}] in [{low:g}, {high:g}]"
+    return f"{name}: {setting.describe()}"

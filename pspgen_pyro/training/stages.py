@@ -44,7 +44,7 @@ from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.distributions import EntrywiseMixture, NormalMixture, clamped
 from ..model.reader import Reader
-from ..process import ProcessSpace, Symmetry
+from ..process import Symmetry
 from .checkpoint import History
 from .descent import Descent, descend, robust
 
@@ -237,7 +237,7 @@ class PriorStage(Stage):
         for steps in counts:
             model.prior.load_state_dict(untrained)
             found = self._descended(training, rows, train, steps)
-            told = rows.told_unseen(model) if len(counts) > 1 else 0.0
+            told = rows.told_unseen() if len(counts) > 1 else 0.0
             if told > best:
                 best, losses = told, found
                 kept = {name: one.clone() for name, one in model.prior.state_dict().items()}
@@ -248,14 +248,14 @@ class PriorStage(Stage):
         model = training.model
         if self.afresh:
             model.prior.start_at(rows.drawn(torch.randperm(len(rows.phi))))
-        ends, size = model.standard_ends, min(self.batch_size, len(rows.phi))
+        size = min(self.batch_size, len(rows.phi))
         drop = self.drop * min(1.0, _MANY / max(1, int(train.partly_labelled.sum())))
         less = self.drop * min(1.0, _FEW / len(train)) ** 2
 
         def loss_of(drop: float) -> Callable[[Tensor], Tensor]:
             def loss(index: Tensor) -> Tensor:
                 m = rows.drawn(index)
-                each = rows.log_prob(model, rows.moved(index), m, ends, drop)
+                each = rows.log_prob(rows.moved(index), m, drop)
                 return -(each * rows.weight[:, index]).mean(-1).sum()
 
             return loss
@@ -287,7 +287,7 @@ class _Rows:
     """Every row and its images under the symmetries, as the prior sees them.
 
     Arguments:
-        phi: Standardised settings, with shape `(R, P)`.
+        phi: Settings, with shape `(R, P)`.
         m: Standardised properties, with shape `(R, K)`; NaN where unknown.
         law: What the reader says of the properties; None if nobody asks it.
         read: Where m is drawn from that law, with shape `(R, K)`.
@@ -295,7 +295,7 @@ class _Rows:
         weight: How much each member of the prior learns from a row, 0 or 2 of one in pairs, with
             shape `(members, R)`.
         moved_by: Symmetries with too many elements to list, of which each step takes one.
-        process: What those act on.
+        model: Whose settings and properties they are.
     """
 
     phi: Tensor
@@ -305,7 +305,7 @@ class _Rows:
     ends: Tensor
     weight: Tensor
     moved_by: tuple[Symmetry, ...]
-    process: ProcessSpace
+    model: PSPGen
 
     @classmethod
     @torch.no_grad()
@@ -315,7 +315,7 @@ class _Rows:
         for i, batch in enumerate(train.ordered(_ROWS)):
             for rows in batch.orbit(training.symmetries, model.process):
                 order.append(whole[i * _ROWS :][: len(rows)])
-                settings.append(model.standardise(rows.phi))
+                settings.append(rows.phi)
                 properties.append(model.standardise_properties(rows.m))
                 if reading is not None:
                     parts.append(reading.reader.taken_at_its_word(rows.images).parts)
@@ -326,20 +326,20 @@ class _Rows:
         weight = _halves(train, model.prior.members).to(m)[:, torch.cat(order)]
         many = tuple(s for s in training.symmetries if s.of_settings)
         phi = torch.cat(settings)
-        return cls(phi, m, law, read, model.standard_ends, weight, many, model.process)
+        return cls(phi, m, law, read, model.standard_ends, weight, many, model)
 
     def moved(self, index: Tensor) -> Tensor:
         """The settings of some rows under a random element of what cannot be listed."""
         phi = self.phi[index]
         for symmetry in self.moved_by:
-            phi = symmetry.settings(self.process, phi)
+            phi = symmetry.settings(self.model.process, phi)
         return phi
 
-    @staticmethod
-    def log_prob(model: PSPGen, phi: Tensor, m: Tensor, ends: Tensor, drop: float) -> Tensor:
+    def log_prob(self, phi: Tensor, m: Tensor, drop: float) -> Tensor:
         """What every member says of m, with shape `(members, R)`."""
-        laws: Any = model.decoder_m.marginal(model.prior.laws(phi, drop))  # type: ignore[arg-type]
-        between = NormalMixture(laws.log_weights, laws.loc, laws.scale, ends)
+        inputs = self.model.standardise(phi)
+        laws: Any = self.model.decoder_m.marginal(self.model.prior.laws(inputs, drop))  # type: ignore[arg-type]
+        between = NormalMixture(laws.log_weights, laws.loc, laws.scale, self.ends)
         return robust(between.log_prob(m), m)
 
     @property
@@ -348,13 +348,13 @@ class _Rows:
         return bool((self.weight == 0).any())
 
     @torch.no_grad()
-    def told_unseen(self, model: PSPGen) -> float:
+    def told_unseen(self) -> float:
         """The mean of what the mixture of those members that did not learn from a row says of its
         properties, known or read."""
         total, count = 0.0, 0
         for index in torch.arange(len(self.phi)).split(_ROWS * 8):
             m = self.drawn(index)
-            each = self.log_prob(model, self.phi[index], m, self.ends, 0.0)
+            each = self.log_prob(self.phi[index], m, 0.0)
             unseen = self.weight[:, index] == 0
             judges = unseen.sum(0)
             rows = m.isfinite().any(-1) & (judges > 0)
