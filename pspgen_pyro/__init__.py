@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .design.parsing import target
     from .errors import InputError
     from .model import PSPGen
-    from .process import ProcessSpace
+    from .process import Categorical, Fixed, Integer, Ordinal, ProcessSpace, Real
     from .properties import percolation, permeability
     from .runs import Run, fit, load_run
     from .schema import Microstructure, Property, Schema
@@ -47,7 +47,7 @@ _HOME = {
         "design.parsing": "target",
         "errors": "InputError",
         "model": "PSPGen",
-        "process": "ProcessSpace",
+        "process": "Categorical Fixed Integer Ordinal ProcessSpace Real",
         "properties": "percolation permeability",
         "runs": "Run fit load_run",
         "schema": "Microstructure Property Schema",
@@ -62,17 +62,22 @@ __all__ = [
     "Alternating",
     "Batches",
     "Box",
+    "Categorical",
     "Chain",
     "Cosine",
     "Design",
+    "Fixed",
     "InputError",
+    "Integer",
     "Joint",
     "Microstructure",
+    "Ordinal",
     "PSPGen",
     "Plateau",
     "ProcessSpace",
-    "Run",
     "Property",
+    "Real",
+    "Run",
     "Schema",
     "Triads",
     "case",

@@ -11,9 +11,10 @@ import pspgen_pyro
 
 PUBLIC = {
     "pspgen_pyro": (
-        "Alternating Batches Box Chain Cosine Design InputError Joint Microstructure PSPGen "
-        "Plateau ProcessSpace Property Run Schema Triads case design_in_loop fit generate "
-        "load_run maximise percolation permeability probability target verify"
+        "Alternating Batches Box Categorical Chain Cosine Design Fixed InputError Integer Joint "
+        "Microstructure Ordinal PSPGen Plateau ProcessSpace Property Real Run Schema Triads case "
+        "design_in_loop fit generate load_run maximise percolation permeability probability "
+        "target verify"
     ),
     "chain": (
         "Chain ChainSample EffectiveConductivity Permeability PropertyFunction "
@@ -60,8 +61,8 @@ PUBLIC = {
         "simulated_cloud training_curves"
     ),
     "process": (
-        "Mirror PeriodicShift Permutation ProcessSpace Reflection Symmetry Transposition augment "
-        "orbit"
+        "Categorical Fixed Integer Mirror Ordinal PeriodicShift Permutation ProcessSpace Real "
+        "Reflection Setting Symmetry Transposition augment orbit"
     ),
     "properties": "conductivity conductivity_tensor percolation permeability permeability_tensor",
     "report": (

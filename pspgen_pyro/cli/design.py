@@ -15,6 +15,7 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..design import Design, Optimiser, Target, Verification
+    from ..process import ProcessSpace
     from ..runs import Run
 
 __all__ = ["DesignCommand"]
@@ -95,7 +96,7 @@ class DesignCommand:
         if self.json:
             print(json.dumps(answer))
         else:
-            print(_sentences(answer, run.schema.process.units, design))
+            print(_sentences(answer, run.schema.process, design))
         return None
 
     def _check(self, run: Run, target: Target, design: Design, simulator: Any) -> Verification:
@@ -128,7 +129,7 @@ def _answer(
     answer = {
         "target": target.to_json(),
         "properties": list(run.schema.property_names),
-        "phi": dict(zip(names, map(float, design.phi), strict=True)),
+        "phi": run.schema.process.labelled(design.phi),
         "model": estimate.to_json("probability"),
         "starts_agreed": f"{design.agreed.sum()} of {len(design.agreed)}",
         "active_bounds": list(design.active_bounds),
@@ -165,11 +166,10 @@ def _blocked(run: Run, check: Verification) -> dict[str, float]:
     return SolvedImages("", check.x, check.m, images).blocked
 
 
-def _sentences(answer: dict[str, Any], units: tuple[str, ...], design: Design) -> str:
+def _sentences(answer: dict[str, Any], process: ProcessSpace, design: Design) -> str:
     lines = [
         f"target     {design.target.event}",
-        "φ*         "
-        + ", ".join(f"{name} = {value:.4g}" for name, value in answer["phi"].items()),
+        f"φ*         {process.shown(design.phi)}",
         f"model      P = {design.probability}",
     ]
     lines += [f"{'unsure':10s} {reason}" for reason in answer["unsure"]]
@@ -192,7 +192,7 @@ def _sentences(answer: dict[str, Any], units: tuple[str, ...], design: Design) -
             f"together   P = {both['probability']:.3f} (90 %: {both['low']:.3f} to "
             f"{both['high']:.3f})"
         )
-    lines += _sensitivity(answer, units)
+    lines += _sensitivity(answer, process)
     lines.append(
         f"ascent     {answer['status']}; {answer['starts_agreed']} starts agree"
         + (
@@ -205,14 +205,16 @@ def _sentences(answer: dict[str, Any], units: tuple[str, ...], design: Design) -
     return "\n".join(lines)
 
 
-def _sensitivity(answer: dict[str, Any], units: tuple[str, ...]) -> list[str]:
+def _sensitivity(answer: dict[str, Any], process: ProcessSpace) -> list[str]:
     """What one unit of each parameter does to the score at φ*: slope, and half the curvature."""
     found = answer["sensitivity"]
-    lines = []
+    lines: list[str] = []
     for j, (name, slope) in enumerate(found["gradient"].items()):
-        unit = "" if units[j] == "1" else f" {units[j]}"
+        if process.settings[j].levels is not None:
+            continue
+        unit = "" if process.units[j] == "1" else f" {process.units[j]}"
         lines.append(
-            f"{'slope' if j == 0 else '':10s} Δ {found['of']} ≈ {slope:.2g} d + "
+            f"{'' if lines else 'slope':10s} Δ {found['of']} ≈ {slope:.2g} d + "
             f"{found['curvature'][j][j] / 2:.2g} d² when {name} moves by d{unit}"
         )
     return lines

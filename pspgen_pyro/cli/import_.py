@@ -27,7 +27,8 @@ class Import:
     """The CSV file, with a header."""
     process: str
     """The columns that are settings, as names separated by commas, each with its unit in brackets
-    if it has one: "T [K],t [h]"."""
+    if it has one: "T [K],t [h]". After the name may come what it can be: real 900:1200, real 1:100
+    log, integer 6:12, levels 63|90|125, names clay|resin, fixed 3."""
     property: UseAppendAction[tuple[str, ...]]
     """A column that is a property, as "name [unit] scale"; once for each. After the scale (linear,
     log or logit) may come below=, above= (detection limits), error=, quantity=, direction= and
@@ -37,6 +38,9 @@ class Import:
     bounds: UseAppendAction[tuple[str, ...]] = ()
     """The bounds of a setting, as "name=low:high" or "name=low:high[unit]"; once for each.
     Default: the range of the data."""
+    constraint: UseAppendAction[tuple[str, ...]] = ()
+    """What settings fulfil together, as "a + b + c = 100", "a <= 2 b" or "at most 2 of a, b, c";
+    once for each."""
     images: str | None = None
     """The column that holds the paths of the images, or a pattern such as "img/*.png" whose files
     are the rows in order; both count from the table's folder."""
@@ -61,6 +65,7 @@ class Import:
         triads = Triads.from_table(
             self.table,
             process=self._process(),
+            constraints=self.constraint,
             properties=self.property,
             images=self.images,
             microstructure=self._microstructure(),
@@ -73,9 +78,13 @@ class Import:
 
     def _process(self) -> dict[str, Any]:
         from ..data.columns import split_unit
+        from ..process.settings import parse_setting
 
         declared: dict[str, Any] = {}
         for text in self.process.split(","):
+            if (told := parse_setting(text)) is not None:
+                declared[told[0]] = told[1]
+                continue
             name, unit = split_unit(text)
             declared[name if unit is None else f"{name} [{unit}]"] = None
         places = {split_unit(key)[0]: key for key in declared}

@@ -88,7 +88,7 @@ def _answer(run: Run, loop: ClosedLoop) -> dict[str, Any]:
     return {
         "target": loop.target.to_json(),
         "properties": list(run.schema.property_names),
-        "phi": dict(zip(run.schema.process.names, map(float, loop.phi), strict=True)),
+        "phi": run.schema.process.labelled(loop.phi),
         "probability": loop.probability.to_json("probability"),
         "model": loop.predicted.to_json("probability"),
         "rounds": [
@@ -117,13 +117,12 @@ def _simulated(loop: ClosedLoop) -> dict[str, Any]:
 
 
 def _sentences(run: Run, loop: ClosedLoop) -> str:
-    phi = zip(run.schema.process.names, loop.phi, strict=True)
     calls = f"{loop.calls} simulations" + (f", {loop.failed} failed" if loop.failed else "")
     return "\n".join(
         [
             f"target     {loop.target.event}",
             *(f"round {i:<4d} {turn}" for i, turn in enumerate(loop.rounds, 1)),
-            "φ*         " + ", ".join(f"{name} = {value:.4g}" for name, value in phi),
+            f"φ*         {run.schema.process.shown(loop.phi)}",
             f"answer     P = {loop.probability}, by the model and the simulations together",
             f"loop       {loop.status}; {calls}; {loop.seconds:.1f} s CPU",
         ]

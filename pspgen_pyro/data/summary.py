@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
-from ..process import Real
 from ..schema import Property, Schema
 
 __all__ = ["summary"]
@@ -45,7 +44,10 @@ def _heading(data: xr.Dataset) -> str:
 def _process(schema: Schema, data: xr.Dataset) -> Iterator[str]:
     space = schema.process
     names = _aligned(
-        [f"{name} [{unit}]" for name, unit in zip(space.names, space.units, strict=True)]
+        [
+            n if s.words else f"{n} [{s.unit}]"
+            for n, s in zip(space.names, space.settings, strict=True)
+        ]
     )
     phi = data["phi"].to_numpy()
     for name, setting, values in zip(names, space.settings, phi.T, strict=True):
@@ -54,8 +56,7 @@ def _process(schema: Schema, data: xr.Dataset) -> Iterator[str]:
         if len(levels) <= 6:
             shown = "data at " + ", ".join(setting.shown(level) for level in levels)
         low, high = setting.bounds
-        plain = setting == Real(low, high, setting.unit)
-        allowed = f"bounds {low:g} to {high:g}" if plain else setting.describe()
+        allowed = f"bounds {low:g} to {high:g}" if setting.plain else setting.describe()
         yield f"  {name}  {allowed}, {shown}"
     yield from (f"  {text}" for text in space.constraints)
 

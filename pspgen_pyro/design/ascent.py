@@ -3,9 +3,9 @@ r"""Finding :math:`\varphi^*`: from many starts, on a fixed Sobol sample of z0.
 .. math:: \varphi^* = \arg\max_{\varphi \in U_\varphi} s(\varphi)
 
 with the score :math:`s` of an objective (for a region :math:`\log P(m \in \mathcal{M}_d \mid
-\varphi)`). 256 scouts look first, on a small sample; the starts climb together; the value at
-:math:`\varphi^*` is estimated afresh, on points other than those optimised on, and what the search
-itself puts on a P is taken off it (`optimism`).
+\varphi)`). Scouts look first, on a small sample (`scouting`); the starts climb together; the value
+at :math:`\varphi^*` is estimated afresh, on points other than those optimised on, and what the
+search itself puts on a P is taken off it (`optimism`).
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
+from ..process import ProcessSpace
 from .estimates import EnsembleEstimate, Estimate
 from .objectives import Objective, Probability
 from .optimisers import LBFGS, Climb, Optimiser, Problem
 from .optimism import optimism, sobered
 from .parsing import Requirement
 from .probability import sobol_normal
+from .scouting import ascent_starts, scouted
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
 
 __all__ = ["Design", "maximise"]
 
-_SCOUTS, _SCOUT_DRAWS = 256, 64
+_SCOUT_DRAWS = 64
 _FRESH, _SCRAMBLINGS = 1024, 8
 _AGREE = 0.05
 _RARE = 1e-4
@@ -50,7 +52,8 @@ class Design:
         scores: The score of each on the optimised sample, with shape `(starts)`.
         agreed: Which starts ended within 0.05 of the best score, for a region within 5 % of the
             best P.
-        active_bounds: The parameters that sit on a bound, as "name = value".
+        active_bounds: The parameters that sit on a bound, as "name = value", and the inequalities
+            that are met with equality.
         gradient: The slope of the score at :math:`\varphi^*`, with shape `(P)`, per process unit.
         curvature: Its second derivatives, with shape `(P, P)`, per process unit squared.
         share: For a region, the model's probability that a material made at settings drawn from
@@ -158,16 +161,15 @@ def maximise(
     noise = sobol_normal(draws, model.dims.latent, seed, model.m_loc.dtype).to(model.m_loc.device)
     objective = objective.prepared(model, noise[:_SCOUT_DRAWS])
     problem = Problem(model, objective, noise, seed)
-    scouts, scores = _scouted(problem, starts)
-    first, share = _starts(scouts, scores, starts), None
+    scouts, scores = scouted(problem, starts)
+    first, share = ascent_starts(problem, scouts, scores, starts), None
     if region is not None:
         whole = replace(problem, objective=Probability(region)).coarse(_SCOUT_DRAWS)
         share = float(np.exp(whole.score(scouts)).mean())
     climb = (optimiser or LBFGS(iterations)).climb(problem, first)
     scores = problem.score(climb.unit)
     best = int(np.argmax(scores))
-    low, high = np.array(model.process.lower), np.array(model.process.upper)
-    phi = np.clip(low + (high - low) * climb.unit, low, high)
+    phi = problem.settings(climb.unit)
     fresh = {"draws": _FRESH, "replicates": _SCRAMBLINGS, "seed": seed + 1}
     value = objective.estimate(model, phi[best], **fresh)
     doubtful = _lost(value, share)
@@ -181,7 +183,7 @@ def maximise(
         starts=phi,
         scores=scores,
         agreed=scores > scores[best] + np.log1p(-_AGREE),
-        active_bounds=_active(model, climb.unit[best]),
+        active_bounds=_active(model.process, phi[best]),
         gradient=gradient,
         curvature=curvature,
         share=share,
@@ -193,26 +195,6 @@ def maximise(
         or "converged",
         seconds=time.process_time() - begin,
     )
-
-
-def _scouted(problem: Problem, starts: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scouts in the unit cube, with shape `(N, P)`, and their scores."""
-    engine = torch.quasirandom.SobolEngine(
-        problem.model.dims.process, scramble=True, seed=problem.seed
-    )
-    scouts = engine.draw(max(_SCOUTS, 2 * starts), dtype=torch.float64).numpy()
-    return scouts, problem.coarse(_SCOUT_DRAWS).score(scouts)
-
-
-def _starts(
-    scouts: NDArray[np.float64], scores: NDArray[np.float64], starts: int
-) -> NDArray[np.float64]:
-    """The better half of the starts among the best scouts, the others spread, with shape `(starts,
-    P)`."""
-    order = np.argsort(-scores)
-    best = order[: (starts + 1) // 2]
-    spread = np.setdiff1d(np.arange(len(scores)), best)[: starts - len(best)]
-    return scouts[np.concatenate([best, spread])]
 
 
 def _sensitivity(
@@ -230,14 +212,14 @@ def _sensitivity(
     )
 
 
-def _active(model: PSPGen | Ensemble, unit: NDArray[np.float64]) -> tuple[str, ...]:
-    process = model.process
-    ends = zip(process.names, process.lower, process.upper, unit, strict=True)
-    return tuple(
-        f"{name} = {low if u < 0.5 else high:g}"
-        for name, low, high, u in ends
-        if min(u, 1 - u) < 1e-6
-    )
+def _active(process: ProcessSpace, phi: NDArray[np.float64]) -> tuple[str, ...]:
+    """The bounds and the inequalities that φ sits on."""
+    found = []
+    for name, setting, value in zip(process.names, process.settings, phi, strict=True):
+        low, high = setting.bounds
+        if setting.levels is None and min(value - low, high - value) < 1e-6 * (high - low):
+            found.append(f"{name} = {low if value - low < high - value else high:g}")
+    return (*found, *process.feasible.met(phi))
 
 
 def _lost(value: Estimate, share: float | None) -> str:

@@ -29,6 +29,7 @@ from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from .estimators import Estimator, UniformInTarget
 from .objectives import Objective, Probability
+from .within import sequential
 
 __all__ = ["LBFGS", "SGD", "Adam", "Climb", "Optimiser", "Problem"]
 
@@ -54,8 +55,39 @@ class Problem:
 
     def process(self, unit: Tensor) -> Tensor:
         """The settings φ at unit coordinates, with shape `(N, P)`, in the model's type."""
-        low, high = torch.tensor([self.model.process.lower, self.model.process.upper]).double()
-        return (low + (high - low) * unit).to(self.model.m_loc)
+        process = self.model.process
+        low, high = torch.tensor([process.lower, process.upper]).double()
+        phi = low + (high - low) * unit
+        for j, one in enumerate(process.settings):
+            if one.log:
+                phi = phi.index_copy(
+                    -1, torch.tensor([j]), low[j] * (high[j] / low[j]) ** unit[..., j : j + 1]
+                )
+        return phi.to(self.model.m_loc)
+
+    def settings(self, unit: Array) -> Array:
+        """The same as numbers in double precision, put on their bounds, levels and sums."""
+        process = self.model.process
+        low, high = np.array(process.lower), np.array(process.upper)
+        phi = low + (high - low) * unit
+        for j, one in enumerate(process.settings):
+            if one.log:
+                phi[..., j] = low[j] * (high[j] / low[j]) ** unit[..., j]
+        return process.feasible.placed(phi)
+
+    def unit(self, phi: Array) -> Array:
+        """The unit coordinates of settings, both with shape `(N, P)`."""
+        process = self.model.process
+        unit = (phi - np.array(process.lower)) / process.feasible.width
+        for j, one in enumerate(process.settings):
+            if one.log:
+                low, high = one.bounds
+                unit[..., j] = np.log(phi[..., j] / low) / np.log(high / low)
+        return unit.clip(0, 1)
+
+    def held(self, unit: Array) -> NDArray[np.bool_]:
+        """Which coordinates a climb leaves as they are."""
+        return self.model.process.feasible.held(self.settings(unit))
 
     def coarse(self, draws: int) -> Problem:
         """The same problem on the first draws of the sample alone."""
@@ -114,7 +146,9 @@ class Optimiser(ABC):
 
 @dataclass(frozen=True)
 class LBFGS(Optimiser):
-    """Bounded limited-memory BFGS on the fixed sample, all starts in one problem (the default).
+    """Bounded limited-memory BFGS on the fixed sample, all starts in one problem (the default);
+    sequential quadratic programming where settings are constrained. Discrete settings stay as they
+    are in a start.
 
     Arguments:
         iterations: The largest number of iterations of either climb.
@@ -126,6 +160,9 @@ class LBFGS(Optimiser):
 
     def climb(self, problem: Problem, first: Array) -> Climb:
         check_positive(iterations=self.iterations, coarse=self.coarse)
+        if problem.model.process.constraints:
+            ends, best, arrived = sequential(problem, first, self.iterations)
+            return Climb(ends, best, arrived, self._unfinished)
         history: list[float] = []
         unit = first
         if len(problem.noise) > 2 * self.coarse:
@@ -137,15 +174,22 @@ class LBFGS(Optimiser):
             np.array(history),
             # a line search that finds no descent beyond rounding has arrived
             result.success or result.status == 2,
+            self._unfinished,
+        )
+
+    @property
+    def _unfinished(self) -> str:
+        return (
             f"not converged after {self.iterations} iterations; raise 'iterations' or choose "
-            "other 'starts'",
+            "other 'starts'"
         )
 
     def _descend(
         self, problem: Problem, unit: Array, tolerance: float, history: list[float]
     ) -> Any:
         size = problem.model.dims.process
-        latest = np.empty(0)
+        unit = unit.reshape(-1, size)
+        held, latest = problem.held(unit), np.empty(0)
 
         def loss(flat: Array) -> tuple[float, Array]:
             nonlocal latest
@@ -157,7 +201,9 @@ class LBFGS(Optimiser):
             unit.ravel(),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(0.0, 1.0)] * unit.size,
+            bounds=np.stack([np.where(held, unit, 0.0), np.where(held, unit, 1.0)], -1).reshape(
+                -1, 2
+            ),
             callback=lambda _: history.append(float(latest.max())),
             options={"maxiter": self.iterations, "maxcor": 20, "ftol": tolerance, "gtol": 1e-6},
         )
@@ -178,6 +224,7 @@ class Adam(Optimiser):
 
     def climb(self, problem: Problem, first: Array) -> Climb:
         check_positive(steps=self.steps, learning_rate=self.learning_rate)
+        _check_boxed(problem, "Adam")
         logits = torch.logit(torch.tensor(first), eps=0.02).requires_grad_()
         adam = torch.optim.Adam([logits], self.learning_rate, maximize=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self.steps)
@@ -224,6 +271,7 @@ class SGD(Optimiser):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
+        _check_boxed(problem, "SGD")
         model = problem.model
         if type(problem.objective) is not Probability or not isinstance(model, PSPGen):
             raise InputError(
@@ -270,6 +318,14 @@ class SGD(Optimiser):
             total += p.detach().cpu().unsqueeze(-1)
             unit = (unit.detach() + rate * gradient).clamp(0, 1)
         return unit, total / steps
+
+
+def _check_boxed(problem: Problem, name: str) -> None:
+    if not problem.model.process.boxed:
+        raise InputError(
+            f"'optimiser' is {name}, which climbs real settings without constraints; use LBFGS "
+            "for these settings."
+        )
 
 
 def _to_bounds(problem: Problem, unit: Array) -> Array:

@@ -25,6 +25,7 @@ from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.distributions import NormalMixture
 from ..model.ensemble import Ensemble
+from ..process import ProcessSpace
 from .estimates import EnsembleEstimate, ends_of, link, mean_of
 from .parsing import Requirement
 from .target import Target
@@ -49,13 +50,20 @@ _CHUNK = 1 << 12
 def typical_variance(model: PSPGen | Ensemble, target: Target, noise: Tensor) -> float:
     """The mean over the process space of the variance of :math:`h(P_k)`; `noise` as of
     `opinions`."""
-    engine = torch.quasirandom.SobolEngine(len(model.process), scramble=True, seed=0)
-    unit = engine.draw(_PLACES, dtype=torch.float64)
-    low, high = torch.tensor([model.process.lower, model.process.upper]).double()
-    places = model.tensor((low + (high - low) * unit).numpy())
+    places = model.tensor(_places(model.process))
     parts = places.split(max(1, _CHUNK // len(noise)))
     each = torch.cat([opinions(model, target, part, noise) for part in parts], dim=1)
     return float(link(each.exp().double()).var(dim=0).mean())
+
+
+def _places(process: ProcessSpace) -> NDArray[np.float64]:
+    """Settings all over the process space, with shape `(256, P)`."""
+    if not process.boxed:
+        return process.sample(_PLACES, np.random.default_rng(0))
+    engine = torch.quasirandom.SobolEngine(len(process), scramble=True, seed=0)
+    unit = engine.draw(_PLACES, dtype=torch.float64)
+    low, high = torch.tensor([process.lower, process.upper]).double()
+    return (low + (high - low) * unit).numpy()
 
 
 def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:

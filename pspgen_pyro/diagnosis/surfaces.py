@@ -158,16 +158,16 @@ def model_slices(
     draws: int = 256,
 ) -> dict[str, tuple[NDArray[np.float64], Estimate]]:
     """The model's P along each parameter through `phi`, by name: values, and P with its
-    interval; where constraints forbid a value it is left out."""
+    interval. Where a sum binds the parameter the others of that sum move along, and values that
+    constraints forbid are left out."""
     process = model.process
     lines = {}
     for j, name in enumerate(process.names):
         values = process.axis(j, points)
-        line = np.tile(phi, (len(values), 1))
-        line[:, j] = values
-        if process.constraints:
-            allowed = ~process.feasible.violated(line).any(axis=-1)
-            line, values = line[allowed], values[allowed]
+        line, allowed = process.feasible.along(phi, j, values)
+        if not allowed.any():
+            line, values, allowed = phi[None], phi[[j]], np.ones(1, bool)
+        line, values = line[allowed], values[allowed]
         estimate = probability(model, box, line, draws=draws, replicates=4)
         lines[name] = (values, estimate)
     return lines

@@ -38,8 +38,8 @@ def parameter_labels(process: ProcessSpace) -> list[str]:
         'phi1 (dimensionless)'
     """
     return [
-        f"{name} ({'dimensionless' if unit == '1' else unit})"
-        for name, unit in zip(process.names, process.units, strict=True)
+        name if one.words else f"{name} ({'dimensionless' if one.unit == '1' else one.unit})"
+        for name, one in zip(process.names, process.settings, strict=True)
     ]
 
 

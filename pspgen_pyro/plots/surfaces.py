@@ -16,6 +16,7 @@ from .style import PALETTE, panel, panels
 
 if TYPE_CHECKING:
     from ..design import Estimate
+    from ..process import Setting
 
 __all__ = ["probability_difference", "probability_slices", "probability_surface"]
 
@@ -80,6 +81,7 @@ def probability_slices(
     phi: Mapping[str, float],
     *,
     at: Estimate | None = None,
+    settings: Mapping[str, Setting] | None = None,
     columns: int = 5,
 ) -> Figure:
     """P(m in target) along each parameter through φ*, the others held there, with its interval.
@@ -90,6 +92,7 @@ def probability_slices(
 
     Other arguments:
         at: P at φ*, which is less than the height of the surface that was searched.
+        settings: What each parameter can be, by the same labels: levels are drawn as points.
         columns: Panels a row.
     """
     rows = -(-len(slices) // columns)
@@ -97,11 +100,20 @@ def probability_slices(
     size = (2.1 * width + 0.5, 1.9 * rows + 0.3)
     figure, grid = panels(rows, width, size, sharey=True)
     for ax, (label, (values, p)) in zip(grid.flat, slices.items(), strict=False):
-        ax.plot(values, p.value, color=PALETTE["blue"])
-        ends = p.low, p.high
-        if p.low is None or p.high is None:
-            ends = p.value - 2 * p.standard_error, p.value + 2 * p.standard_error
-        ax.fill_between(values, *ends, color=PALETTE["blue"], alpha=0.25, lw=0)
+        setting = (settings or {}).get(label)
+        low, high = p.low, p.high
+        if low is None or high is None:
+            low, high = p.value - 2 * p.standard_error, p.value + 2 * p.standard_error
+        if setting is None or setting.levels is None:
+            ax.plot(values, p.value, color=PALETTE["blue"])
+            ax.fill_between(values, low, high, color=PALETTE["blue"], alpha=0.25, lw=0)
+        else:
+            reach = np.array([p.value - low, high - p.value]).clip(0)
+            ax.errorbar(values, p.value, reach, fmt="o", ms=4, color=PALETTE["blue"])
+        if setting is not None and setting.log:
+            ax.set_xscale("log")
+        if setting is not None and setting.words is not None:
+            ax.set_xticks(range(len(setting.words)), setting.words, rotation=30)
         ax.axvline(phi[label], color=PALETTE["vermilion"], ls="--", lw=1.2)
         if at is not None and at.low is not None and at.high is not None:
             reach = [[float(at.value - at.low)], [float(at.high - at.value)]]

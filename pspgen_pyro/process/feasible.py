@@ -27,7 +27,7 @@ __all__ = ["Feasible"]
 Array = NDArray[np.float64]
 _MOST = 4096
 _ROUNDING = 1e-6
-_EXACT = 1e-10
+_EDGE, _EXACT = 1e-10, 1e-13
 _TRIES = 1000
 
 
@@ -142,6 +142,16 @@ class Feasible:
     def _listed(self, columns: NDArray[np.bool_]) -> list[tuple[Array, Polytope]] | None:
         return list(self._feasible(self._all(columns))) if self.count(columns) <= _MOST else None
 
+    @property
+    def supports(self) -> int:
+        """In how many ways "at most k of …" can make settings zero."""
+        return len(self._supports)
+
+    def held(self, phi: Array) -> NDArray[np.bool_]:
+        """Which entries of φ, with shape `(*, P)`, stay in their slice: the discrete ones, and
+        zeros by "at most k of …"."""
+        return np.asarray(self.discrete | (self._may_be_zero & (phi == 0)))
+
     @cached_property
     def _supports(self) -> list[frozenset[int]]:
         """The sets of settings that are zero, one for each choice of those that are not."""
@@ -201,14 +211,33 @@ class Feasible:
         if not self.constraints:
             return phi
         for (fixed, polytope), rows in self._drawn_slices(count, rng):
-            free = np.isnan(fixed)
-            inside = free & self._bound
-            drawn = polytope.sample(len(rows), rng).clip(0, 1)
-            phi[np.ix_(rows, np.flatnonzero(~free))] = fixed[~free]
-            phi[np.ix_(rows, np.flatnonzero(inside))] = (
-                self.lower[inside] + self.width[inside] * drawn
-            )
+            self._put(phi, rows, fixed, polytope, rng)
         return self.placed(phi)
+
+    def sample_each(self, count: int, rng: np.random.Generator) -> Array:
+        """Draws from every slice, which can be listed, with shape `(slices · count, P)`."""
+        assert self.slices is not None
+        parts = []
+        for fixed, polytope in self.slices:
+            phi = np.stack([_drawn(one, count, rng) for one in self.settings], axis=-1)
+            self._put(phi, np.arange(count), fixed, polytope, rng)
+            parts.append(phi)
+        return self.placed(np.concatenate(parts))
+
+    def _put(
+        self,
+        phi: Array,
+        rows: NDArray[np.int64],
+        fixed: Array,
+        polytope: Polytope,
+        rng: np.random.Generator,
+    ) -> None:
+        """Puts some rows of φ into a slice."""
+        free = np.isnan(fixed)
+        inside = free & self._bound
+        drawn = polytope.sample(len(rows), rng).clip(0, 1)
+        phi[np.ix_(rows, np.flatnonzero(~free))] = fixed[~free]
+        phi[np.ix_(rows, np.flatnonzero(inside))] = self.lower[inside] + self.width[inside] * drawn
 
     def _drawn_slices(
         self, count: int, rng: np.random.Generator
@@ -260,9 +289,21 @@ class Feasible:
         off = phi @ row - one.bound
         return np.asarray((np.abs(off) if one.relation == "=" else off) > rounding * size)
 
+    def met(self, phi: Array) -> list[str]:
+        """The inequalities that one φ meets with equality."""
+        found = []
+        for one in self.constraints:
+            if isinstance(one, Linear) and one.relation == "<=":
+                row = one.row(self.names)
+                if one.bound - row @ phi <= _ROUNDING * (np.abs(row) @ self.width):
+                    found.append(one.text)
+        return found
+
     def placed(self, phi: Array) -> Array:
         """Settings a rounding error away put on their bounds, their levels and their sums."""
         phi = np.clip(phi, self.lower, self.upper)
+        for end in (self.lower, self.upper):
+            phi = np.where(np.abs(phi - end) <= _EDGE * self.width, end, phi)
         for j, setting in enumerate(self.settings):
             if setting.levels is not None:
                 phi[..., j] = setting.levels[_nearest(setting.levels, phi[..., j])]
@@ -272,16 +313,25 @@ class Feasible:
                 small = np.abs(phi[..., columns]) <= _ROUNDING * self.width[columns]
                 zero = small & [self._allows(j, 0.0) for j in columns]
                 phi[..., columns] = np.where(zero, 0.0, phi[..., columns])
-        weights, bound, equal = self.linear
-        return self._on_sums(phi, weights, bound, equal) if len(bound) else phi
+        return self._on_sums(phi, ~self.held(phi))
 
-    def _on_sums(
-        self, phi: Array, weights: Array, bound: Array, equal: NDArray[np.bool_]
-    ) -> Array:
-        """Moves the real settings that are no zero by design, in turn for every sum that is off,
-        in proportion to weight × width², until none is."""
+    def along(self, phi: Array, j: int, values: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """One φ with its entry j at other values, what a sum binds to it moved along, with shape
+        `(V, P)`, and which of these are allowed."""
+        line = np.tile(phi, (len(values), 1))
+        line[:, j] = values
+        if not self.constraints:
+            return line, np.ones(len(values), bool)
+        movable = ~self.held(line)
+        movable[:, j] = False
+        line = self._on_sums(line, movable)
+        return line, ~self.violated(line).any(axis=-1)
+
+    def _on_sums(self, phi: Array, movable: NDArray[np.bool_]) -> Array:
+        """Moves settings, in turn for every sum that is off, in proportion to weight × width²,
+        until none is."""
+        weights, bound, equal = self.linear
         size = np.abs(weights) @ np.maximum(np.abs(self.lower), np.abs(self.upper)) + np.abs(bound)
-        movable = ~self.discrete & ~((phi == 0) & self._may_be_zero)
         for _ in range(100):
             off = phi @ weights.T - bound
             off = np.where(equal, off, off.clip(0))
@@ -292,12 +342,8 @@ class Feasible:
                 rest = rest if equal[i] else rest.clip(0)
                 # a setting on the bound that it would leave stays
                 way = weights[i] * np.sign(rest)[..., None]
-                can = (
-                    movable
-                    & ~((way > 0) & (phi <= self.lower))
-                    & ~((way < 0) & (phi >= self.upper))
-                )
-                share = np.where(can, weights[i] * self.width**2, 0.0)
+                stuck = ((way > 0) & (phi <= self.lower)) | ((way < 0) & (phi >= self.upper))
+                share = np.where(movable & ~stuck, weights[i] * self.width**2, 0.0)
                 total = share @ weights[i]
                 step = np.where(total > 0, rest / np.where(total > 0, total, 1.0), 0.0)
                 phi = np.clip(phi - step[..., None] * share, self.lower, self.upper)

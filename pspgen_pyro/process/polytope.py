@@ -24,8 +24,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import null_space
-from scipy.optimize import linprog
 
 __all__ = ["Polytope"]
 
@@ -98,6 +96,8 @@ class Polytope:
         return self._centred(centre, self._basis())
 
     def _basis(self) -> Array:
+        from scipy.linalg import null_space
+
         size = self.equal.shape[1]
         return null_space(self.equal, rcond=1e-12) if len(self.equal) else np.eye(size)
 
@@ -138,6 +138,8 @@ class Polytope:
         return np.array(tight)
 
     def _solve(self, cost: Array, less: Array, equal: Array, bounds: Any) -> Array | None:
+        from scipy.optimize import linprog
+
         found = linprog(
             cost,
             less if len(less) else None,

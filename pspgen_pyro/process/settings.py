@@ -66,13 +66,18 @@ class Setting(Kind, ABC, family="setting"):
         return None
 
     @property
+    def plain(self) -> bool:
+        """Whether it is a real number that is learned by its value."""
+        return False
+
+    @property
     def words(self) -> tuple[str, ...] | None:
         """The names that its entries stand for; None if they stand for themselves."""
         return None
 
     def shown(self, value: float) -> str:
         """An entry of φ as people write it, without its unit."""
-        return f"{value:g}"
+        return f"{value:.4g}"
 
     @abstractmethod
     def describe(self) -> str:
@@ -117,6 +122,10 @@ class Real(Setting):
     @property
     def bounds(self) -> tuple[float, float]:
         return self.low, self.high
+
+    @property
+    def plain(self) -> bool:
+        return not self.log
 
     def describe(self) -> str:
         scale = ", by its logarithm" if self.log else ""

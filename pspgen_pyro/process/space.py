@@ -155,7 +155,7 @@ class ProcessSpace:
             ...     constraints="a + b <= 100",
             ... )
             >>> process.shown([8, 20, 30, 1])
-            'n = 8, a = 20, b = 30, binder = resin'
+            'n = 8, a = 20 %, b = 30 %, binder = resin'
         """
         if not isinstance(settings, Mapping) or not settings:
             raise InputError("'settings' is empty; give at least one setting by its name.")
@@ -216,7 +216,7 @@ class ProcessSpace:
             "units": list(self.units),
             "symmetries": [symmetry.to_json() for symmetry in self.symmetries],
         }
-        if any(one != Real(*one.bounds, one.unit) for one in self.settings):
+        if not all(one.plain for one in self.settings):
             told["settings"] = [one.to_json() for one in self.settings]
         if self.constraints:
             told["constraints"] = list(self.constraints)
@@ -344,9 +344,39 @@ class ProcessSpace:
         return np.geomspace(low, high, points) if setting.log else np.linspace(low, high, points)
 
     def shown(self, phi: ArrayLike) -> str:
-        """One setting as people write it: "name = value" for each parameter."""
+        """One φ as people write it: "name = value unit" for each parameter."""
         values = zip(self.names, self.settings, np.asarray(phi, dtype=float), strict=True)
-        return ", ".join(f"{name} = {setting.shown(v)}" for name, setting, v in values)
+        units = ("" if unit == "1" else f" {unit}" for unit in self.units)
+        told = [f"{name} = {setting.shown(v)}" for name, setting, v in values]
+        return ", ".join(map("".join, zip(told, units, strict=True)))
+
+    def labelled(self, phi: ArrayLike) -> dict[str, float | str]:
+        """One φ by its names, words where the parameter stands for words; ready for JSON."""
+        values = zip(self.names, self.settings, np.asarray(phi, dtype=float), strict=True)
+        return {n: float(v) if s.words is None else s.shown(v) for n, s, v in values}
+
+    def unlabelled(self, labels: Mapping[str, float | str]) -> NDArray[np.float64]:
+        """The φ that `labelled` described, with shape `(P)`.
+
+        Raises:
+            InputError: If a name is missing or unknown, a word is none of the parameter's, or the
+                setting is not admissible.
+        """
+        if set(labels) != set(self.names):
+            raise InputError(
+                f"'phi' names {', '.join(labels)}, but this process has {', '.join(self.names)}; "
+                "give each of them."
+            )
+        found = []
+        for name, setting in zip(self.names, self.settings, strict=True):
+            value, words = labels[name], setting.words
+            if isinstance(value, str) and value not in (words or ()):
+                raise InputError(
+                    f"'phi' has {name} = {value!r}, which is not allowed; it is "
+                    f"{setting.describe()}."
+                )
+            found.append(words.index(value) if words and isinstance(value, str) else value)
+        return self.check(np.array(found, dtype=float))
 
 
 def _features(setting: Setting) -> list[tuple[float, ...]]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from ..errors import InputError
 from ..io.kinds import Kind
-from .settings import Real, Setting
+from .settings import Setting
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -279,7 +279,7 @@ class Mirror(_Exchange):
                 f"{', '.join(process.names)}; name one of those."
             )
         setting = process.settings[process.names.index(self.parameter)]
-        if setting != Real(*setting.bounds, setting.unit):
+        if not setting.plain:
             raise InputError(
                 f"'symmetries' mirrors {self.parameter!r}, which is {setting.describe()}; only a "
                 "real number that is learned by its value can be mirrored: leave it out."

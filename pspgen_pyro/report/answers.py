@@ -110,14 +110,15 @@ def read_answer(path: str | Path, run: Run) -> Answer:
             "make one with `pspgen design RUN --target=... --out FILE`."
         ) from error
     stored = read(_StoredAnswer, content, str(path))
-    answer, names, data = _answer(Path(path).stem, stored), tuple(stored.phi), stored.data
-    answer.target.check_against(len(run.schema.properties))
-    if names != run.schema.process.names or data != run.data:
+    names, data, process = tuple(stored.phi), stored.data, run.schema.process
+    if names != process.names or data != run.data:
         raise InputError(
             f"'designs' has {str(path)!r}, an answer of a run on {data} with the parameters "
             f"{', '.join(names)}, but this run was trained on {run.data} with "
-            f"{', '.join(run.schema.process.names)}; design with this run."
+            f"{', '.join(process.names)}; design with this run."
         )
+    answer = _answer(Path(path).stem, stored, process.unlabelled(stored.phi))
+    answer.target.check_against(len(run.schema.properties))
     _check_probability(path, answer, run)
     return answer
 
@@ -156,7 +157,7 @@ class _StoredAnswer(Record):
 
     target: dict[str, Any]
     properties: tuple[str, ...]
-    phi: dict[str, float]
+    phi: dict[str, float | str]
     model: _StoredEstimate
     starts_agreed: str
     active_bounds: tuple[str, ...]
@@ -174,12 +175,12 @@ class _StoredAnswer(Record):
     simulated_m: tuple[tuple[float, ...], ...] | None = None
 
 
-def _answer(name: str, stored: _StoredAnswer) -> Answer:
+def _answer(name: str, stored: _StoredAnswer, phi: NDArray[np.float64]) -> Answer:
     m = stored.simulated_m
     return Answer(
         name=name,
         target=target_from_json(stored.target),
-        phi=np.array(list(stored.phi.values()), dtype=float),
+        phi=phi,
         model=stored.model.estimate(),
         promised=stored.model.probability
         if stored.model.promised is None

@@ -72,12 +72,7 @@ def signed(difference: float, error: float) -> str:
 
 def settings_of(run: Run, answer: Answer) -> str:
     """The setting φ* by the names and units of its parameters."""
-    process = run.schema.process
-    triples = zip(process.names, answer.phi, process.units, strict=True)
-    return ", ".join(
-        f"{name} = {value:.4g}" + ("" if unit == "1" else f" {unit}")
-        for name, value, unit in triples
-    )
+    return run.schema.process.shown(answer.phi)
 
 
 def answer_section(run: Run, triads: Triads, answer: Answer, *, count: int, seed: int) -> Section:
@@ -215,10 +210,12 @@ def _slices(run: Run, answer: Answer) -> Markup:
         {label: lines[name] for label, name in zip(labels, process.names, strict=True)},
         dict(zip(labels, answer.phi, strict=True)),
         at=answer.model,
+        settings=dict(zip(labels, process.settings, strict=True)),
     )
     words = (
-        "The model's probability along each process parameter through φ*, the others held, with "
-        "its 90 % interval; in colour at φ*, without what the search puts on."
+        "The model's probability along each process parameter through φ*, the others held"
+        + (", but for those that a sum binds to it" if process.constraints else "")
+        + ", with its 90 % interval; in colour at φ*, without what the search puts on."
     )
     return embed(figure, f"{answer.name}-slices", words)
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, field_serializer, field_validator, model_valida
 
 from ..errors import InputError
 from ..io.validation import Record, read
-from ..process import ProcessSpace, Real, Setting, Symmetry
+from ..process import ProcessSpace, Setting, Symmetry
 from .microstructure import Microstructure
 from .properties import Property, check_properties
 
@@ -178,6 +178,6 @@ class Schema(Record):
 
 def _shown(name: str, setting: Setting) -> str:
     low, high = setting.bounds
-    if setting == Real(low, high, setting.unit):
+    if setting.plain:
         return f"{name} [{setting.unit}] in [{low:g}, {high:g}]"
     return f"{name}: {setting.describe()}"

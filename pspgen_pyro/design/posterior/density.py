@@ -134,6 +134,11 @@ class DesignPosterior:
         object.__setattr__(self, "target", self.target.resolve(self.model.schema))
         _check_trained(self.model)
         process = self.model.process
+        if process.constraints or not all(one.plain for one in process.settings):
+            raise InputError(
+                "the posterior of settings is drawn in a box of real numbers so far, but this "
+                "process has levels, names, logarithms or constraints; ask `run.design` instead."
+            )
         low, high = np.array(process.lower), np.array(process.upper)
         if self.prior is not None:
             low, high = ends_inside(self.prior, low, high, process.names)
