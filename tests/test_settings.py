@@ -22,10 +22,12 @@ from pspgen_pyro import (
     Real,
     Schema,
 )
-from pspgen_pyro.design import LBFGS, Adam, maximise
+from pspgen_pyro.design import LBFGS, Adam, DesignPosterior, maximise
 from pspgen_pyro.design.objectives import Probability
 from pspgen_pyro.design.optimisers import Problem
+from pspgen_pyro.design.posterior.coordinates import SliceCoordinates
 from pspgen_pyro.errors import DataError, InputError
+from pspgen_pyro.model import MixturePrior
 from pspgen_pyro.process.constraints import parse_constraint
 from pspgen_pyro.process.polytope import Polytope
 from pspgen_pyro.process.settings import parse_setting
@@ -408,7 +410,8 @@ class TestDoor:
 def random_model(space, seed):
     """A model with some weights: its surface is as rough as networks make it."""
     torch.manual_seed(seed)
-    model = PSPGen(Schema(process=space, properties=("s [MPa]",)))
+    prior = MixturePrior(components=2, hidden=(32, 32), members=2)
+    model = PSPGen(Schema(process=space, properties=("s [MPa]",)), prior=prior)
     model.standardise_by(torch.randn(100, 1))
     with torch.no_grad():
         for weights in model.prior.parameters():
@@ -437,6 +440,46 @@ BOUND = ProcessSpace.of(
     {"n": Integer(0, 2), "a": Real(0, 2), "b": Real(0, 2), "c": Real(0, 2)},
     constraints=("a + b + c + n = 3", "a <= 2 b"),
 )
+
+
+class TestPosterior:
+    @pytest.mark.parametrize("space", [MIXED, BOUND], ids=["mixed", "bound"])
+    def test_draws_are_those_of_weighted_draws_from_the_prior(self, space):
+        model = random_model(space, 3)
+        posterior = DesignPosterior(model, TARGET)
+        draws = posterior.sample(chains=64, draws=40, warmup=40)
+        phi = draws.phi.reshape(-1, len(space))
+        assert violation(space, phi) <= 1e-9
+        wide = space.sample(20_000, rng())
+        weight = psp.probability(model, TARGET, wide).value
+        exact, sd = np.average(wide, axis=0, weights=weight), wide.std(axis=0)
+        assert np.abs(phi.mean(axis=0) - exact).max() / sd.max() < 0.06
+        for column in np.flatnonzero(space.feasible.discrete):
+            for level in space.settings[column].levels:
+                share = np.average(wide[:, column] == level, weights=weight)
+                assert (phi[:, column] == level).mean() == pytest.approx(share, abs=0.03)
+        assert float(draws.evidence.value) == pytest.approx(weight.mean(), rel=0.05)
+
+    @given(spaces(), st.integers(0, 2**32 - 1))
+    @settings(max_examples=10, deadline=None)
+    def test_weighted_coordinates_are_uniform_on_the_space(self, space, seed):
+        coordinates = SliceCoordinates(space, torch.zeros((), dtype=torch.float64))
+        generator = torch.Generator().manual_seed(seed)
+        u = torch.randn(20_000, coordinates.size, generator=generator, dtype=torch.float64)
+        phi, log_weight = coordinates.settings(u)
+        weight = log_weight.exp().numpy()
+        # the weights are those of a probability in every slice
+        each = weight.mean(axis=0) * weight.shape[1]
+        assert each == pytest.approx(1, abs=0.15)
+        drawn, known = phi.numpy(), space.sample(4000, rng(seed))
+        mean = (weight[..., None] * drawn).sum(axis=(0, 1)) / weight.sum()
+        assert np.abs(mean - known.mean(axis=0)).max() < 0.12 * max(1, known.std(axis=0).max())
+        assert violation(space, space.feasible.placed(drawn.reshape(-1, len(space)))) <= 1e-9
+
+    def test_too_many_combinations_to_sum_over_are_told(self):
+        space = ProcessSpace.of({f"n{j}": Integer(0, 9) for j in range(3)} | {"a": Real(0, 1)})
+        with pytest.raises(InputError, match="more than 256"):
+            DesignPosterior(random_model(space, 0), TARGET)
 
 
 class TestDesign:

@@ -65,10 +65,10 @@ class Feasible:
         relaxed = self._polytope(np.full(len(self.names), np.nan))
         if relaxed.centre is None:
             return False
-        if self.count(self._bound) > _MOST:
+        if self.count(self.bound) > _MOST:
             self._drawn_slice(np.random.default_rng(0))
             return True
-        return next(self._feasible(self._all(self._bound)), None) is not None
+        return next(self._feasible(self._all(self.bound)), None) is not None
 
     def _check_bound(self, constraint: Constraint, setting: Setting, name: str) -> None:
         if setting.words is not None:
@@ -113,7 +113,7 @@ class Feasible:
         return weights, np.array([one.bound for one in rows]), equal
 
     @cached_property
-    def _bound(self) -> NDArray[np.bool_]:
+    def bound(self) -> NDArray[np.bool_]:
         """Which settings a constraint binds."""
         bound = {name for one in self.constraints for name in one.names}
         return np.array([name in bound for name in self.names])
@@ -137,7 +137,7 @@ class Feasible:
     @cached_property
     def _bound_slices(self) -> list[tuple[Array, Polytope]] | None:
         """Those of the settings that are bound."""
-        return self._listed(self._bound)
+        return self._listed(self.bound)
 
     def _listed(self, columns: NDArray[np.bool_]) -> list[tuple[Array, Polytope]] | None:
         return list(self._feasible(self._all(columns))) if self.count(columns) <= _MOST else None
@@ -190,7 +190,7 @@ class Feasible:
 
     def _polytope(self, fixed: Array) -> Polytope:
         """The bound settings that are free in a slice, each from 0 to 1."""
-        free = np.isnan(fixed) & self._bound
+        free = np.isnan(fixed) & self.bound
         weights, bound, equal = self.linear
         rest = bound - weights @ np.where(free, self.lower, np.nan_to_num(fixed))
         scaled = weights[:, free] * self.width[free]
@@ -234,7 +234,7 @@ class Feasible:
     ) -> None:
         """Puts some rows of φ into a slice."""
         free = np.isnan(fixed)
-        inside = free & self._bound
+        inside = free & self.bound
         drawn = polytope.sample(len(rows), rng).clip(0, 1)
         phi[np.ix_(rows, np.flatnonzero(~free))] = fixed[~free]
         phi[np.ix_(rows, np.flatnonzero(inside))] = self.lower[inside] + self.width[inside] * drawn
@@ -259,7 +259,7 @@ class Feasible:
             for j, setting in enumerate(self.settings):
                 if j in zero:
                     fixed[j] = 0.0
-                elif self._bound[j] and setting.levels is not None:
+                elif self.bound[j] and setting.levels is not None:
                     fixed[j] = rng.choice(setting.levels)
             if all(self._allows(j, 0.0) for j in zero):
                 for found in self._feasible(iter([fixed])):

@@ -76,6 +76,16 @@ class Polytope:
             slack = (slack - t[:, None] * rate).clip(0)
         return centre + y @ basis.T
 
+    @property
+    def rounded(self) -> tuple[Array, Array, Array]:
+        """The analytic centre, with shape `(d)`; a basis in which the polytope is about as wide in
+        every direction, with shape `(d, k)`; and its inequalities :math:`w_i^\top y \\le 1` in it,
+        with shape `(I, k)`. The polytope must not be empty."""
+        assert self._inner is not None
+        centre, basis, walls, room, root = self._inner
+        kept = room > _EXACT
+        return centre, basis @ root, (walls @ root)[kept] / room[kept, None]
+
     @cached_property
     def _inner(self) -> tuple[Array, ...] | None:
         """The analytic centre, a basis of the equalities' null space, the inequalities in that

@@ -23,7 +23,8 @@ whatever the process space and whatever :math:`p(z_0 \mid \varphi)`,
 where :math:`[a, b]` is the support of :math:`p(\varphi)`, :math:`\Phi` the standard normal
 distribution function and :math:`t_c` the transport of component c; a prior that is no mixture has
 one. A uniform :math:`p(\varphi)` leaves only the first term, and the edges of :math:`U_\varphi`
-lie at infinity, where no sampler can step over them.
+lie at infinity, where no sampler can step over them. Settings that are discrete or constrained
+have coordinates of their own (`coordinates`).
 
 A decoder much sharper than the target is wide makes :math:`w` a plateau with cliffs, on which a
 leapfrog step would have to be as short as the decoder is sharp. Trajectories therefore follow the
@@ -53,6 +54,7 @@ from ...model.distributions import NormalMixture
 from ..estimates import Estimate
 from ..support import NOT_CHECKED, UNRESOLVED, Support
 from ..target import Target
+from .coordinates import BoxCoordinates, ProcessCoordinates, SliceCoordinates
 from .process_prior import ends_inside
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ class DesignPosterior:
     target: Target
     prior: Distribution | None = None
     support: Support | None = None
+    coordinates: ProcessCoordinates = field(init=False, repr=False)
     _low: Tensor = field(init=False, repr=False)
     _span: Tensor = field(init=False, repr=False)
     _exact: bool = field(init=False, repr=False)
@@ -134,17 +137,21 @@ class DesignPosterior:
         object.__setattr__(self, "target", self.target.resolve(self.model.schema))
         _check_trained(self.model)
         process = self.model.process
-        if process.constraints or not all(one.plain for one in process.settings):
-            raise InputError(
-                "the posterior of settings is drawn in a box of real numbers so far, but this "
-                "process has levels, names, logarithms or constraints; ask `run.design` instead."
-            )
         low, high = np.array(process.lower), np.array(process.upper)
+        boxed = not process.constraints and all(one.plain for one in process.settings)
         if self.prior is not None:
+            if not boxed:
+                raise InputError(
+                    "'prior' is given, but this process has levels, names, logarithms or "
+                    "constraints, which have a prior of their own; leave it out."
+                )
             low, high = ends_inside(self.prior, low, high, process.names)
         self.model.eval()
         object.__setattr__(self, "_low", self.model.tensor(low))
         object.__setattr__(self, "_span", self.model.tensor(high - low))
+        box = BoxCoordinates(self._low, self._span)
+        made = box if boxed else SliceCoordinates(process, self._low)
+        object.__setattr__(self, "coordinates", made)
         exact = self.model.property_given_process(self._low) is not None
         object.__setattr__(self, "_exact", exact)
 
@@ -176,13 +183,13 @@ class DesignPosterior:
 
     @property
     def size(self) -> int:
-        """The number D of coordinates: P and `entries`."""
-        return self.model.dims.process + self.entries
+        """The number D of coordinates: those of the settings, and `entries`."""
+        return self.coordinates.size + self.entries
 
-    def process_of(self, position: Tensor) -> Tensor:
-        r"""The settings :math:`\varphi = a + (b - a) \odot \Phi(u)`, with shape `(*, P)`."""
-        u = position[..., : self.model.dims.process]
-        return self._low + self._span * torch.special.ndtr(u)
+    def _settings(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """The settings in every slice and the log-weights of the slices, with shapes `(*, S, P)`
+        and `(*, S)`."""
+        return self.coordinates.settings(position[..., : self.coordinates.size])
 
     def log_weight(self, position: Tensor) -> Tensor:
         r"""The value of :math:`\log w(u, \epsilon)`, with shape `(*)`; differentiable.
@@ -190,8 +197,9 @@ class DesignPosterior:
         Arguments:
             position: The coordinates :math:`(u, \epsilon)`, with shape `(*, D)`.
         """
-        phi = self.process_of(position)
-        return self._with_prior(phi, self.target.log_probability(self._law(phi, position)))
+        phi, odds = self._settings(position)
+        hits = self.target.log_probability(self._law(phi, position))
+        return self._with_prior(phi, hits, odds)
 
     def log_density(self, position: Tensor) -> Tensor:
         r"""The value of :math:`\log \mathcal{N}(u, \epsilon \mid 0, I) + \log w(u, \epsilon)`
@@ -200,22 +208,24 @@ class DesignPosterior:
 
     def softened(self, position: Tensor, share: float = _SOFT) -> Tensor:
         """The softened log-density, with shape `(*)`, its s_j that share of the target's width."""
-        phi = self.process_of(position)
-        return self._softly(position, phi, self._law(phi, position), share)
+        phi, odds = self._settings(position)
+        return self._softly(position, phi, odds, self._law(phi, position), share)
 
     def softened_value(self, position: Tensor, share: float = _SOFT) -> tuple[Tensor, Tensor]:
         """The same and, without a slope, the log-density itself."""
-        phi = self.process_of(position)
+        phi, odds = self._settings(position)
         law = self._law(phi, position)
         with torch.no_grad():
             hits = self.target.log_probability(law)
-            exact = self._with_prior(phi, hits) - 0.5 * position.square().sum(dim=-1)
-        return self._softly(position, phi, law, share), exact
+            exact = self._with_prior(phi, hits, odds) - 0.5 * position.square().sum(dim=-1)
+        return self._softly(position, phi, odds, law, share), exact
 
-    def _softly(self, position: Tensor, phi: Tensor, law: NormalMixture, share: float) -> Tensor:
+    def _softly(
+        self, position: Tensor, phi: Tensor, odds: Tensor, law: NormalMixture, share: float
+    ) -> Tensor:
         widths = torch.stack([b - a for a, b in (box.ends(law.loc) for box in self.target.boxes)])
         wide = law.widened(share * torch.minimum(widths.amin(dim=0), self.model.m_scale))
-        value = self._with_prior(phi, _bent(self.target.log_probability(wide)))
+        value = self._with_prior(phi, _bent(self.target.log_probability(wide)), odds)
         return value - 0.5 * position.square().sum(dim=-1)
 
     def gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
@@ -227,21 +237,24 @@ class DesignPosterior:
         return _with_slope(self.softened, position)
 
     def _law(self, phi: Tensor, position: Tensor) -> NormalMixture:
-        """The law of m at some coordinates: p(m | φ), or p(m | z0, g(φ)) where z0 is sampled."""
+        """The law of m in every slice: p(m | φ), or p(m | z0, g(φ)) where z0 is sampled."""
         if (exact := self.model.property_given_process(phi)) is not None:
             return exact
         z1 = self.model.latent_of_process(phi)
         return self.model.property_given(self._first(phi, position), z1)
 
     def _first(self, phi: Tensor, position: Tensor) -> Tensor:
-        """The entries of z0 that are sampled, with shape `(*, entries)`."""
-        noise = position[..., self.model.dims.process :]
+        """The entries of z0 that are sampled, with shape `(*, S, entries)`."""
+        noise = position[..., None, self.coordinates.size :].expand(*phi.shape[:-1], -1)
         return self.model.prior.transport(noise, self.model.standardise(phi))
 
-    def _with_prior(self, phi: Tensor, value: Tensor) -> Tensor:
-        """A log-density with that of φ relative to the uniform prior added."""
+    def _with_prior(self, phi: Tensor, value: Tensor, odds: Tensor) -> Tensor:
+        """A log-density in every slice, with shape `(*, S)`, summed over them, with that of φ
+        relative to its own prior added."""
+        value = (value + odds).logsumexp(dim=-1)
         if self.prior is None:
             return value
+        phi = phi.squeeze(-2)
         tiny = torch.finfo(phi.dtype).eps
         inner = self._low + self._span * ((phi - self._low) / self._span).clamp(tiny, 1 - tiny)
         return value + (self.prior.log_prob(inner) + self._span.log().sum()).to(value.dtype)
@@ -276,9 +289,11 @@ class DesignPosterior:
         """The settings φ and latents z0 at coordinates with shape `(C, N, D)`, with shapes `(C, N,
         P)` and `(C, N, D0)`: the component and the entries that no property depends on are drawn.
         φ lies in the process space to the last digit."""
-        process, phi = self.model.process, self.process_of(position).double().cpu().numpy()
-        z0 = torch.stack([self._complete(part, generator) for part in position])
-        return np.clip(phi, process.lower, process.upper), z0.double().cpu().numpy()
+        found = [self._complete(part, generator) for part in position]
+        phi, z0 = (
+            torch.stack(column).double().cpu().numpy() for column in zip(*found, strict=True)
+        )
+        return self.model.process.feasible.placed(phi), z0
 
     def drawn(
         self,
@@ -304,13 +319,21 @@ class DesignPosterior:
             **told,
         )
 
-    def _complete(self, position: Tensor, generator: torch.Generator) -> Tensor:
-        """All of z0 at coordinates with shape `(N, D)`."""
-        phi = self.process_of(position)
-        first = self._from_target(phi, generator) if self._exact else self._first(phi, position)
+    def _complete(self, position: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The settings, of a slice that is drawn, and all of z0 at coordinates with shape `(N,
+        D)`."""
+        phi, odds = self._settings(position)
+        if phi.shape[-2] > 1:
+            odds = odds + self.target.log_probability(self._law(phi, position))
+            chosen = _picked(odds, generator).to(phi.device)
+            phi = phi.take_along_dim(chosen[..., None], dim=-2)
+        if self._exact:
+            first = self._from_target(phi.squeeze(-2), generator)
+        else:
+            first = self._first(phi, position).squeeze(-2)
         free = self.model.dims.latent - first.shape[-1]
         noise = torch.randn(len(position), free, generator=generator, dtype=position.dtype)
-        return torch.cat([first, noise.to(position.device)], dim=-1)
+        return phi.squeeze(-2), torch.cat([first, noise.to(position.device)], dim=-1)
 
     def _from_target(self, phi: Tensor, generator: torch.Generator) -> Tensor:
         """The entries that properties depend on, where these have a closed form given φ: first the

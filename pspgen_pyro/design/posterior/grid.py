@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..probability import log_probability, sobol_normal
+from .coordinates import BoxCoordinates
 from .density import DesignPosterior
 from .draws import check_counts
 
@@ -69,6 +70,11 @@ def on_grid(
     check_counts(points=points, draws=draws)
     model = posterior.model
     size = model.dims.process
+    if not isinstance(posterior.coordinates, BoxCoordinates):
+        raise InputError(
+            "this process has levels, names, logarithms or constraints, which a grid of cells "
+            "does not follow; take a sampler."
+        )
     if points**size > _MOST:
         raise InputError(
             f"'points' is {points}, which makes {points}^{size} cells; take fewer points, or a "
@@ -76,7 +82,7 @@ def on_grid(
         )
     axis = torch.special.ndtri((torch.arange(points, dtype=torch.float64) + 0.5) / points)
     u = torch.cartesian_prod(*[axis] * size).reshape(-1, size).to(model.m_loc)
-    phi = posterior.process_of(u)
+    phi = posterior.coordinates.settings(u)[0].squeeze(-2)
     noise = sobol_normal(draws, model.dims.latent, seed, model.m_loc.dtype).to(phi.device)
     log_weight = torch.cat(
         [
