@@ -210,6 +210,15 @@ class TestSpace:
         assert violation(space, found) <= 1e-9
         assert found == pytest.approx(phi, abs=1e-5)
 
+    @given(spaces(), st.floats(0.001, 1), st.integers(0, 2**32 - 1))
+    @settings(max_examples=15, deadline=None)
+    def test_what_is_near_is_allowed_too_and_near(self, space, reach, seed):
+        draws = rng(seed)
+        phi = space.sample(50, draws)
+        near = space.feasible.near(phi, np.full((50, 1), reach), draws)
+        assert violation(space, near) <= 1e-9
+        assert space.check(near) == pytest.approx(near, abs=1e-12)
+
     @given(spaces())
     @settings(max_examples=20, deadline=None)
     def test_a_space_survives_json(self, space):

@@ -72,7 +72,7 @@ def check_inside(process: ProcessSpace, phi: NDArray[np.float64]) -> NDArray[np.
         row, j = np.argwhere(outside)[0]
         if not isinstance(process.settings[j], Real):
             raise InputError(
-                f"'phi' has in row {row + 1} {process.why_outside(j, phi[row, j])} "
+                f"'phi' has in row {row + 1} {process.why_outside(int(j), float(phi[row, j]))} "
                 f"({outside.any(-1).sum()} such row(s)); declare that too, correct the value or "
                 "leave the row out."
             )

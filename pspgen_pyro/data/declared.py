@@ -77,7 +77,7 @@ class Settings:
         """
         columns = zip(self.names, self.kinds, strict=True)
         named = {n: kind.words for n, kind in columns if kind is not None and kind.words}
-        return frame.assign(**{n: _places(frame[n], n, words) for n, words in named.items()})
+        return frame.assign(**{n: _places(frame[n].tolist(), n, words) for n, words in named.items()})
 
 
 def read_settings(
@@ -168,10 +168,10 @@ def read_microstructure(declared: Images, x: NDArray[Any] | None) -> Microstruct
     return declared
 
 
-def _places(column: pd.Series, name: str, words: tuple[str, ...]) -> list[float | None]:
+def _places(column: Sequence[Any], name: str, words: tuple[str, ...]) -> list[Any]:
     """The number of the word in each row; numbers of words are left as they are."""
     places = {word: float(k) for k, word in enumerate(words)}
-    found: list[float | None] = []
+    found: list[Any] = []
     for row, cell in enumerate(column):
         number = isinstance(cell, int | float | np.number)
         word = cell.strip() if isinstance(cell, str) else cell

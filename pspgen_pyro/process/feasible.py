@@ -239,6 +239,29 @@ class Feasible:
         phi[np.ix_(rows, np.flatnonzero(~free))] = fixed[~free]
         phi[np.ix_(rows, np.flatnonzero(inside))] = self.lower[inside] + self.width[inside] * drawn
 
+    def near(self, phi: Array, reach: Array, rng: np.random.Generator) -> Array:
+        """Admissible settings around others.
+
+        Arguments:
+            phi: The others, with shape `(N, P)`.
+            reach: How far, as a share of the widths, with shape `(N, 1)`; a discrete setting is
+                drawn anew with that probability.
+            rng: The source of randomness.
+        """
+        step = reach * rng.standard_normal(phi.shape)
+        moved = phi + self.width * step
+        for j, setting in enumerate(self.settings):
+            low, high = setting.bounds
+            if setting.levels is not None:
+                anew = rng.uniform(size=len(phi)) < reach[:, 0]
+                moved[:, j] = np.where(anew, rng.choice(setting.levels, len(phi)), phi[:, j])
+            elif setting.log:
+                moved[:, j] = phi[:, j] * (high / low) ** step[:, j]
+        if not self.constraints:
+            return np.clip(moved, self.lower, self.upper)
+        moved = self.placed(np.where(self.held(phi) & ~self.discrete, phi, moved))
+        return np.where(self.violated(moved).any(axis=-1, keepdims=True), phi, moved)
+
     def _drawn_slices(
         self, count: int, rng: np.random.Generator
     ) -> Iterator[tuple[tuple[Array, Polytope], NDArray[np.int64]]]:

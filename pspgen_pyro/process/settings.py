@@ -335,7 +335,7 @@ def _numbers(setting: Setting, *names: str) -> None:
     """Makes plain numbers of some entries."""
     for name in names:
         came = getattr(setting, name)
-        if isinstance(came, bool | str) or not np.isscalar(came) or np.iscomplexobj(came):
+        if isinstance(came, bool) or not isinstance(came, int | float | np.number):
             raise InputError(f"'{name}' is {came!r:.40}; give a number.")
         object.__setattr__(setting, name, float(came))  # type: ignore[arg-type]
 

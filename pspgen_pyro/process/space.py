@@ -21,41 +21,13 @@ from ..errors import DataError, InputError
 from ..io.validation import Record, read
 from .constraints import parse_constraint
 from .feasible import Feasible
+from .features import Features
 from .settings import Fixed, Real, Setting
 from .symmetries import Symmetry
 
-__all__ = ["Features", "ProcessSpace"]
+__all__ = ["ProcessSpace"]
 
 _ROUNDING = 1e-6
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the networks see of φ: Q numbers, each of one setting.
-
-    Arguments:
-        source: The setting that each comes from, with shape `(Q)`.
-        level: The level whose indicator it is, with shape `(Q)`; NaN where it is the value itself.
-        log: Where it is the logarithm of the value, with shape `(Q)`.
-        low: Its smallest value, with shape `(Q)`.
-        high: Its largest.
-        loc: Its mean under the settings' priors.
-        scale: Its standard deviation.
-    """
-
-    source: NDArray[np.int64]
-    level: NDArray[np.float64]
-    log: NDArray[np.bool_]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    loc: NDArray[np.float64]
-    scale: NDArray[np.float64]
-
-    @property
-    def plain(self) -> bool:
-        """Whether they are φ itself."""
-        same = np.array_equal(self.source, np.arange(len(self.source)))
-        return same and not self.log.any() and bool(np.isnan(self.level).all())
 
 
 @dataclass(frozen=True)
@@ -194,18 +166,12 @@ class ProcessSpace:
     @cached_property
     def features(self) -> Features:
         """What the networks see."""
-        rows = [(j, *row) for j, setting in enumerate(self.settings) for row in _features(setting)]
-        source, level, log, low, high, loc, scale = map(np.array, zip(*rows, strict=True))
-        return Features(source, level, log.astype(bool), low, high, loc, scale)
+        return Features.of(self.settings)
 
     def coordinates(self, phi: ArrayLike) -> NDArray[np.float64]:
         """The settings as the networks see them, each feature from 0 to 1 over its range, with
         shape `(*, Q)`: distances between settings are those of these coordinates."""
-        f, phi = self.features, np.asarray(phi, dtype=float)
-        value = phi[..., f.source]
-        value = np.where(f.log, np.log(np.where(f.log, value, 1.0)), value)
-        value = np.where(np.isnan(f.level), value, np.abs(value - f.level) < 0.5)
-        return (value - f.low) / (f.high - f.low)
+        return self.features.unit(np.asarray(phi, dtype=float))
 
     def to_json(self) -> dict[str, Any]:
         """The process space, ready for JSON."""
@@ -377,20 +343,6 @@ class ProcessSpace:
                 )
             found.append(words.index(value) if words and isinstance(value, str) else value)
         return self.check(np.array(found, dtype=float))
-
-
-def _features(setting: Setting) -> list[tuple[float, ...]]:
-    """The rows of `Features` of one setting, without its number."""
-    if isinstance(setting, Fixed):
-        return []
-    if (words := setting.words) is not None:
-        share = 1 / len(words)
-        spread = (share * (1 - share)) ** 0.5
-        return [(float(k), 0, 0.0, 1.0, share, spread) for k in range(len(words))]
-    low, high = np.log(setting.bounds) if setting.log else setting.bounds
-    if (levels := setting.levels) is not None:
-        return [(np.nan, 0, low, high, float(levels.mean()), float(levels.std()))]
-    return [(np.nan, float(setting.log), low, high, (low + high) / 2, (high - low) / 12**0.5)]
 
 
 class _Stored(Record):

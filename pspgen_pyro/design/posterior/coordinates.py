@@ -43,6 +43,7 @@ class ProcessCoordinates(Protocol):
     def settings(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """The settings in every slice, with shape `(*, S, P)`, and the logarithms of the slices'
         weights, with shape `(*, S)`, at coordinates with shape `(*, size)`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
