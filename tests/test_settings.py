@@ -400,6 +400,18 @@ class TestDoor:
         with pytest.raises(InputError, match=words):
             opened(frame)
 
+    def test_names_that_look_like_numbers_are_names(self):
+        frame = pd.DataFrame({"a": rng().uniform(size=30), "alloy": [6061, 7075, 2024] * 10})
+        triads = psp.Triads.from_arrays(
+            frame,
+            None,
+            frame["a"].rename("s"),
+            process={"a": (0, 1), "alloy": Categorical(("2024", "6061", "7075"))},
+            properties="s [MPa]",
+            quiet=True,
+        )
+        assert triads.data["phi"].values[:3, 1].tolist() == [1, 2, 0]
+
     def test_constraints_beside_a_whole_space_are_refused(self):
         with pytest.raises(InputError, match="has its own"):
             opened(table(40), constraints="a <= b")

@@ -77,7 +77,9 @@ class Settings:
         """
         columns = zip(self.names, self.kinds, strict=True)
         named = {n: kind.words for n, kind in columns if kind is not None and kind.words}
-        return frame.assign(**{n: _places(frame[n].tolist(), n, words) for n, words in named.items()})
+        return frame.assign(
+            **{n: _places(frame[n].tolist(), n, words) for n, words in named.items()}
+        )
 
 
 def read_settings(
@@ -174,7 +176,8 @@ def _places(column: Sequence[Any], name: str, words: tuple[str, ...]) -> list[An
     found: list[Any] = []
     for row, cell in enumerate(column):
         number = isinstance(cell, int | float | np.number)
-        word = cell.strip() if isinstance(cell, str) else cell
+        # a name may look like a number, and then it is the name
+        word = cell.strip() if isinstance(cell, str) else f"{cell:g}" if number else cell
         if word not in places and not number and cell is not None:
             raise InputError(
                 f"'phi' is {cell!r:.40} in row {row + 1}, column {name!r}, which is none of the "
