@@ -12,6 +12,10 @@ draw from it, `draws` says how well, and `grid` checks them.
 """
 
 from .ascent import Design, maximise
+from .cautious import Cautious
+from .chances import Probability, probability
+from .constrained import SLSQP
+from .cost import Cost
 from .estimates import Estimate
 from .estimators import (
     ClosedForm,
@@ -25,13 +29,7 @@ from .estimators import (
 from .loop.closed_loop import ClosedLoop, Round, design_in_loop
 from .loop.discrepancy import Correction, Discrepancy
 from .loop.refinement import Refinement
-from .objectives import (
-    Cautious,
-    KullbackLeibler,
-    Objective,
-    Probability,
-    SquaredDistance,
-)
+from .objectives import KullbackLeibler, Objective, SquaredDistance
 from .optimisers import LBFGS, SGD, Adam, Optimiser
 from .parsing import Bound, Requirement, parse_target
 from .posterior import DesignPosterior
@@ -40,13 +38,23 @@ from .posterior.grid import GridPosterior, on_grid
 from .posterior.hmc import sample_hmc
 from .posterior.nuts import RecordedNUTS, sample_nuts
 from .posterior.variational import Flow, FullRank, Guide, MeanField, fit_svi
-from .probability import log_probability, probability, property_law, sobol_normal
+from .priced import Cheapest, Priced
+from .probability import log_probability, property_law, sobol_normal
+from .several import Least, Product
 from .simulation import Materials, Simulator, SimulatorFunction, adapted
 from .support import Support
 from .target import Box, Boxes, Target, target_from_json
+from .tolerance import Tolerance
 from .verification import Verification, frequency, verify
 
 __all__ = [
+    "Cheapest",
+    "Priced",
+    "Tolerance",
+    "SLSQP",
+    "Product",
+    "Least",
+    "Cost",
     "Adam",
     "Bound",
     "Box",

@@ -212,11 +212,12 @@ def unlink(h: Any) -> Any:
 
 
 def ends_of(
-    members: NDArray[np.float64], typical: float
+    members: NDArray[np.float64], typical: float, mean: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The ends of the 90 % interval from the P of each network, with shape `(K, *)`, and the
-    `typical_variance`."""
-    middle, reach = link(members.mean(axis=0)), reach_of(members, typical)
+    """The ends of the 90 % interval from the P of each network, with shape `(K, *)`, the
+    typical variance, and P, which is their mean if None."""
+    middle = link(members.mean(axis=0) if mean is None else mean)
+    reach = reach_of(members, typical)
     return unlink(middle - reach), unlink(middle + reach)
 
 

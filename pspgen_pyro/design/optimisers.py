@@ -27,8 +27,10 @@ from ..errors import InputError
 from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
+from ..process import ProcessSpace
+from .chances import Probability
 from .estimators import Estimator, UniformInTarget
-from .objectives import Objective, Probability
+from .objectives import Objective
 
 __all__ = ["LBFGS", "SGD", "Adam", "Climb", "Optimiser", "Problem"]
 
@@ -52,9 +54,15 @@ class Problem:
     noise: Tensor
     seed: int = 0
 
+    @property
+    def space(self) -> ProcessSpace:
+        """The settings that are searched."""
+        return self.objective.space(self.model.process)
+
     def process(self, unit: Tensor) -> Tensor:
         """The settings φ at unit coordinates, with shape `(N, P)`, in the model's type."""
-        low, high = torch.tensor([self.model.process.lower, self.model.process.upper]).double()
+        space = self.space
+        low, high = torch.tensor([space.lower, space.upper], dtype=torch.float64)
         return (low + (high - low) * unit).to(self.model.m_loc)
 
     def coarse(self, draws: int) -> Problem:
@@ -225,7 +233,9 @@ class SGD(Optimiser):
             learning_rate=self.learning_rate,
         )
         model = problem.model
-        if type(problem.objective) is not Probability or not isinstance(model, PSPGen):
+        asked = problem.objective
+        plain = isinstance(asked, Probability) and asked.tolerance is None
+        if not plain or not isinstance(model, PSPGen):
             raise InputError(
                 f"'optimiser' is SGD, which climbs one model's probability of a region, not "
                 f"{problem.objective}; use LBFGS or Adam for this objective."
@@ -261,7 +271,7 @@ class SGD(Optimiser):
     ) -> tuple[Tensor, Tensor]:
         """The starts after one epoch and the mean of their estimates, with shapes `(starts, P)`
         and `(starts, 1)`."""
-        target: Any = problem.objective.region
+        (target,) = problem.objective.regions
         total, steps = torch.zeros_like(rate), max(1, self.samples // self.estimator.draws)
         for _ in range(steps):
             unit.requires_grad_()

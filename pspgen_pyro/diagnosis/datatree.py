@@ -309,7 +309,7 @@ def _attributes(answer: Draws | Design) -> dict[str, Any]:
         "cpu_seconds": float(answer.seconds),
     } | _versions()
     if isinstance(answer, Design):
-        name = "value" if answer.objective.region is None else "probability"
+        name = "probability" if answer.targets else "value"
         return shared | {
             "method": "maximise",
             "objective": str(answer.objective),
