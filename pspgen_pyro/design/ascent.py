@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..process import ProcessSpace
+from .cautious import Cautious, Derived
 from .chances import Chance, Probability, least_of
 from .constrained import SLSQP
 from .estimates import Estimate
@@ -99,7 +100,7 @@ class Design:
                 f"this design was for {len(self.targets)} targets; give one of them, or read "
                 "'targets'."
             )
-        return self.targets[0]
+        return next(iter(self.targets))
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -110,6 +111,14 @@ class Design:
     def tolerance(self) -> Tolerance | None:
         r"""How well :math:`\varphi^*` is held; exactly if None."""
         return self.objective.tolerance if isinstance(self.objective, Chance) else None
+
+    @property
+    def cautious(self) -> bool:
+        """Whether the lower end of the interval of P counted."""
+        asked = self.objective
+        while isinstance(asked, Derived) and not isinstance(asked, Cautious):
+            asked = asked.of
+        return isinstance(asked, Cautious)
 
     @property
     def probability(self) -> Estimate:

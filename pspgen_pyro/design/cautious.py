@@ -26,6 +26,9 @@ class Derived(Chance):
     def parts(self) -> tuple[Probability, ...]:
         return self.of.parts
 
+    def exactly(self) -> Derived:
+        return replace(self, of=self.of.exactly())  # type: ignore[type-var]
+
     def grouped(self, logs: Tensor) -> Tensor:
         return self.of.grouped(logs)
 

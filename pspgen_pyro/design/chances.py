@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model import PSPGen
@@ -27,12 +27,11 @@ from ..model.ensemble import Ensemble
 from ..process import ProcessSpace
 from .estimates import EnsembleEstimate, ends_of, link, mean_of
 from .objectives import Objective
-from .parsing import Requirement
 from .probability import CHUNK, fixed_sample, opinions, scrambled
 from .target import Target
 from .tolerance import Tolerance
 
-__all__ = ["Chance", "Probability", "least_of", "mean_log", "probability", "typical_variance"]
+__all__ = ["Chance", "Probability", "least_of", "mean_log", "typical_variance"]
 
 _PLACES, _COARSE = 256, 64
 
@@ -44,6 +43,10 @@ class Chance(Objective):
     @abstractmethod
     def parts(self) -> tuple[Probability, ...]:
         """The probability of each target."""
+
+    @abstractmethod
+    def exactly(self) -> Chance:
+        """The same of settings that are held exactly."""
 
     def grouped(self, logs: Tensor) -> Tensor:
         r"""The logarithms of the numbers the least of which counts, with shape `(G, *)`, from
@@ -113,7 +116,7 @@ class Chance(Objective):
         return self.grouped(mean_log(self.each(model, phi, noise))).amin(dim=0).exp()
 
     def estimate(
-        self, model: PSPGen | Ensemble, phi: NDArray[np.float64], **options: int
+        self, model: PSPGen | Ensemble, phi: NDArray[np.float64], **options: Any
     ) -> EnsembleEstimate:
         """P with its interval; of several the least of which counts, the least one's."""
         return least_of(self.estimates(model, phi, **options)[0])
@@ -187,46 +190,12 @@ class Probability(Chance):
     def parts(self) -> tuple[Probability, ...]:
         return (self,)
 
+    def exactly(self) -> Probability:
+        return Probability(self.target)
+
     def __str__(self) -> str:
         held = "" if self.tolerance is None else f" | {self.tolerance}"
         return f"P({self.target.event}{held})"
-
-
-def probability(
-    model: PSPGen | Ensemble,
-    target: Target | Requirement,
-    phi: ArrayLike,
-    *,
-    tolerance: Mapping[str, Any] | str | Tolerance | None = None,
-    draws: int = 1024,
-    replicates: int = 8,
-    seed: int = 1,
-) -> EnsembleEstimate:
-    r"""The probability :math:`P(m \in \mathcal{M}_d \mid \varphi)`, with a 90 % interval for what
-    training could not know.
-
-    Arguments:
-        model: The trained model, or an ensemble.
-        target: The region.
-        phi: Process parameters, with shape `(*, P)`.
-
-    Other arguments:
-        tolerance: How well φ is held, such as `{"T": 5, "t": "2 %"}`: P is then the mean over
-            φ + δ, see `design.tolerance`.
-        draws: Sobol points a scrambling, of z0 and of δ; unused where p(m | φ) has a closed form,
-            a quarter of them there for δ.
-        replicates: Independent scramblings; the standard error is that of their mean.
-        seed: Seeds the scramblings.
-
-    Raises:
-        InputError: If φ, or φ with its tolerance, lies outside the process space, the target has
-            another dimension than m, the tolerance cannot be read, or there are fewer than two
-            replicates.
-    """
-    values = model.process.check(phi)
-    held = None if tolerance is None else Tolerance.of(tolerance, model.process)
-    asked = Probability(target.resolve(model.schema), held)
-    return asked.estimate(model, values, draws=draws, replicates=replicates, seed=seed)
 
 
 def least_of(estimates: Sequence[EnsembleEstimate]) -> EnsembleEstimate:

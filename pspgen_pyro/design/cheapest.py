@@ -21,7 +21,6 @@ from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from .ascent import Design, maximise
-from .cautious import Cautious
 from .chances import Chance
 from .cost import Cost
 from .estimates import EnsembleEstimate, Estimate, link
@@ -63,7 +62,7 @@ def cheapest(
             break
         asked = replace(asked, margin=asked.margin + short)
     if found:
-        return min(found, key=lambda one: one.cost)
+        return min(found, key=lambda one: _cost(cost, model, one))
     top = maximise(model, chance, **options)
     raise InputError(
         f"'least' is {least:g}, but no setting was found that keeps {chance} there; the highest "
@@ -101,7 +100,7 @@ def pareto(
     sample = {key: options[key] for key in ("draws", "seed") if key in options}
     promised = [_promised(model, chance, one, **sample) for one in (first, top)]
     ends = np.clip(promised, _LOW, _HIGH)
-    levels = np.linspace(*ends, points)[1:-1] if ends[1] > ends[0] else []
+    levels = np.linspace(ends[0], ends[1], points)[1:-1] if ends[1] > ends[0] else []
     between = [maximise(model, Cheapest(chance, cost, float(p)), **options) for p in levels]
     designs = [first, *(one for one in between if not one.status.startswith("not reached"))]
     last = replace(top, cost=_cost(cost, model, top))
@@ -110,9 +109,8 @@ def pareto(
 
 def _held(design: Design) -> float:
     """What of P counts: P, or the lower end of its interval."""
-    cautious = isinstance(design.objective, Cheapest) and isinstance(design.objective.of, Cautious)
     low = design.value.low
-    return float(low if cautious and low is not None else design.value.value)
+    return float(low if design.cautious and low is not None else design.value.value)
 
 
 def _promised(
@@ -139,7 +137,7 @@ def _before(p: Estimate) -> float:
 def _undominated(designs: list[Design]) -> list[Design]:
     """Those that no cheaper one equals in P, by cost."""
     kept: list[Design] = []
-    for design in sorted(designs, key=lambda one: (one.cost, -float(one.value.value))):
+    for design in sorted(designs, key=lambda one: (one.cost or 0.0, -float(one.value.value))):
         if not kept or design.value.value > kept[-1].value.value:
             kept.append(design)
     return kept

@@ -71,7 +71,7 @@ class Objective(ABC):
         return fixed_sample(model, draws, seed)
 
     def estimate(
-        self, model: PSPGen | Ensemble, phi: NDArray[np.float64], **options: int
+        self, model: PSPGen | Ensemble, phi: NDArray[np.float64], **options: Any
     ) -> Estimate:
         """The value at φ with shape `(*, P)` and its standard error; options as of
         `scrambled`."""

@@ -10,7 +10,8 @@ bounds joined by commas.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from torch import Tensor
 
@@ -29,6 +30,9 @@ class _Several(Chance):
     @property
     def parts(self) -> tuple[Probability, ...]:
         return self.each_one
+
+    def exactly(self) -> Self:
+        return replace(self, each_one=tuple(part.exactly() for part in self.each_one))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 r"""The other way round: how far the settings may stray before P falls below a wanted one.
 
 .. math::
-    [a_j, b_j] \ni \varphi^*_j: \; P(\varphi) \ge p \text{ for all } \varphi \text{ between}, \qquad
+    \varphi^*_j \in [a_j, b_j]: \; P(\varphi) \ge p \;\;\forall \varphi_j \in [a_j, b_j], \qquad
     \max_{a \le \varphi^* \le b} \prod_j \frac{b_j - a_j}{u_j - l_j}
     \;\text{ with }\; P(\varphi) \ge p \;\;\forall \varphi \in [a, b]
 
@@ -34,14 +34,16 @@ from ..errors import InputError
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..process import ProcessSpace
+from .ascent import Design
+from .cautious import Cautious, Derived
 from .chances import Chance
 from .constrained import Numbers, sequential
-from .estimates import link, unlink
+from .estimates import EnsembleEstimate, ends_of, link, unlink
 from .objectives import Objective
 from .optimisers import LBFGS, Problem
 from .priced import check_level
 
-__all__ = ["Window", "window"]
+__all__ = ["Window", "around", "window"]
 
 Array = NDArray[np.float64]
 _STEPS, _POINTS, _ROUNDS, _WORST = 256, 1024, 12, 8
@@ -158,7 +160,7 @@ def window(
     for member in model.members:
         member.eval()
     noise = chance.sample(model, draws, seed)
-    prepared = chance.prepared(model, noise[:64])
+    prepared: Any = chance.prepared(model, noise[:64])
     search = _Search(Problem(model, prepared, noise, seed), prepared, least, margin)
     low, high = np.array(model.process.lower), np.array(model.process.upper)
     unit = np.clip((setting - low) / (high - low), 0, 1)
@@ -181,6 +183,31 @@ def window(
         question=str(chance),
         process=model.process,
     )
+
+
+def around(design: Design, cautious: bool = False) -> tuple[Chance, float]:
+    """What a window around a design asks: its probability for settings that are held exactly, and
+    by how much its search was found to promise too much, on the scale of h.
+
+    Arguments:
+        design: The design of a region, or of several.
+        cautious: Whether the lower end of the interval is asked for.
+
+    Raises:
+        InputError: If it asks for no region.
+    """
+    chance = design.objective
+    while isinstance(chance, Derived):
+        chance = chance.of
+    if not isinstance(chance, Chance):
+        raise InputError(f"this design was for {chance}, which asks for no region; give 'target'.")
+    chance, found = chance.exactly(), design.value
+    if isinstance(found, EnsembleEstimate) and found.promised is not None:
+        if cautious and found.low is not None:
+            low = ends_of(found.members, found.typical, found.promised)[0]
+            return Cautious(chance), float(link(low) - link(found.low))
+        return chance, float(link(found.promised) - link(found.value))
+    return (Cautious(chance) if cautious else chance), 0.0
 
 
 class _Search:
@@ -245,6 +272,7 @@ class _Search:
                 1e-7,
             )
             box = np.clip(result.x, *np.array(bounds).T).reshape(2, -1).T
+            box = np.where(np.abs(box - alone) < 1e-9, alone, box)
             worst, lowest = self._worst(box)
             if lowest >= self.level:
                 break

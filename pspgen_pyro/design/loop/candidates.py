@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from ...model import PSPGen
 from ..ascent import Design
-from ..chances import probability
 from ..estimates import Estimate
+from ..surface import probability
 from ..target import Target
 from .bench import Bench
 from .discrepancy import Correction, Discrepancy
