@@ -104,8 +104,8 @@ class DesignCommand:
             print(json.dumps(answer))
         else:
             print(_sentences(answer, run.schema.process.units, design))
-            if window is not None:
-                print(f"window     {str(window).replace(chr(10), chr(10) + ' ' * 11)}")
+            for i, line in enumerate([] if window is None else str(window).splitlines()):
+                print(f"{'' if i else 'window':10s} {line}")
         return None
 
     def _design(self, run: Run, targets: list[Target]) -> Design:

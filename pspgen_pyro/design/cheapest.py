@@ -28,7 +28,7 @@ from .priced import Cheapest, Priced
 
 __all__ = ["cheapest", "pareto"]
 
-_PASSES, _NEAR = 5, 1e-3
+_PASSES, _NEAR = 8, 3e-3
 _LOW, _HIGH = 0.001, 0.999
 
 
@@ -50,20 +50,28 @@ def cheapest(
             does.
     """
     asked = Cheapest(chance, cost, least)
-    found: list[Design] = []
+    low, high, found = 0.0, np.inf, []
     for _ in range(_PASSES):
+        margin = asked.margin
         design = maximise(model, asked, **options)
-        if design.status.startswith("not reached"):
+        reached = not design.status.startswith("not reached")
+        if not reached and margin == 0:
             break
-        short = float(link(least) - link(_held(design)))
-        if short <= _NEAR:
+        short = float(link(least) - link(_held(design))) if reached else -np.inf
+        if reached and short <= _NEAR:
             found.append(design)
-        if abs(short) <= _NEAR or asked.margin + short <= 0:
-            break
-        asked = replace(asked, margin=asked.margin + short)
+            if short >= -_NEAR or margin == 0:
+                break
+        low, high = (margin, high) if short > 0 else (low, margin)
+        # what the search puts on changes with where it goes
+        further = margin + short
+        asked = replace(asked, margin=further if low < further < high else (low + high) / 2)
     if found:
         return min(found, key=lambda one: _cost(cost, model, one))
     top = maximise(model, chance, **options)
+    if _held(top) >= least:
+        status = "not the cheapest: only the likeliest setting keeps its P after all is taken off"
+        return replace(top, cost=_cost(cost, model, top), status=status)
     raise InputError(
         f"'least' is {least:g}, but no setting was found that keeps {chance} there; the highest "
         f"is {top.value}, at φ = ({', '.join(f'{v:.4g}' for v in top.phi)}); ask for less, or for "
