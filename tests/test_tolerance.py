@@ -314,7 +314,7 @@ def test_a_cost_that_is_none_is_one_sentence(given, words):
         Cost.of(given, FURNACE)
 
 
-@pytest.mark.parametrize("least", [0.0, 1.0, -0.1, float("nan")])
+@pytest.mark.parametrize("least", [0.0, 1.0, -0.1, float("nan"), "much"])
 def test_a_least_p_is_between_zero_and_one(least):
     cost = Cost.of("phi1", PROCESS)
     with pytest.raises(InputError, match="a probability between 0 and 1"):
@@ -323,9 +323,10 @@ def test_a_least_p_is_between_zero_and_one(least):
         window(exact_model(), Probability(BOX), np.zeros(2), least)
 
 
-def test_a_price_is_not_negative():
+@pytest.mark.parametrize("price", [-1.0, float("inf"), "much"])
+def test_a_price_is_a_number_that_is_not_negative(price):
     with pytest.raises(InputError, match="not negative"):
-        Priced(Probability(BOX), Cost.of("phi1", PROCESS), -1.0)
+        Priced(Probability(BOX), Cost.of("phi1", PROCESS), price)
 
 
 # window

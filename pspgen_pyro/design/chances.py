@@ -154,7 +154,7 @@ class Chance(Objective):
         if len(self.parts) == 1:
             return parts, parts
         mean, members = (self._grouped(each.mean(axis=axis)) for axis in (2, 1))
-        told = self.regions if len(mean) == len(parts) else self.regions[:1]
+        told = self.regions if len(mean) == len(parts) else [None]
         grouped = None if spread is None else self.grouped(spread)
         return _estimates(mean, members, grouped, phi, told), parts
 
@@ -232,7 +232,7 @@ def _estimates(
     members: NDArray[np.float64],
     spread: Tensor | None,
     phi: NDArray[np.float64],
-    targets: Sequence[Target],
+    targets: Sequence[Target | None],
 ) -> list[EnsembleEstimate]:
     """From the replicates of the means, with shape `(G, R, *)`, the networks' values, with shape
     `(G, K, *)`, and theirs over the process space, with shape `(G, K, N)`."""

@@ -157,7 +157,7 @@ class EnsembleEstimate(Estimate):
 
     Arguments:
         members: The probability by each network, with shape `(K, *)`.
-        target: The region that was asked for.
+        target: The region that was asked for; None of the product of several.
         phi: The process parameters, with shape `(*, P)`.
         typical: The mean over the process space of the variance of :math:`h(P_k)`.
         promised: At a φ that was chosen for its P, the mean of the members, which is too high on
@@ -165,7 +165,7 @@ class EnsembleEstimate(Estimate):
     """
 
     members: NDArray[np.float64]
-    target: Target
+    target: Target | None
     phi: NDArray[np.float64]
     typical: float
     promised: NDArray[np.float64] | None = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,9 @@ class Priced(Derived):
     price: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.price) and self.price >= 0):
+        if not (isinstance(self.price, Real) and 0 <= self.price < np.inf):
             raise InputError(
-                f"'price' is {self.price:g}; give what one unit of the cost is worth as a "
+                f"'price' is {self.price!r:.40}; give what one unit of the cost is worth as a "
                 "probability, a number that is not negative."
             )
 
@@ -140,5 +141,7 @@ class Cheapest(Derived):
 
 def check_level(least: float) -> None:
     """Raises an InputError unless a P is between 0 and 1."""
-    if not 0 < least < 1:
-        raise InputError(f"'least' is {least}; give a probability between 0 and 1, such as 0.8.")
+    if not (isinstance(least, Real) and 0 < least < 1):
+        raise InputError(
+            f"'least' is {least!r:.40}; give a probability between 0 and 1, such as 0.8."
+        )

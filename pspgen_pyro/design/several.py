@@ -80,7 +80,7 @@ def combined_targets(
         InputError: If there is no target, or `combine` is neither.
     """
     kinds = {"product": Product, "least": Least}
-    if combine not in kinds:
+    if not isinstance(combine, str) or combine not in kinds:
         raise InputError(f"'combine' is {combine!r:.40}; choose 'product' or 'least'.")
     parts = tuple(Probability(target, tolerance) for target in targets)
     if not parts:

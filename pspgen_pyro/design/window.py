@@ -107,14 +107,17 @@ class Window:
     def _words(self, j: int, low: float, high: float) -> str:
         process = self.process
         unit = "" if process.units[j] == "1" else f" {process.units[j]}"
-        down, up = low - self.phi[j], high - self.phi[j]
+        tiny = 1e-9 * (process.upper[j] - process.lower[j])
+        down, up = (
+            0.0 if abs(end - self.phi[j]) <= tiny else end - self.phi[j] for end in (low, high)
+        )
         bounds = [
             word
             for word, end, bound in (
                 ("lower", low, process.lower[j]),
                 ("upper", high, process.upper[j]),
             )
-            if abs(end - bound) <= 1e-9 * (process.upper[j] - process.lower[j])
+            if abs(end - bound) <= tiny
         ]
         there = f", to the {' and the '.join(bounds)} bound" if bounds else ""
         return f"{process.names[j]} within {_signed(down)}/{_signed(up)}{unit}{there}"
