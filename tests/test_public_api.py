@@ -23,14 +23,16 @@ PUBLIC = {
     "cli": "main",
     "data": "Store StoreReport Triads check_store generate",
     "design": (
-        "Adam Bound Box Boxes Cautious ClosedForm ClosedLoop Convergence Correction Design "
-        "DesignPosterior Discrepancy Draws Estimate Estimator Flow FullRank "
-        "GridPosterior Guide KullbackLeibler LBFGS Materials MeanField Objective Optimiser "
-        "Probability RecordedNUTS Refinement Requirement Round SGD ScoreFunction "
-        "Simulator SimulatorFunction SquaredDistance Support Target UniformInTarget "
-        "Verification adapted antithetic design_in_loop fit_svi frequency log_probability "
-        "maximise on_grid parse_target plain probability property_law sample_hmc sample_nuts "
-        "sobol sobol_normal target_from_json verify"
+        "Adam Bound Box Boxes Cautious Cheapest ClosedForm ClosedLoop Convergence "
+        "Correction Cost Design DesignPosterior Discrepancy Draws Estimate Estimator "
+        "Flow FullRank GridPosterior Guide KullbackLeibler LBFGS Least Materials "
+        "MeanField Objective Optimiser Priced Probability Product RecordedNUTS "
+        "Refinement Requirement Round SGD SLSQP ScoreFunction Simulator "
+        "SimulatorFunction SquaredDistance Support Target Tolerance UniformInTarget "
+        "Verification Window adapted antithetic cheapest design_in_loop fit_svi "
+        "frequency log_probability maximise on_grid pareto parse_target plain "
+        "probability property_law sample_hmc sample_nuts sobol sobol_normal "
+        "target_from_json verify window"
     ),
     "diagnosis": (
         "Comparison Coverage Generated GuideCheck Partition PredictiveCheck "
@@ -56,9 +58,9 @@ PUBLIC = {
         "PropertyItself ReadingEncoder ResidualMap StandardNormalPrior ThreeBranchEncoder"
     ),
     "plots": (
-        "CYCLE PALETTE panel panels parameter_labels probability_difference probability_slices "
-        "probability_surface property_cloud property_labels show_microstructures "
-        "simulated_cloud training_curves"
+        "CYCLE PALETTE panel panels parameter_labels pareto_front probability_difference "
+        "probability_slices probability_surface property_cloud property_labels "
+        "show_microstructures simulated_cloud training_curves window_bars"
     ),
     "process": (
         "Categorical Fixed Integer Mirror Ordinal PeriodicShift Permutation ProcessSpace Real "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from ..errors import InputError
 
@@ -30,19 +30,34 @@ class DesignCommand:
 
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder made by `pspgen fit`, of one model or of an ensemble."""
-    target: str
+    target: UseAppendAction[tuple[str, ...]]
     """Bounds by name in the property's own unit or one that converts to it, as in
     "k_h<1e-12 m^2, strength>30 MPa", "strength in [20, 30]" and "strength=30+-2", with ln before
     the name for a bound on m; or one interval of m a property as lower:upper, separated by commas;
-    or several of these regions, separated by semicolons. Write it with an equals sign."""
+    or several of these regions, separated by semicolons. Write it with an equals sign; more than
+    once for several targets, each to be met by materials of its own."""
+    combine: Literal["product", "least"] = "product"
+    """Of several targets, maximise the product of their P or the least of them."""
+    tolerance: str | None = None
+    """How well the settings are held, as in "T=5, t=2 %": in the parameter's unit or as a
+    percentage of its value. P is then the mean over what the process makes of phi."""
+    cost: str | None = None
+    """What a setting costs, as in "0.02 T + 1.0 t"; give --price or --least with it."""
+    price: float | None = None
+    """What one unit of the cost is worth as a probability: maximise P less price times cost."""
+    least: float | None = None
+    """Look for the least cost where P is at least this."""
+    window: float | None = None
+    """Also say how far the settings may stray before P falls below this."""
     verify: int = 0
     """How many fresh materials to simulate at the answer; 0 for none."""
     simulator: str | None = None
     """Who simulates them: a function of phi and seeds that returns values in the properties'
     units, or a chain, as module:name. Default: the chain of the study's case."""
-    optimiser: Literal["lbfgs", "adam", "sgd"] = "lbfgs"
-    """How to climb: L-BFGS-B on a fixed sample; Adam on that sample; or the paper's stochastic
-    gradient ascent (Eq. 21), which takes minutes."""
+    optimiser: Literal["lbfgs", "adam", "sgd"] | None = None
+    """How to climb: L-BFGS-B on a fixed sample (the default, but for the least of several P and
+    the least cost, which take sequential quadratic programming); Adam on that sample; or the
+    paper's stochastic gradient ascent (Eq. 21), which takes minutes."""
     starts: int = 8
     """How many ascents run together."""
     cautious: bool = False
@@ -63,33 +78,26 @@ class DesignCommand:
             refuse_existing(self.out)
         if self.verify < 0:
             raise InputError(f"'verify' is {self.verify}; give the number of simulations, or 0.")
+        if self.verify and len(self.target) > 1:
+            raise InputError(
+                f"'verify' simulates for one target, but there are {len(self.target)}; leave it "
+                "out, or use `run.verify(design, target)` for each."
+            )
         from .questions import open_run, simulator_from
 
         run, simulator = open_run(self.run_folder), simulator_from(self.simulator)
-        target = run.target(self.target)
+        targets = [run.target(text) for text in self.target]
         if self.verify:
             run.simulator(simulator)
-        design = run.design(
-            target,
-            cautious=self.cautious,
-            optimiser=_optimiser(self.optimiser),
-            starts=self.starts,
-            draws=self.draws,
-            seed=self.seed,
-        )
-        check = self._check(run, target, design, simulator) if self.verify else None
-        names = (
-            "target",
-            "verify",
-            "simulator",
-            "optimiser",
-            "starts",
-            "cautious",
-            "draws",
-            "seed",
-        )
-        given = {n: v for n, v in vars(self).items() if n in names and v is not None}
-        answer = _answer(run, target, design, check) | {"settings": given}
+        design = self._design(run, targets)
+        check = self._check(run, targets[0], design, simulator) if self.verify else None
+        left_out = ("run_folder", "json", "out")
+        given = {n: v for n, v in vars(self).items() if n not in left_out and v is not None}
+        given["target"] = self.target[0] if len(self.target) == 1 else list(self.target)
+        answer = _answer(run, design, check) | {"settings": given}
+        window = None if self.window is None else run.window(design, least=self.window)
+        if window is not None:
+            answer["window"] = window.to_json()
         if self.out is not None:
             fresh = None if check is None else check.m.tolist()
             publish_file(self.out, json.dumps(answer | {"simulated_m": fresh}, indent=1) + "\n")
@@ -97,7 +105,28 @@ class DesignCommand:
             print(json.dumps(answer))
         else:
             print(_sentences(answer, run.schema.process, design))
+            for i, line in enumerate([] if window is None else str(window).splitlines()):
+                print(f"{'' if i else 'window':10s} {line}")
         return None
+
+    def _design(self, run: Run, targets: list[Target]) -> Design:
+        options: dict[str, Any] = {
+            "cautious": self.cautious,
+            "tolerance": self.tolerance,
+            "combine": self.combine,
+            "optimiser": _optimiser(self.optimiser),
+            "starts": self.starts,
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+        if self.least is None:
+            return run.design(targets, cost=self.cost, price=self.price, **options)
+        if self.cost is None or self.price is not None:
+            raise InputError(
+                "'least' asks for the least cost where P is that large; give --cost with it, and "
+                "no --price."
+            )
+        return run.cheapest(targets, cost=self.cost, least=self.least, **options)
 
     def _check(self, run: Run, target: Target, design: Design, simulator: Any) -> Verification:
         from tqdm.auto import tqdm
@@ -113,28 +142,40 @@ class DesignCommand:
             )
 
 
-def _optimiser(name: str) -> Optimiser:
+def _optimiser(name: str | None) -> Optimiser | None:
     from ..design import LBFGS, SGD, Adam
 
-    return {"lbfgs": LBFGS, "adam": Adam, "sgd": SGD}[name]()
+    return None if name is None else {"lbfgs": LBFGS, "adam": Adam, "sgd": SGD}[name]()
 
 
-def _answer(
-    run: Run, target: Target, design: Design, check: Verification | None
-) -> dict[str, Any]:
+def _asked(design: Design) -> dict[str, Any]:
+    """What was asked, and of several targets the P of each."""
+    found: dict[str, Any] = {}
+    if len(design.targets) == 1:
+        found["target"] = design.target.to_json()
+    else:
+        each = zip(design.targets, design.parts, strict=True)
+        found["targets"] = [
+            {"target": target.to_json(), "model": p.to_json("probability")} for target, p in each
+        ]
+    if design.tolerance is not None:
+        found["tolerance"] = str(design.tolerance)
+    if design.cost is not None:
+        found["cost"] = design.cost
+    return found
+
+
+def _answer(run: Run, design: Design, check: Verification | None) -> dict[str, Any]:
     """The answer as JSON: plain numbers with their errors beside them."""
-    from ..design import Cautious
-
     estimate, names = design.probability, run.schema.process.names
-    answer = {
-        "target": target.to_json(),
+    answer = _asked(design) | {
         "properties": list(run.schema.property_names),
         "phi": run.schema.process.labelled(design.phi),
         "model": estimate.to_json("probability"),
         "starts_agreed": f"{design.agreed.sum()} of {len(design.agreed)}",
         "active_bounds": list(design.active_bounds),
         "sensitivity": {
-            "of": "the lower end" if isinstance(design.objective, Cautious) else "log P",
+            "of": "the lower end" if design.cautious else "log P",
             "gradient": dict(zip(names, design.gradient.tolist(), strict=True)),
             "curvature": design.curvature.tolist(),
         },
@@ -168,10 +209,18 @@ def _blocked(run: Run, check: Verification) -> dict[str, float]:
 
 def _sentences(answer: dict[str, Any], process: ProcessSpace, design: Design) -> str:
     lines = [
-        f"target     {design.target.event}",
-        f"φ*         {process.shown(design.phi)}",
-        f"model      P = {design.probability}",
+        f"{'target' if i == 0 else '':10s} {target.event}"
+        for i, target in enumerate(design.targets)
     ]
+    if "tolerance" in answer:
+        lines.append(f"held       {answer['tolerance']}")
+    lines.append(f"φ*         {process.shown(design.phi)}")
+    if "cost" in answer:
+        lines.append(f"cost       {answer['cost']:.6g}")
+    if len(design.targets) > 1:
+        each = zip(design.targets, design.parts, strict=True)
+        lines += [f"{'':10s} P({t.event}) = {p}" for t, p in each]
+    lines.append(f"model      P = {design.probability}")
     lines += [f"{'unsure':10s} {reason}" for reason in answer["unsure"]]
     if "simulated" in answer:
         simulated = answer["simulated"]

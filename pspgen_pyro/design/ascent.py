@@ -11,6 +11,7 @@ search itself puts on a P is taken off it (`optimism`).
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,15 +22,19 @@ from ..errors import InputError
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..process import ProcessSpace
-from .estimates import EnsembleEstimate, Estimate
-from .objectives import Objective, Probability
+from .cautious import Cautious, Derived
+from .chances import Chance, Probability, least_of
+from .constrained import SLSQP
+from .estimates import Estimate
+from .objectives import Objective
 from .optimisers import LBFGS, Climb, Optimiser, Problem
 from .optimism import optimism, sobered
 from .parsing import Requirement
-from .probability import sobol_normal
+from .priced import Cheapest, Priced
 from .scouting import ascent_starts, scouted
 from .support import NOT_CHECKED, UNRESOLVED, Support
 from .target import Target
+from .tolerance import Tolerance
 
 __all__ = ["Design", "maximise"]
 
@@ -47,14 +52,15 @@ class Design:
         objective: What was asked.
         phi: The settings :math:`\varphi^*`, with shape `(P)`.
         value: The objective's value at :math:`\varphi^*`, from points other than those optimised
-            on; of a region its P without the optimism of the search, with a 90 % interval.
+            on; of regions their P without the optimism of the search, with a 90 % interval.
         starts: Where each start ended, with shape `(starts, P)`.
         scores: The score of each on the optimised sample, with shape `(starts)`.
         agreed: Which starts ended within 0.05 of the best score, for a region within 5 % of the
             best P.
         active_bounds: The parameters that sit on a bound, as "name = value", and the inequalities
             that are met with equality.
-        gradient: The slope of the score at :math:`\varphi^*`, with shape `(P)`, per process unit.
+        gradient: The slope of the score at :math:`\varphi^*`, with shape `(P)`, per process unit;
+            where a cost counts, of the score of the probability alone.
         curvature: Its second derivatives, with shape `(P, P)`, per process unit squared.
         share: For a region, the model's probability that a material made at settings drawn from
             :math:`p(\varphi)`, as the training data were, lies in it.
@@ -62,6 +68,8 @@ class Design:
         status: "converged", or what went wrong and what to try: "unsupported: …" where P at
             :math:`\varphi^*` is below what its sample resolves or the training data say nothing.
         seconds: CPU time.
+        parts: Of several regions, the P of each, likewise; of one that is `value`.
+        cost: What :math:`\varphi^*` costs, if that was asked.
     """
 
     objective: Objective
@@ -77,26 +85,51 @@ class Design:
     history: NDArray[np.float64]
     status: str
     seconds: float
+    parts: tuple[Estimate, ...] = ()
+    cost: float | None = None
 
     @property
     def target(self) -> Target:
         """The region that was asked for.
 
         Raises:
-            InputError: If the objective asks for none.
+            InputError: If the objective asks for none, or for several.
         """
-        if (region := self.objective.region) is None:
+        if not self.targets:
             raise InputError(f"this design was for {self.objective}, which asks for no region.")
-        return region
+        if len(self.targets) > 1:
+            raise InputError(
+                f"this design was for {len(self.targets)} targets; give one of them, or read "
+                "'targets'."
+            )
+        return next(iter(self.targets))
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The regions that were asked for."""
+        return self.objective.regions
+
+    @property
+    def tolerance(self) -> Tolerance | None:
+        r"""How well :math:`\varphi^*` is held; exactly if None."""
+        return self.objective.tolerance if isinstance(self.objective, Chance) else None
+
+    @property
+    def cautious(self) -> bool:
+        """Whether the lower end of the interval of P counted."""
+        asked = self.objective
+        while isinstance(asked, Derived) and not isinstance(asked, Cautious):
+            asked = asked.of
+        return isinstance(asked, Cautious)
 
     @property
     def probability(self) -> Estimate:
-        r"""P at :math:`\varphi^*`.
+        r"""P at :math:`\varphi^*`; of several targets their product or the least of them.
 
         Raises:
             InputError: If the objective asks for no region.
         """
-        if self.objective.region is None:
+        if not self.targets:
             raise InputError(
                 f"this design was for {self.objective}, not for the probability of a region; read "
                 "'value' instead."
@@ -105,10 +138,13 @@ class Design:
 
     def __str__(self) -> str:
         phi = ", ".join(f"{value:.3f}" for value in self.phi)
-        return (
-            f"φ* = ({phi}): {self.objective} = {self.value}; {self.agreed.sum()} of "
-            f"{len(self.agreed)} starts agree; {self.status}"
-        )
+        told = [f"φ* = ({phi}): {self.objective} = {self.value}"]
+        if len(self.parts) > 1:
+            told += [f"P({t.event}) = {p}" for t, p in zip(self.targets, self.parts, strict=True)]
+        if self.cost is not None:
+            told.append(f"cost {self.cost:.6g}")
+        told.append(f"{self.agreed.sum()} of {len(self.agreed)} starts agree")
+        return "; ".join([*told, self.status])
 
 
 def maximise(
@@ -131,7 +167,8 @@ def maximise(
             `Cautious`.
 
     Other arguments:
-        optimiser: How to climb; `LBFGS(iterations)` if None.
+        optimiser: How to climb; `LBFGS(iterations)` if None, `SLSQP(iterations)` for `Least` and
+            `Cheapest`.
         starts: How many starts climb together: the better half of them from the best of 256
             scouts, the others from scouts spread over the process space.
         draws: Sobol points of the fixed sample.
@@ -153,29 +190,25 @@ def maximise(
             f"'starts' {starts}, 'draws' {draws} and 'iterations' {iterations} must all be at "
             "least 1."
         )
+    chosen = _chosen(objective, optimiser, iterations)
     begin = time.process_time()
-    region = objective.region
-    doubt = support.verdict(region) if support is not None and region is not None else ""
+    regions = objective.regions
+    doubts = [] if support is None else [support.verdict(region) for region in regions]
     for member in model.members:
         member.eval()
-    noise = sobol_normal(draws, model.dims.latent, seed, model.m_loc.dtype).to(model.m_loc.device)
+    noise = objective.sample(model, draws, seed)
     objective = objective.prepared(model, noise[:_SCOUT_DRAWS])
     problem = Problem(model, objective, noise, seed)
     scouts, scores = scouted(problem, starts)
-    first, share = ascent_starts(problem, scouts, scores, starts), None
-    if region is not None:
-        whole = replace(problem, objective=Probability(region)).coarse(_SCOUT_DRAWS)
-        share = float(np.exp(whole.score(scouts)).mean())
-    climb = (optimiser or LBFGS(iterations)).climb(problem, first)
+    share = _share(problem, regions, scouts, draws)
+    climb = chosen.climb(problem, ascent_starts(problem, scouts, scores, starts))
     scores = problem.score(climb.unit)
     best = int(np.argmax(scores))
     phi = problem.settings(climb.unit)
-    fresh = {"draws": _FRESH, "replicates": _SCRAMBLINGS, "seed": seed + 1}
-    value = objective.estimate(model, phi[best], **fresh)
-    doubtful = _lost(value, share)
-    if isinstance(value, EnsembleEstimate) and len(value.members) > 1:
-        value = sobered(value, optimism(problem, value.target, scouts))
+    value, parts, doubtful = _value(problem, phi[best], scouts, share)
+    here = (model, model.tensor(phi[best : best + 1]), noise)
     gradient, curvature = _sensitivity(problem, phi[best])
+    cost = objective.cost if isinstance(objective, (Priced, Cheapest)) else None
     return Design(
         objective=objective,
         phi=phi[best],
@@ -183,18 +216,64 @@ def maximise(
         starts=phi,
         scores=scores,
         agreed=scores > scores[best] + np.log1p(-_AGREE),
-        active_bounds=_active(model.process, phi[best]),
+        active_bounds=_active(problem.space, phi[best]),
         gradient=gradient,
         curvature=curvature,
         share=share,
         history=climb.history,
-        status=doubt
+        status=objective.unmet(*here)
+        or next(filter(None, doubts), "")
         or doubtful
         or _unfinished(climb, value, gradient)
-        or _unchecked(region, support, share)
+        or _unchecked(regions, support, share)
         or "converged",
         seconds=time.process_time() - begin,
+        parts=parts,
+        cost=None if cost is None else float(cost(torch.tensor(phi[best : best + 1]))[0]),
     )
+
+
+def _chosen(objective: Objective, optimiser: Optimiser | None, iterations: int) -> Optimiser:
+    if optimiser is None:
+        return LBFGS(iterations) if objective.smooth else SLSQP(iterations)
+    if not (objective.smooth or isinstance(optimiser, SLSQP)):
+        raise InputError(
+            f"'optimiser' is {type(optimiser).__name__}, which cannot climb a score with kinks or "
+            f"constraints as this {type(objective).__name__} has; leave it out."
+        )
+    return optimiser
+
+
+def _share(
+    problem: Problem, regions: Sequence[Target], scouts: NDArray[np.float64], draws: int
+) -> float | None:
+    """The model's probability, for the rarest of the regions, of a material at settings like the
+    training data's."""
+    shares = []
+    for region in regions:
+        alone = Probability(region)
+        noise = alone.sample(problem.model, min(draws, _SCOUT_DRAWS), problem.seed)
+        whole = replace(problem, objective=alone, noise=noise)
+        shares.append(float(np.exp(whole.score(scouts)).mean()))
+    return min(shares, default=None)
+
+
+def _value(
+    problem: Problem, phi: NDArray[np.float64], scouts: NDArray[np.float64], share: float | None
+) -> tuple[Estimate, tuple[Estimate, ...], str]:
+    """The value at φ*, that of each target, and whether the model gives it any P to speak of."""
+    model, fresh = problem.model, {"draws": _FRESH, "replicates": _SCRAMBLINGS}
+    fresh["seed"] = problem.seed + 1
+    if not isinstance(problem.objective, Chance):
+        value = problem.objective.estimate(model, phi, **fresh)
+        return value, (), _lost(value, share)
+    groups, parts = problem.objective.estimates(model, phi, **fresh)
+    doubtful = _lost(least_of(groups), share)
+    if len(groups[0].members) > 1:
+        off = optimism(problem, scouts)
+        groups = [sobered(p, o) for p, o in zip(groups, off.groups, strict=True)]
+        parts = [sobered(p, o) for p, o in zip(parts, off.parts, strict=True)]
+    return least_of(groups), tuple(parts), doubtful
 
 
 def _sensitivity(
@@ -202,7 +281,7 @@ def _sensitivity(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The gradient and the second derivatives of the score at one φ, in process units."""
     inputs = problem.model.tensor(phi).requires_grad_()
-    score = problem.objective.score(problem.model, inputs.unsqueeze(0), problem.noise).sum()
+    score = problem.objective.told(problem.model, inputs.unsqueeze(0), problem.noise).sum()
     (gradient,) = torch.autograd.grad(score, inputs, create_graph=True)
     rows = [torch.autograd.grad(slope, inputs, retain_graph=True)[0] for slope in gradient]
     hessian = torch.stack(rows)
@@ -239,9 +318,9 @@ def _unfinished(climb: Climb, value: Estimate, gradient: NDArray[np.float64]) ->
     return "" if climb.converged else climb.message
 
 
-def _unchecked(region: Target | None, support: Support | None, share: float | None) -> str:
-    """What can be said of a region's support without the training properties."""
-    if region is None or support is not None:
+def _unchecked(regions: Sequence[Target], support: Support | None, share: float | None) -> str:
+    """What can be said of the regions' support without the training properties."""
+    if not regions or support is not None:
         return ""
     if share is not None and share < _RARE:
         return (

@@ -157,7 +157,7 @@ class EnsembleEstimate(Estimate):
 
     Arguments:
         members: The probability by each network, with shape `(K, *)`.
-        target: The region that was asked for.
+        target: The region that was asked for; None of the product of several.
         phi: The process parameters, with shape `(*, P)`.
         typical: The mean over the process space of the variance of :math:`h(P_k)`.
         promised: At a φ that was chosen for its P, the mean of the members, which is too high on
@@ -165,7 +165,7 @@ class EnsembleEstimate(Estimate):
     """
 
     members: NDArray[np.float64]
-    target: Target
+    target: Target | None
     phi: NDArray[np.float64]
     typical: float
     promised: NDArray[np.float64] | None = None
@@ -212,11 +212,12 @@ def unlink(h: Any) -> Any:
 
 
 def ends_of(
-    members: NDArray[np.float64], typical: float
+    members: NDArray[np.float64], typical: float, mean: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The ends of the 90 % interval from the P of each network, with shape `(K, *)`, and the
-    `typical_variance`."""
-    middle, reach = link(members.mean(axis=0)), reach_of(members, typical)
+    """The ends of the 90 % interval from the P of each network, with shape `(K, *)`, the
+    typical variance, and P, which is their mean if None."""
+    middle = link(members.mean(axis=0) if mean is None else mean)
+    reach = reach_of(members, typical)
     return unlink(middle - reach), unlink(middle + reach)
 
 

@@ -5,6 +5,9 @@ objective              value at :math:`\varphi`                                 
 =====================  ==============================================================  =========
 `Probability`          :math:`P(m \in \mathcal{M}_d \mid \varphi)`  (Eq. 1)            large
 `Cautious`             the lower end of its 90 % interval                              large
+`Product`, `Least`     of several such P                                               large
+`Priced`               P less a price times what φ costs                               large
+`Cheapest`             what φ costs, where P is large enough                           small
 `SquaredDistance`      :math:`\mathbb{E}[\sum_j \omega_j (m_j - t_j)^2 \mid \varphi]`  small
 `KullbackLeibler`      :math:`\mathrm{KL}(p_t(m) \,\|\, p(m \mid \varphi))`            small
 =====================  ==============================================================  =========
@@ -17,13 +20,14 @@ Each is a mean over z0 on a fixed sample, closed-form in m where the mixture all
         \mathcal{N}(m_j \mid \mu_{cj}, \sigma_{cj}^2).
 
 `score` is what an optimiser climbs (for `Probability` the logarithm, whose slope does not vanish
-far from the target), `value` what a person reads. The first two may be asked of an ensemble.
+far from the target), `value` what a person reads. All but the last two are `chances` and may be
+asked of an ensemble.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -37,32 +41,37 @@ from ..errors import InputError
 from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
-from .estimates import EnsembleEstimate, Estimate, link, mean_of, reach_of
-from .probability import (
-    log_probability,
-    opinions,
-    probability,
-    scrambled,
-    sobol_normal,
-    typical_variance,
-    weighted_law,
-)
+from ..process import ProcessSpace
+from .estimates import Estimate, mean_of
+from .probability import fixed_sample, scrambled, sobol_normal, weighted_law
 from .target import Target
 
-__all__ = ["Cautious", "KullbackLeibler", "Objective", "Probability", "SquaredDistance"]
+__all__ = ["KullbackLeibler", "Objective", "SquaredDistance"]
 
 
 class Objective(ABC):
     """A number for every φ, differentiable on a fixed sample of z0."""
 
+    smooth: bool = True
+    """Whether the score has a gradient everywhere and nothing constrains φ but its bounds; else
+    `SLSQP` climbs."""
+
     @property
-    def region(self) -> Target | None:
-        """The region of m whose probability is asked for, if it is one; the training data must
-        support it."""
-        return None
+    def regions(self) -> tuple[Target, ...]:
+        """The regions of m whose probabilities are asked for; the training data must support
+        them."""
+        return ()
+
+    def space(self, process: ProcessSpace) -> ProcessSpace:
+        """The settings to search."""
+        return process
+
+    def sample(self, model: PSPGen | Ensemble, draws: int, seed: int) -> Tensor:
+        """The fixed sample to optimise on, see `fixed_sample`."""
+        return fixed_sample(model, draws, seed)
 
     def estimate(
-        self, model: PSPGen | Ensemble, phi: NDArray[np.float64], **options: int
+        self, model: PSPGen | Ensemble, phi: NDArray[np.float64], **options: Any
     ) -> Estimate:
         """The value at φ with shape `(*, P)` and its standard error; options as of
         `scrambled`."""
@@ -72,6 +81,14 @@ class Objective(ABC):
     def prepared(self, model: PSPGen | Ensemble, noise: Tensor) -> Objective:
         """The objective with what it needs to know of the model as a whole; itself if nothing."""
         return self
+
+    def told(self, model: Any, phi: Tensor, noise: Tensor) -> Tensor:
+        """Whose slope tells how sensitive a design is, with shape `(N)`: the score."""
+        return self.score(model, phi, noise)
+
+    def unmet(self, model: Any, phi: Tensor, noise: Tensor) -> str:
+        """Which constraint a design does not fulfil, with shape `(1, P)`; empty if it does."""
+        return ""
 
     @abstractmethod
     def check(self, model: PSPGen | Ensemble) -> None:
@@ -89,86 +106,6 @@ class Objective(ABC):
     def value(self, model: Any, phi: Tensor, noise: Tensor) -> Tensor:
         """What a person reads, with shape `(N)`; arguments as in `score`."""
         return -self.score(model, phi, noise)
-
-
-@dataclass(frozen=True)
-class Probability(Objective):
-    r"""The probability of a region, :math:`P(m \in \mathcal{M}_d \mid \varphi)`; its score is the
-    logarithm.
-
-    Arguments:
-        target: The region.
-    """
-
-    target: Target
-
-    @property
-    def region(self) -> Target:
-        return self.target
-
-    def estimate(
-        self, model: PSPGen | Ensemble, phi: NDArray[np.float64], **options: int
-    ) -> EnsembleEstimate:
-        """P with its interval."""
-        return probability(model, self.target, phi, **options)
-
-    def check(self, model: PSPGen | Ensemble) -> None:
-        """The region must have the dimension of the properties."""
-        self.target.check_against(model.dims.properties)
-
-    def score(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
-        """The log-probability."""
-        return log_probability(model, self.target, phi, noise)
-
-    def value(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
-        """The probability."""
-        return self.score(model, phi, noise).exp()
-
-    def __str__(self) -> str:
-        return f"P({self.target.event})"
-
-
-@dataclass(frozen=True)
-class Cautious(Probability):
-    r"""The lower end of the 90 % interval of the probability of a region; its score is
-    :math:`h(\bar P) - 1.4\, t\, \tilde s`, see `probability`. The value is P itself.
-
-    Arguments:
-        target: The region.
-        typical: The `typical_variance` of the networks; None until the model is known.
-    """
-
-    typical: float | None = None
-
-    def prepared(self, model: PSPGen | Ensemble, noise: Tensor) -> Cautious:
-        """With the model's typical variance."""
-        return replace(self, typical=typical_variance(model, self.target, noise))
-
-    def check(self, model: PSPGen | Ensemble) -> None:
-        """There must be several networks, and the region must have the dimension of the
-        properties."""
-        super().check(model)
-        count = sum(max(1, member.prior.members) for member in model.members)
-        if count < 2:
-            raise InputError(
-                "'target' is to be met cautiously, but this model has one network, which does not "
-                "know how sure it is; train a default model, or an ensemble."
-            )
-
-    def score(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
-        """The lower end, as a value of h."""
-        typical = self.typical
-        if typical is None:
-            typical = typical_variance(model, self.target, noise)
-        p = opinions(model, self.target, phi, noise).exp()
-        return link(p.mean(dim=0)) - reach_of(p, typical)
-
-    def value(self, model: PSPGen | Ensemble, phi: Tensor, noise: Tensor) -> Tensor:
-        """The probability."""
-        return log_probability(model, self.target, phi, noise).exp()
-
-    def __str__(self) -> str:
-        return f"cautious P({self.target.event})"
 
 
 @dataclass(frozen=True)

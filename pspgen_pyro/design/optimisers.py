@@ -27,11 +27,13 @@ from ..errors import InputError
 from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
+from ..process import ProcessSpace
+from .chances import Probability
 from .estimators import Estimator, UniformInTarget
-from .objectives import Objective, Probability
-from .within import sequential
+from .objectives import Objective
+from .within import climb_within
 
-__all__ = ["LBFGS", "SGD", "Adam", "Climb", "Optimiser", "Problem"]
+__all__ = ["LBFGS", "SGD", "Adam", "Climb", "Optimiser", "Problem", "check_boxed"]
 
 Array = NDArray[np.float64]
 _ROWS = 1 << 13
@@ -53,9 +55,14 @@ class Problem:
     noise: Tensor
     seed: int = 0
 
+    @property
+    def space(self) -> ProcessSpace:
+        """The settings that are searched."""
+        return self.objective.space(self.model.process)
+
     def process(self, unit: Tensor) -> Tensor:
         """The settings φ at unit coordinates, with shape `(N, P)`, in the model's type."""
-        process = self.model.process
+        process = self.space
         low, high = torch.tensor([process.lower, process.upper]).double()
         phi = low + (high - low) * unit
         for j, one in enumerate(process.settings):
@@ -67,7 +74,7 @@ class Problem:
 
     def settings(self, unit: Array) -> Array:
         """The same as numbers in double precision, put on their bounds, levels and sums."""
-        process = self.model.process
+        process = self.space
         low, high = np.array(process.lower), np.array(process.upper)
         phi = low + (high - low) * unit
         for j, one in enumerate(process.settings):
@@ -77,7 +84,7 @@ class Problem:
 
     def unit(self, phi: Array) -> Array:
         """The unit coordinates of settings, both with shape `(N, P)`."""
-        process = self.model.process
+        process = self.space
         unit = (phi - np.array(process.lower)) / process.feasible.width
         for j, one in enumerate(process.settings):
             if one.log:
@@ -87,7 +94,7 @@ class Problem:
 
     def held(self, unit: Array) -> NDArray[np.bool_]:
         """Which coordinates a climb leaves as they are."""
-        return self.model.process.feasible.held(self.settings(unit))
+        return self.space.feasible.held(self.settings(unit))
 
     def coarse(self, draws: int) -> Problem:
         """The same problem on the first draws of the sample alone."""
@@ -160,8 +167,8 @@ class LBFGS(Optimiser):
 
     def climb(self, problem: Problem, first: Array) -> Climb:
         check_positive(iterations=self.iterations, coarse=self.coarse)
-        if problem.model.process.constraints:
-            ends, best, arrived = sequential(problem, first, self.iterations)
+        if problem.space.constraints:
+            ends, best, arrived = climb_within(problem, first, self.iterations)
             return Climb(ends, best, arrived, self._unfinished)
         history: list[float] = []
         unit = first
@@ -224,7 +231,7 @@ class Adam(Optimiser):
 
     def climb(self, problem: Problem, first: Array) -> Climb:
         check_positive(steps=self.steps, learning_rate=self.learning_rate)
-        _check_boxed(problem, "Adam")
+        check_boxed(problem, "Adam")
         logits = torch.logit(torch.tensor(first), eps=0.02).requires_grad_()
         adam = torch.optim.Adam([logits], self.learning_rate, maximize=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self.steps)
@@ -271,9 +278,11 @@ class SGD(Optimiser):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
-        _check_boxed(problem, "SGD")
+        check_boxed(problem, "SGD")
         model = problem.model
-        if type(problem.objective) is not Probability or not isinstance(model, PSPGen):
+        asked = problem.objective
+        plain = isinstance(asked, Probability) and asked.tolerance is None
+        if not plain or not isinstance(model, PSPGen):
             raise InputError(
                 f"'optimiser' is SGD, which climbs one model's probability of a region, not "
                 f"{problem.objective}; use LBFGS or Adam for this objective."
@@ -309,7 +318,7 @@ class SGD(Optimiser):
     ) -> tuple[Tensor, Tensor]:
         """The starts after one epoch and the mean of their estimates, with shapes `(starts, P)`
         and `(starts, 1)`."""
-        target: Any = problem.objective.region
+        (target,) = problem.objective.regions
         total, steps = torch.zeros_like(rate), max(1, self.samples // self.estimator.draws)
         for _ in range(steps):
             unit.requires_grad_()
@@ -320,11 +329,16 @@ class SGD(Optimiser):
         return unit, total / steps
 
 
-def _check_boxed(problem: Problem, name: str) -> None:
-    if not problem.model.process.boxed:
+def check_boxed(problem: Problem, name: str) -> None:
+    """Says so where an optimiser cannot climb these settings.
+
+    Raises:
+        InputError: If they are discrete or constrained.
+    """
+    if not problem.space.boxed:
         raise InputError(
-            f"'optimiser' is {name}, which climbs real settings without constraints; use LBFGS "
-            "for these settings."
+            f"{name} climbs real settings without constraints, but these are discrete or "
+            "constrained; ask for the probability itself, with LBFGS."
         )
 
 

@@ -17,6 +17,10 @@ off, and the correction is not known exactly either:
 
 with r the reach :math:`1.4\, t\, \tilde s` of `probability`.
 
+A search for a product, for the least of several P, for the cheapest setting or under a tolerance
+is the same question with another P and another rule of where to go; each network asks it alone
+too.
+
 The two numbers were fitted on twenty test functions of uncertainty quantification in 2 to 10
 parameters (`benchmarks/doubt.py`).
 
@@ -28,6 +32,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,45 +44,83 @@ from scipy.stats import binom
 from torch import Tensor
 
 from ..errors import InputError
+from ..process import ProcessSpace
+from .chances import Chance
 from .estimates import NINETY, EnsembleEstimate, Estimate, link, reach_of, unlink
 from .objectives import Objective
 from .optimisers import LBFGS, Problem
-from .probability import opinions
-from .target import Target
+from .probability import CHUNK
 
-__all__ = ["combined", "optimism", "sobered"]
+__all__ = ["Optimism", "combined", "optimism", "sobered"]
 
 _SHARE, _DOUBT = 0.35, 0.2
-_STARTS = 4
+_STARTS, _COARSE = 4, 64
 
 
-def optimism(problem: Problem, target: Target, scouts: NDArray[np.float64]) -> float:
-    """The mean over the networks of how much each promises beyond the others where it would go.
+@dataclass(frozen=True)
+class Optimism:
+    """How much each network promises beyond the others where it would go, the mean over them.
 
     Arguments:
-        problem: What was climbed.
-        target: The region.
+        groups: Of what counts, see `Chance.grouped`.
+        parts: Of each target.
+    """
+
+    groups: tuple[float, ...]
+    parts: tuple[float, ...]
+
+
+def optimism(problem: Problem, scouts: NDArray[np.float64]) -> Optimism:
+    """The optimism of a search for a probability, or several.
+
+    Arguments:
+        problem: What was climbed, a `Chance`.
         scouts: Where to look first, in the unit cube, with shape `(N, P)`.
     """
-    own = replace(problem, objective=_Own(target))
-    coarse = own.coarse(64)
+    asked: Any = problem.objective
+    chance = asked.relaxed()
+    own = replace(problem, objective=_Own(chance))
+    if chance.tolerance is not None:
+        # the networks are compared on the same δ, whose error is theirs alike
+        own = own.coarse(_COARSE // 2)
+    coarse = own.coarse(_COARSE)
     with torch.no_grad():
         phi = coarse.process(torch.tensor(scouts))
-        each = opinions(coarse.model, target, phi, coarse.noise)
+        rows = phi.split(max(1, CHUNK // len(coarse.noise)))
+        each = torch.cat([_alone(chance, coarse, part) for part in rows], dim=-1)
     best = each.topk(min(_STARTS, len(scouts)), dim=1).indices.cpu().numpy()
     # one climb of all: the starts of every network, one after the other
     first = scouts[best.T.ravel()]
     ends = LBFGS(60).climb(own, first).unit
     with torch.no_grad():
         phi = own.process(torch.tensor(ends))
-        found = opinions(own.model, target, phi, own.noise).exp().double().cpu().numpy()
+        logs = chance.each(own.model, phi, own.noise).double().cpu()
+        alone = chance.rated(chance.grouped(logs).amin(dim=0), phi.cpu().double())
     count = len(each)
-    alone = found.reshape(count, -1, count).diagonal(axis1=0, axis2=2)
-    chosen = alone.argmax(axis=0) * count + np.arange(count)
-    there = found[:, chosen]
-    mine = there.diagonal()
-    others = (there.sum(axis=0) - mine) / (count - 1)
-    return float((link(mine) - link(others)).mean())
+    heights = alone.numpy().reshape(count, -1, count).diagonal(axis1=0, axis2=2)
+    chosen = heights.argmax(axis=0) * count + np.arange(count)
+    there = logs[..., chosen]
+    groups = _beyond(chance.grouped(there), chance.grouped(_others(there)))
+    return Optimism(groups, _beyond(there, _others(there)))
+
+
+def _alone(chance: Chance, problem: Problem, phi: Tensor) -> Tensor:
+    """The score that each network alone would climb, with shape `(K, N)`."""
+    logs = chance.grouped(chance.each(problem.model, phi, problem.noise))
+    return chance.rated(logs.amin(dim=0), phi)
+
+
+def _others(logs: Tensor) -> Tensor:
+    """The logarithm of the mean of the other networks, for logarithms with shape `(J, K, K)` whose
+    last axis is where each would go; only its diagonal is used, with shape `(J, K)`."""
+    count = logs.shape[-1]
+    own = torch.eye(count, dtype=torch.bool)
+    return logs.masked_fill(own, -torch.inf).logsumexp(dim=-2) - math.log(count - 1)
+
+
+def _beyond(there: Tensor, others: Tensor) -> tuple[float, ...]:
+    mine = there.diagonal(dim1=-2, dim2=-1).exp()
+    return tuple((link(mine) - link(others.exp())).mean(dim=-1).tolist())
 
 
 def sobered(estimate: EnsembleEstimate, optimism: float) -> EnsembleEstimate:
@@ -140,12 +183,15 @@ def combined(model: Estimate, hits: int, samples: int) -> Estimate:
 class _Own(Objective):
     """Row i is scored by network i modulo their number."""
 
-    target: Target
+    of: Chance
+
+    def space(self, process: ProcessSpace) -> ProcessSpace:
+        return self.of.space(process)
 
     def check(self, model: Any) -> None:
-        self.target.check_against(model.dims.properties)
+        self.of.check(model)
 
     def score(self, model: Any, phi: Tensor, noise: Tensor) -> Tensor:
-        each = opinions(model, self.target, phi, noise)
+        logs = self.of.grouped(self.of.each(model, phi, noise)).amin(dim=0)
         rows = torch.arange(len(phi))
-        return each[rows % len(each), rows]
+        return self.of.rated(logs, phi)[rows % len(logs), rows]

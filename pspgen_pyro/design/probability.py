@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
@@ -25,45 +25,25 @@ from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.distributions import NormalMixture
 from ..model.ensemble import Ensemble
-from ..process import ProcessSpace
-from .estimates import EnsembleEstimate, ends_of, link, mean_of
-from .parsing import Requirement
 from .target import Target
+from .tolerance import Tolerance
 
 __all__ = [
+    "CHUNK",
+    "fixed_sample",
     "log_probability",
     "opinions",
-    "probability",
     "property_law",
     "scrambled",
     "sobol_normal",
-    "typical_variance",
     "weighted_law",
 ]
 
-_PLACES, _COARSE = 256, 64
-# the widest layer of so many rows fits the second-level cache
-_CHUNK = 1 << 12
+CHUNK = 1 << 12
+"""So many rows at once: the widest layer of them fits the second-level cache."""
 
-
-@torch.no_grad()
-def typical_variance(model: PSPGen | Ensemble, target: Target, noise: Tensor) -> float:
-    """The mean over the process space of the variance of :math:`h(P_k)`; `noise` as of
-    `opinions`."""
-    places = model.tensor(_places(model.process))
-    parts = places.split(max(1, _CHUNK // len(noise)))
-    each = torch.cat([opinions(model, target, part, noise) for part in parts], dim=1)
-    return float(link(each.exp().double()).var(dim=0).mean())
-
-
-def _places(process: ProcessSpace) -> NDArray[np.float64]:
-    """Settings all over the process space, with shape `(256, P)`."""
-    if not process.boxed:
-        return process.sample(_PLACES, np.random.default_rng(0))
-    engine = torch.quasirandom.SobolEngine(len(process), scramble=True, seed=0)
-    unit = engine.draw(_PLACES, dtype=torch.float64)
-    low, high = torch.tensor([process.lower, process.upper]).double()
-    return (low + (high - low) * unit).numpy()
+# δ has few dimensions, and nothing else is sampled
+_FEWER = 4
 
 
 def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -90,10 +70,15 @@ def property_law(model: PSPGen, phi: Tensor, noise: Tensor) -> NormalMixture:
     Returns:
         The mixtures, with batch shape `(N, S)`.
     """
-    shape = (*phi.shape[:-1], noise.shape[-2])
-    z0 = model.prior.transport(noise.expand(*shape, -1), model.standardise(phi.unsqueeze(-2)))
-    z1 = model.latent_of_process(phi).unsqueeze(-2).expand(*shape, -1)
-    return model.property_given(z0, z1)
+    return _law(model, phi.unsqueeze(-2), noise)
+
+
+def _law(model: PSPGen, places: Tensor, noise: Tensor) -> NormalMixture:
+    """The same for one φ a point of the sample, with shape `(N, S, P)`, or one for all, with shape
+    `(N, 1, P)`."""
+    shape = (*places.shape[:-2], noise.shape[-2])
+    z0 = model.prior.transport(noise.expand(*shape, -1), model.standardise(places))
+    return model.property_given(z0, model.latent_of_process(places).expand(*shape, -1))
 
 
 def weighted_law(model: PSPGen, phi: Tensor, noise: Tensor) -> tuple[NormalMixture, Tensor]:
@@ -109,7 +94,13 @@ def weighted_law(model: PSPGen, phi: Tensor, noise: Tensor) -> tuple[NormalMixtu
     return law, law.log_weights.new_full(law.batch_shape, -math.log(noise.shape[-2]))
 
 
-def opinions(model: PSPGen | Ensemble, target: Target, phi: Tensor, noise: Tensor) -> Tensor:
+def opinions(
+    model: PSPGen | Ensemble,
+    target: Target,
+    phi: Tensor,
+    noise: Tensor,
+    tolerance: Tolerance | None = None,
+) -> Tensor:
     r"""The value of :math:`\log P_k(m \in \mathcal{M}_d \mid \varphi)` by each network.
 
     Arguments:
@@ -117,19 +108,37 @@ def opinions(model: PSPGen | Ensemble, target: Target, phi: Tensor, noise: Tenso
         target: The region.
         phi: Process parameters, with shape `(N, P)`.
         noise: Standard normal draws, with shape `(S, D0)`; the prior transports them to z0 where
-            p(m | φ) has no closed form.
+            p(m | φ) has no closed form. Under a tolerance a `fixed_sample`.
+        tolerance: How well φ is held; exactly if None.
 
     Returns:
         The log-probabilities, with shape `(K, N)`; differentiable in `phi`.
     """
-    return torch.cat([_opinions(member, target, phi, noise) for member in model.members])
+    each = [_opinions(member, target, phi, noise, tolerance) for member in model.members]
+    return torch.cat(each)
 
 
-def _opinions(model: PSPGen, target: Target, phi: Tensor, noise: Tensor) -> Tensor:
+def _opinions(
+    model: PSPGen, target: Target, phi: Tensor, noise: Tensor, tolerance: Tolerance | None
+) -> Tensor:
+    if tolerance is not None:
+        return _averaged(model, target, phi, noise, tolerance)
     if (laws := model.property_laws(phi)) is not None:
         return target.log_probability(laws)
     law, log_weights = weighted_law(model, phi, noise)
     return torch.logsumexp(target.log_probability(law) + log_weights, dim=-1).unsqueeze(0)
+
+
+def _averaged(
+    model: PSPGen, target: Target, phi: Tensor, noise: Tensor, tolerance: Tolerance
+) -> Tensor:
+    places = tolerance.spread(phi, noise[:, : phi.shape[-1]])
+    if (laws := model.property_laws(places.flatten(0, 1))) is not None:
+        found = target.log_probability(laws).unflatten(-1, places.shape[:2])
+    else:
+        law = _law(model, places, noise[:, phi.shape[-1] :])
+        found = target.log_probability(law).unsqueeze(0)
+    return found.logsumexp(dim=-1) - math.log(len(noise))
 
 
 def log_probability(
@@ -141,49 +150,30 @@ def log_probability(
     return each.logsumexp(dim=0) - math.log(len(each))
 
 
-def probability(
-    model: PSPGen | Ensemble,
-    target: Target | Requirement,
-    phi: ArrayLike,
-    *,
-    draws: int = 1024,
-    replicates: int = 8,
-    seed: int = 1,
-) -> EnsembleEstimate:
-    r"""The probability :math:`P(m \in \mathcal{M}_d \mid \varphi)`, with a 90 % interval for what
-    training could not know.
+def fixed_sample(
+    model: PSPGen | Ensemble, draws: int, seed: int, tolerance: Tolerance | None = None
+) -> Tensor:
+    r"""The scrambled Sobol points, as standard normal draws, that stay the same for every φ.
 
-    Arguments:
-        model: The trained model, or an ensemble.
-        target: The region.
-        phi: Process parameters, with shape `(*, P)`.
-
-    Other arguments:
-        draws: Sobol points a scrambling; unused where p(m | φ) has a closed form.
-        replicates: Independent scramblings; the standard error is that of their mean.
-        seed: Seeds the scramblings.
-
-    Raises:
-        InputError: If φ lies outside the process space, the target has another dimension than m,
-            or there are fewer than two replicates.
+    Returns:
+        Draws of z0 with shape `(draws, D0)`; under a tolerance those of δ stand before them, with
+        shape `(draws, P + D0)`, or alone where p(m | φ) has a closed form, with shape
+        `(draws / 4, P)`.
     """
-    values = model.process.check(phi)
-    region = target.resolve(model.schema)
+    size = model.dims.latent
+    if tolerance is not None and _is_closed(model):
+        draws, size = max(1, draws // _FEWER), model.dims.process
+    elif tolerance is not None:
+        size += model.dims.process
+    noise = sobol_normal(draws, size, seed, model.m_loc.dtype)
+    return noise.to(model.m_loc.device)
 
-    def p(member: PSPGen) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda phi, noise: _opinions(member, region, phi, noise).exp()
 
-    options = {"draws": draws, "replicates": replicates, "seed": seed}
-    found = [scrambled(one, p(one), values, **options) for one in model.members]
-    each = np.concatenate(found, axis=1)
-    mean, members = mean_of(each.mean(axis=1)), each.mean(axis=0)
-    told = {"members": members, "target": region, "phi": values}
-    if len(members) == 1:
-        return EnsembleEstimate(mean.value, mean.standard_error, **told, typical=np.nan)
-    noise = sobol_normal(_COARSE, model.dims.latent, seed).to(model.m_loc)
-    typical = typical_variance(model, region, noise)
-    ends = ends_of(members, typical)
-    return EnsembleEstimate(mean.value, mean.standard_error, *ends, **told, typical=typical)
+@torch.no_grad()
+def _is_closed(model: PSPGen | Ensemble) -> bool:
+    """Whether p(m | φ) has a closed form in every member."""
+    phi = model.tensor([model.process.lower])
+    return all(one.property_given_process(phi) is not None for one in model.members)
 
 
 @torch.no_grad()
@@ -195,6 +185,7 @@ def scrambled(
     draws: int,
     replicates: int,
     seed: int,
+    tolerance: Tolerance | None = None,
 ) -> NDArray[np.float64]:
     """The mean of any function of φ and z0 by each of several scramblings.
 
@@ -208,6 +199,7 @@ def scrambled(
         draws: Sobol points a scrambling.
         replicates: Independent scramblings.
         seed: Seeds the scramblings.
+        tolerance: How well φ is held.
 
     Returns:
         The means, with shape `(replicates, *)` or `(replicates, K, *)`.
@@ -220,12 +212,10 @@ def scrambled(
     inputs = model.tensor(phi.reshape(-1, len(model.process)))
     estimates = []
     # a closed form is the same for every sample
-    exact = model.property_given_process(inputs[:1]) is not None
+    exact = tolerance is None and _is_closed(model)
     for child in np.random.SeedSequence(seed).generate_state(1 if exact else replicates):
-        noise = sobol_normal(draws, model.dims.latent, int(child), model.m_loc.dtype).to(
-            inputs.device
-        )
-        parts = inputs.split(_CHUNK if exact else max(1, _CHUNK // draws))
+        noise = fixed_sample(model, draws, int(child), tolerance)
+        parts = inputs.split(CHUNK if exact else max(1, CHUNK // len(noise)))
         estimates.append(torch.cat([mean(part, noise) for part in parts], dim=-1))
     found = torch.stack(estimates).double().cpu().numpy()
     found = found.reshape(*found.shape[:-1], *phi.shape[:-1])

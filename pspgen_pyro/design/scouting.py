@@ -29,7 +29,7 @@ _CLIMBING, _BOUND = 512, 96
 
 def scouted(problem: Problem, starts: int) -> tuple[Array, Array]:
     """Scouts in the unit cube, with shape `(N, P)`, and their scores on a small sample."""
-    process = problem.model.process
+    process = problem.space
     count = max(_SCOUTS, 2 * starts)
     if process.boxed:
         engine = torch.quasirandom.SobolEngine(len(process), scramble=True, seed=problem.seed)
@@ -43,7 +43,7 @@ def scouted(problem: Problem, starts: int) -> tuple[Array, Array]:
 def ascent_starts(problem: Problem, scouts: Array, scores: Array, starts: int) -> Array:
     """The starts of the climb, with shape `(starts, P)`: the better half the best scouts, the
     others spread; where settings are discrete, the best ends of a first climb in every slice."""
-    process = problem.model.process
+    process = problem.space
     if process.feasible.discrete.any() or process.feasible.supports > 1:
         return _of_slices(problem, scouts, scores, starts)
     order = np.argsort(-scores)
@@ -63,7 +63,7 @@ def _drawn(process: ProcessSpace, rng: np.random.Generator) -> Array:
 def _of_slices(problem: Problem, scouts: Array, scores: Array, starts: int) -> Array:
     coarse = problem.coarse(_DRAWS)
     unit, score = _climbed(coarse, *_best_of_each(problem, scouts, scores, _EACH))
-    if problem.model.process.feasible.slices is None:
+    if problem.space.feasible.slices is None:
         for _ in range(_ROUNDS):
             near = _neighbours(problem, unit[np.argsort(-score)[:_NEAR]])
             found, value = _climbed(coarse, near, coarse.score(near))
@@ -88,7 +88,7 @@ def _best_of_each(problem: Problem, unit: Array, scores: Array, count: int) -> t
 
 def _climbed(problem: Problem, unit: Array, scores: Array) -> tuple[Array, Array]:
     """The ends of a climb from the best, and their scores."""
-    most = _BOUND if problem.model.process.constraints else _CLIMBING
+    most = _BOUND if problem.space.constraints else _CLIMBING
     best = unit[np.argsort(-scores, kind="stable")[:most]]
     ends = LBFGS(60).climb(problem, best).unit
     return ends, problem.score(ends)
@@ -97,7 +97,7 @@ def _climbed(problem: Problem, unit: Array, scores: Array) -> tuple[Array, Array
 def _neighbours(problem: Problem, unit: Array) -> Array:
     """What differs from some settings in one discrete setting, or from the best two in two, and is
     allowed; the settings themselves if nothing is."""
-    process = problem.model.process
+    process = problem.space
     levels = {j: one.levels for j, one in enumerate(process.settings) if one.levels is not None}
     found = []
     for rank, phi in enumerate(problem.settings(unit)):

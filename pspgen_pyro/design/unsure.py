@@ -56,7 +56,7 @@ def reasons(design: Design, support: Support | None = None, *, images: bool = Fa
 
 
 def _of_data(design: Design, support: Support) -> list[str]:
-    said, seen = [], support.count(design.target)
+    said, seen = [], min(support.count(target) for target in design.targets)
     if seen < _FEW:
         said.append(
             f"few materials to learn from: {seen} of {len(support.m)} lie in or near the target; "

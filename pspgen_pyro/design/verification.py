@@ -8,7 +8,7 @@ prior, which agrees with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,11 @@ from .optimism import combined
 from .parsing import Requirement
 from .simulation import Materials, Simulator, SimulatorFunction, adapted, simulated
 from .target import Target
+from .tolerance import Tolerance
 
 __all__ = ["Verification", "frequency", "verify"]
+
+_HELD = 0xF2E6
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def verify(
     phi: ArrayLike,
     *,
     schema: Schema | None = None,
+    tolerance: Mapping[str, Any] | str | Tolerance | None = None,
     samples: int = 400,
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
@@ -84,12 +88,15 @@ def verify(
     Other arguments:
         schema: What the simulator's materials are; needed by a function, and by a target that is
             given by names.
+        tolerance: How well φ is held, such as `{"T": 5, "t": "2 %"}`: each material is made at
+            another φ + δ.
         samples: How many materials.
         seed: Seeds them; no data set shares their random numbers.
         progress: Called with the number of materials just finished.
 
     Raises:
-        InputError: If φ is not one admissible setting, `samples` is not positive, or the simulator
+        InputError: If φ is not one admissible setting or its tolerance leaves the process space,
+            `samples` is not positive, or the simulator
             returns other sizes than the schema says.
         SimulationError: If a simulation failed; the sentence says why.
     """
@@ -99,12 +106,18 @@ def verify(
     setting = asked.process.check(phi)
     if setting.ndim != 1:
         raise InputError(f"'phi' has shape {setting.shape}; verify one setting at a time.")
+    settings = np.tile(setting, (samples, 1))
+    if tolerance is not None:
+        held = Tolerance.of(tolerance, asked.process)
+        held.check(setting, asked.process)
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_HELD,)))
+        settings = held.drawn(setting, samples, rng)
     # a spawn key that no data set uses, so that these materials are new to the model
     parts = []
-    for part in simulated(asked, np.tile(setting, (samples, 1)), seed, 0xF2E5, progress):
+    for part in simulated(asked, settings, seed, 0xF2E5, progress):
         if part.failures:
             i, reason = next(iter(part.failures.items()))
-            raise SimulationError(f"simulation {i} at φ = {setting.tolist()} failed: {reason}")
+            raise SimulationError(f"simulation {i} at φ = {settings[i].tolist()} failed: {reason}")
         parts.append(part)
     made = Materials.joined(parts)
     hits = region.contains(made.m).sum()

@@ -22,14 +22,14 @@ from scipy.optimize import minimize
 if TYPE_CHECKING:
     from .optimisers import Problem
 
-__all__ = ["sequential"]
+__all__ = ["climb_within"]
 
 Array = NDArray[np.float64]
 # what rounding leaves of a score
 _TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
 
 
-def sequential(problem: Problem, first: Array, iterations: int) -> tuple[Array, Array, bool]:
+def climb_within(problem: Problem, first: Array, iterations: int) -> tuple[Array, Array, bool]:
     """The ends in the unit cube, with shape `(starts, P)`, the best score after each of them, and
     whether the best arrived.
 
@@ -130,7 +130,7 @@ def _from(
 
 def _constraints(problem: Problem, start: Array, free: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """The linear constraints on the free coordinates, as SLSQP takes them."""
-    feasible = problem.model.process.feasible
+    feasible = problem.space.feasible
     weights, bound, equal = feasible.linear
     scaled = weights * feasible.width
     # φ = lower + width · u, and what is held goes to the other side

@@ -131,6 +131,10 @@ def to_datatree(
 
 def _of_estimate(answer: EnsembleEstimate, model: PSPGen | Ensemble) -> xr.DataTree:
     """What each network says at each φ."""
+    if answer.target is None:
+        raise InputError(
+            "'answer' is the product of several P; give the P of one target, as in `design.parts`."
+        )
     groups = {
         "members": _opinions(answer),
         "constant_data": _question(answer.target, model.process),
@@ -309,7 +313,7 @@ def _attributes(answer: Draws | Design) -> dict[str, Any]:
         "cpu_seconds": float(answer.seconds),
     } | _versions()
     if isinstance(answer, Design):
-        name = "value" if answer.objective.region is None else "probability"
+        name = "probability" if answer.targets else "value"
         return shared | {
             "method": "maximise",
             "objective": str(answer.objective),

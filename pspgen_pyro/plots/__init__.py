@@ -5,6 +5,7 @@ Text, ticks and backgrounds come from matplotlib's settings, so a style sheet ch
 data are in the Okabe-Ito colours, which stay apart under every common colour blindness.
 """
 
+from .choices import pareto_front, window_bars
 from .clouds import property_cloud, simulated_cloud
 from .microstructures import show_microstructures
 from .style import CYCLE, PALETTE, panel, panels, parameter_labels, property_labels
@@ -17,6 +18,7 @@ __all__ = [
     "panel",
     "panels",
     "parameter_labels",
+    "pareto_front",
     "probability_difference",
     "probability_slices",
     "probability_surface",
@@ -25,4 +27,5 @@ __all__ = [
     "show_microstructures",
     "simulated_cloud",
     "training_curves",
+    "window_bars",
 ]

@@ -10,7 +10,7 @@ admissible set :math:`U_\varphi` is what they allow, less what constraints forbi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -279,6 +279,28 @@ class ProcessSpace:
         if self.boxed and not any(one.log for one in self.settings):
             return rng.uniform(self.lower, self.upper, size=(*size, len(self)))
         return self.feasible.sample(int(np.prod(size)), rng).reshape(*size, len(self))
+
+    def scattered(self, count: int, seed: int = 0) -> NDArray[np.float64]:
+        """Settings evenly all over the space, with shape `(count, P)`: Sobol points in a box,
+        draws elsewhere."""
+        if not self.boxed or any(one.log for one in self.settings):
+            return self.sample(count, np.random.default_rng(seed))
+        import torch
+
+        engine = torch.quasirandom.SobolEngine(len(self), scramble=True, seed=seed)
+        unit = engine.draw(count, dtype=torch.float64).numpy()
+        low, high = np.array(self.lower), np.array(self.upper)
+        return low + (high - low) * unit
+
+    def within(self, lower: ArrayLike, upper: ArrayLike) -> ProcessSpace:
+        """The same space with other bounds of its real settings and without symmetries."""
+        ends = zip(
+            self.settings, np.asarray(lower).tolist(), np.asarray(upper).tolist(), strict=True
+        )
+        kinds = [replace(s, low=a, high=b) if isinstance(s, Real) else s for s, a, b in ends]
+        return ProcessSpace.of(
+            dict(zip(self.names, kinds, strict=True)), constraints=self.constraints
+        )
 
     def grid(self, points: int) -> NDArray[np.float64]:
         """A grid with both ends included, with shape `(N, P)`: `points` values of a real number,

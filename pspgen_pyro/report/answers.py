@@ -110,6 +110,11 @@ def read_answer(path: str | Path, run: Run) -> Answer:
             "make one with `pspgen design RUN --target=... --out FILE`."
         ) from error
     stored = read(_StoredAnswer, content, str(path))
+    if stored.target is None:
+        raise InputError(
+            f"'designs' has {str(path)!r}, an answer of {len(stored.targets)} targets; a page "
+            "shows one target an answer, so design for each."
+        )
     names, data, process = tuple(stored.phi), stored.data, run.schema.process
     if names != process.names or data != run.data:
         raise InputError(
@@ -125,7 +130,9 @@ def read_answer(path: str | Path, run: Run) -> Answer:
 
 def _check_probability(path: str | Path, answer: Answer, run: Run) -> None:
     """Two runs on the same data have the same description, but not the same probabilities."""
-    here, told = probability(run.model, answer.target, answer.phi), answer.promised
+    held = answer.settings.get("tolerance")
+    here = probability(run.model, answer.target, answer.phi, tolerance=held)
+    told = answer.promised
     error = np.hypot(here.standard_error, answer.model.standard_error)
     if abs(here.value - told) > 0.01 + 5 * error:
         raise InputError(
@@ -155,7 +162,11 @@ class _StoredEstimate(Record):
 class _StoredAnswer(Record):
     """The file that `pspgen design --out` writes."""
 
-    target: dict[str, Any]
+    target: dict[str, Any] | None = None
+    targets: tuple[dict[str, Any], ...] = ()
+    tolerance: str | None = None
+    cost: float | None = None
+    window: dict[str, Any] | None = None
     properties: tuple[str, ...]
     phi: dict[str, float | str]
     model: _StoredEstimate

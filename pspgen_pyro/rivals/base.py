@@ -148,8 +148,15 @@ class PSPGenPredictor(Predictor):
         self.draws, self.replicates, self.seed = draws, replicates, seed
 
     def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
-        options = {"draws": self.draws, "replicates": self.replicates, "seed": self.seed}
-        return model_probability(self.model, target, phi, **options).value
+        found = model_probability(
+            self.model,
+            target,
+            phi,
+            draws=self.draws,
+            replicates=self.replicates,
+            seed=self.seed,
+        )
+        return found.value
 
     @torch.no_grad()
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:

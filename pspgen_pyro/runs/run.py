@@ -10,25 +10,18 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from ..design import (
-    Cautious,
     Design,
     DesignPosterior,
-    Estimate,
     Support,
-    Target,
-    maximise,
-    probability,
     verify,
 )
 from ..design.loop import ClosedLoop, design_in_loop
-from ..design.parsing import Requirement, parse_target
-from ..design.unsure import reasons
 from ..errors import InputError
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
-from ..schema import Schema
 from ..training.checkpoint import History
 from .provenance import chain_of, check_schema, described_data
+from .questions import Held, Question, Questions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,11 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
-Question = str | Requirement | Target
-
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Questions):
     """A trained model, or an ensemble of some, with its story.
 
     A question is a target by names, such as "k_h < 1e-12 m^2, strength > 30 MPa" or the same from
@@ -76,11 +67,6 @@ class Run:
             )
 
     @property
-    def schema(self) -> Schema:
-        """What a triad is."""
-        return self.model.schema
-
-    @property
     def members(self) -> Sequence[PSPGen]:
         """The models; one if it is no ensemble."""
         return self.model.members
@@ -98,38 +84,6 @@ class Run:
         model, history = self.members[number - 1], self.histories[number - 1]
         return replace(self, model=model, histories=(history,))
 
-    def target(self, question: Question) -> Target:
-        """The region of m that a question asks for.
-
-        Raises:
-            InputError: If it cannot be read, or does not fit the schema.
-        """
-        if isinstance(question, str):
-            return parse_target(question, self.schema)
-        return question.resolve(self.schema)
-
-    def probability(self, target: Question, phi: ArrayLike, **options: Any) -> Estimate:
-        """The probability of the target at φ; see `design.probability` for options and errors."""
-        return probability(self.model, self.target(target), phi, **options)
-
-    def design(self, target: Question, *, cautious: bool = False, **options: Any) -> Design:
-        r"""The settings :math:`\varphi^*` at which the target is likeliest.
-
-        Arguments:
-            target: The question.
-
-        Other arguments:
-            cautious: Maximise the lower end of the 90 % interval of P instead.
-            options: Those of `design.maximise`; `support` is the run's own.
-
-        Raises:
-            InputError: As `maximise` does, or if a model that does not know how sure it is shall
-                be cautious.
-        """
-        region = self.target(target)
-        options = {"support": self.support, **options}
-        return maximise(self.model, Cautious(region) if cautious else region, **options)
-
     def without_errors(self) -> Run:
         """The run of the properties themselves: their declared measurement errors are taken out of
         the law of m, so that P is that of a material, not of a reading.
@@ -139,16 +93,6 @@ class Run:
         """
         models = tuple(member.without_errors() for member in self.members)
         return replace(self, model=models[0] if len(models) == 1 else Ensemble(models))
-
-    def unsure(self, design: Design) -> list[str]:
-        """Why the P of a design is uncertain and what would help most, in sentences; none if its
-        interval reaches less than 0.05 to either side.
-
-        Raises:
-            InputError: If the design asks for no region.
-        """
-        images = self.schema.microstructure is not None
-        return reasons(design, self.support, images=images)
 
     def posterior(self, target: Question, *, prior: Any = None) -> DesignPosterior:
         """Every setting and material that is consistent with the target: draw by its `sample`.
@@ -172,9 +116,11 @@ class Run:
         simulator: Simulator | SimulatorFunction | None = None,
         samples: int = 400,
         seed: int = 0,
+        tolerance: Held = None,
         progress: Callable[[int], object] | None = None,
     ) -> Verification:
-        """Fresh simulations at a design, and how many of them meet its target.
+        """Fresh simulations at a design, and how many of them meet its target; of a design under a
+        tolerance each at another φ + δ.
 
         Arguments:
             design: The design, or settings with shape `(P)`.
@@ -185,6 +131,7 @@ class Run:
                 if None.
             samples: How many.
             seed: Seeds them.
+            tolerance: How well the settings are held; as that of the design if None.
             progress: As for `design.verify`.
 
         Raises:
@@ -193,6 +140,7 @@ class Run:
             SimulationError: As `design.verify` does.
         """
         phi = design.phi if isinstance(design, Design) else design
+        held = design.tolerance if isinstance(design, Design) and tolerance is None else tolerance
         if target is None:
             if not isinstance(design, Design):
                 raise InputError("'target' is missing; settings alone do not say what is wanted.")
@@ -204,6 +152,7 @@ class Run:
             schema=self.schema,
             samples=samples,
             seed=seed,
+            tolerance=held,
             progress=progress,
         )
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ...model import PSPGen
 from ..ascent import Design
 from ..estimates import Estimate
-from ..probability import probability
+from ..surface import probability
 from ..target import Target
 from .bench import Bench
 from .discrepancy import Correction, Discrepancy
