@@ -157,6 +157,11 @@ def window(
     """
     check_level(least)
     chance.check(model)
+    if not model.process.plain:
+        raise InputError(
+            "a window is a box of real settings, but this process has levels, names, logarithms or "
+            "constraints; ask `run.probability` around φ instead."
+        )
     setting = model.process.check(phi)
     if setting.ndim != 1:
         raise InputError(f"'phi' has shape {setting.shape}; give one setting.")

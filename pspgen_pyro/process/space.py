@@ -163,6 +163,11 @@ class ProcessSpace:
         """Whether every setting is a real number, whatever the others are."""
         return not self.constraints and all(isinstance(one, Real) for one in self.settings)
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is a box of real numbers that are learned by their values."""
+        return not self.constraints and all(one.plain for one in self.settings)
+
     @cached_property
     def features(self) -> Features:
         """What the networks see."""
@@ -276,14 +281,14 @@ class ProcessSpace:
     ) -> NDArray[np.float64]:
         r"""Draws :math:`\varphi \sim p(\varphi)`, with shape `(*shape, P)`."""
         size = (shape,) if isinstance(shape, int) else shape
-        if self.boxed and not any(one.log for one in self.settings):
+        if self.plain:
             return rng.uniform(self.lower, self.upper, size=(*size, len(self)))
         return self.feasible.sample(int(np.prod(size)), rng).reshape(*size, len(self))
 
     def scattered(self, count: int, seed: int = 0) -> NDArray[np.float64]:
         """Settings evenly all over the space, with shape `(count, P)`: Sobol points in a box,
         draws elsewhere."""
-        if not self.boxed or any(one.log for one in self.settings):
+        if not self.plain:
             return self.sample(count, np.random.default_rng(seed))
         import torch
 

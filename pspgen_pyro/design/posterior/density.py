@@ -138,9 +138,8 @@ class DesignPosterior:
         _check_trained(self.model)
         process = self.model.process
         low, high = np.array(process.lower), np.array(process.upper)
-        boxed = not process.constraints and all(one.plain for one in process.settings)
         if self.prior is not None:
-            if not boxed:
+            if not process.plain:
                 raise InputError(
                     "'prior' is given, but this process has levels, names, logarithms or "
                     "constraints, which have a prior of their own; leave it out."
@@ -150,7 +149,7 @@ class DesignPosterior:
         object.__setattr__(self, "_low", self.model.tensor(low))
         object.__setattr__(self, "_span", self.model.tensor(high - low))
         box = BoxCoordinates(self._low, self._span)
-        made = box if boxed else SliceCoordinates(process, self._low)
+        made = box if process.plain else SliceCoordinates(process, self._low)
         object.__setattr__(self, "coordinates", made)
         exact = self.model.property_given_process(self._low) is not None
         object.__setattr__(self, "_exact", exact)
