@@ -27,6 +27,7 @@ __all__ = [
     "about_rows",
     "about_settings",
     "check_inside",
+    "check_known",
     "check_properties_vary",
     "check_settings",
 ]
@@ -39,8 +40,8 @@ _DECADES = 30.0
 _DEPENDENT = 0.01
 
 
-def check_settings(phi: NDArray[np.float64], names: Sequence[str]) -> None:
-    """Raises an InputError if a setting is not finite, or never varies."""
+def check_known(phi: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Raises an InputError if a setting is not finite."""
     wrong = np.argwhere(~np.isfinite(phi))
     if len(wrong):
         row, j = wrong[0]
@@ -49,6 +50,11 @@ def check_settings(phi: NDArray[np.float64], names: Sequence[str]) -> None:
             f"'phi' is {came} in row {row + 1}, column {names[j]!r} ({len(wrong)} such entries); "
             "every setting must be known: complete the row or leave it out."
         )
+
+
+def check_settings(phi: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Raises an InputError if a setting is not finite, or never varies."""
+    check_known(phi, names)
     for name, column in zip(names, phi.T, strict=True):
         if (column == column[0]).all():
             raise InputError(

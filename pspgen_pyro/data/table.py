@@ -21,7 +21,7 @@ from .columns import chosen
 from .declared import Process, Properties, read_properties, read_settings
 from .images import matching, read_images
 
-__all__ = ["read_csv", "triads_of_table"]
+__all__ = ["censored", "images_of", "read_csv", "triads_of_table"]
 
 _UNKNOWN = ("", "nan", "na", "n/a", "null", "none")
 _DECIMAL = re.compile(r"[<>=+-]*\s*\d*[.,]\d*([eE][+-]?\d+)?")
@@ -40,18 +40,18 @@ def triads_of_table(
     read = read_properties(properties)
     settings = read_settings(process, frame)
     names = [p.name for p in read]
-    phi, _ = chosen(frame, settings.names, settings.units, path.name, renaming=False)
-    m, _ = chosen(frame, names, [p.unit for p in read], path.name, renaming=False)
+    phi, of_phi = chosen(frame, settings.names, settings.units, path.name, renaming=False)
+    m, of_m = chosen(frame, names, [p.unit for p in read], path.name, renaming=False)
     try:
-        x, about_images = _images(images, frame, path.parent)
+        x, about_images = images_of(images, frame, path.parent)
         return triads_of_arrays(
             phi,
             x,
-            _censored(m, read),
+            censored(m, read),
             process=process,
             properties=read,
             source=path.name,
-            said=[*said, *about_images],
+            said=[*said, *of_phi, *of_m, *about_images],
             **declared,
         )
     except InputError as error:
@@ -140,7 +140,7 @@ def _has(cell: str | None, mark: str) -> bool:
     return cell is not None and mark in cell and _DECIMAL.fullmatch(cell) is not None
 
 
-def _censored(frame: pd.DataFrame, properties: Sequence[Property]) -> pd.DataFrame:
+def censored(frame: pd.DataFrame, properties: Sequence[Property]) -> pd.DataFrame:
     """The table with "<v" and ">v" as the declared detection limit, where v lies beyond it."""
     columns = {p.name: [_held(cell, p) for cell in frame[p.name]] for p in properties}
     return pd.DataFrame(columns, dtype=object)
@@ -159,7 +159,7 @@ def _held(cell: Any, p: Property) -> Any:
     return above if cell[0] == ">" and above is not None and value >= above else cell
 
 
-def _images(
+def images_of(
     images: str | None, frame: pd.DataFrame, folder: Path
 ) -> tuple[NDArray[Any] | None, list[str]]:
     """The image of each row, by a column of paths or by a pattern, and how they were matched."""
