@@ -11,10 +11,11 @@ import pspgen_pyro
 
 PUBLIC = {
     "pspgen_pyro": (
-        "Alternating Batches Box Chain Cosine Design InputError Joint Microstructure PSPGen "
-        "Plateau ProcessSpace Property Run Schema Triads case design_in_loop fit generate "
+        "Alternating Batches Box Campaign Chain Cosine Design InputError Joint Microstructure "
+        "PSPGen Plateau ProcessSpace Property Run Schema Triads case design_in_loop fit generate "
         "load_run maximise percolation permeability probability target verify"
     ),
+    "campaign": "Campaign Receipt Status",
     "chain": (
         "Chain ChainSample EffectiveConductivity Permeability PropertyFunction "
         "PropertySimulator StructureFunction StructureSimulator percolating"
@@ -55,8 +56,8 @@ PUBLIC = {
         "PropertyItself ReadingEncoder ResidualMap StandardNormalPrior ThreeBranchEncoder"
     ),
     "plots": (
-        "CYCLE PALETTE panel panels parameter_labels probability_difference probability_slices "
-        "probability_surface property_cloud property_labels show_microstructures "
+        "CYCLE PALETTE campaign_progress panel panels parameter_labels probability_difference "
+        "probability_slices probability_surface property_cloud property_labels show_microstructures "
         "simulated_cloud training_curves"
     ),
     "process": (

@@ -21,7 +21,7 @@ from .columns import chosen
 from .declared import Process, Properties, read_properties, read_settings
 from .images import matching, read_images
 
-__all__ = ["censored", "images_of", "read_csv", "triads_of_table"]
+__all__ = ["censored", "images_of", "parse_csv", "read_csv", "read_text", "triads_of_table"]
 
 _UNKNOWN = ("", "nan", "na", "n/a", "null", "none")
 _DECIMAL = re.compile(r"[<>=+-]*\s*\d*[.,]\d*([eE][+-]?\d+)?")
@@ -70,7 +70,12 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
     Raises:
         InputError: If the file cannot be read, or a row has more or fewer cells than the header.
     """
-    lines, separator = _lines(path)
+    return parse_csv(read_text(path), path)
+
+
+def parse_csv(text: str, path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """As `read_csv`, from the text of the file at `path`."""
+    lines, separator = _lines(text, path)
     if len(lines) < 2:
         raise InputError(f"{str(path)!r} has no rows below a header.")
     (_, header), *rows = lines
@@ -86,10 +91,14 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
     return pd.DataFrame(table, columns=pd.Index([name.strip() for name in header])), said
 
 
-def _lines(path: Path) -> tuple[list[tuple[int, list[str]]], str]:
-    """The cells of each line that is not empty, with its number, and the separator."""
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte-order mark.
+
+    Raises:
+        InputError: If it cannot be read, or is no such text.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{str(path)!r} is no UTF-8 text ({error.reason} at byte {error.start}); save the "
@@ -97,6 +106,10 @@ def _lines(path: Path) -> tuple[list[tuple[int, list[str]]], str]:
         ) from error
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
+
+
+def _lines(text: str, path: Path) -> tuple[list[tuple[int, list[str]]], str]:
+    """The cells of each line that is not empty, with its number, and the separator."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)

@@ -5,6 +5,7 @@ Text, ticks and backgrounds come from matplotlib's settings, so a style sheet ch
 data are in the Okabe-Ito colours, which stay apart under every common colour blindness.
 """
 
+from .campaign import campaign_progress
 from .clouds import property_cloud, simulated_cloud
 from .microstructures import show_microstructures
 from .style import CYCLE, PALETTE, panel, panels, parameter_labels, property_labels
@@ -14,6 +15,7 @@ from .training import training_curves
 __all__ = [
     "CYCLE",
     "PALETTE",
+    "campaign_progress",
     "panel",
     "panels",
     "parameter_labels",

@@ -162,7 +162,7 @@ class Run:
         Raises:
             InputError: If the run is an ensemble, or as `DesignPosterior` does.
         """
-        return DesignPosterior(self._one("posterior"), self.target(target), prior, self.support)
+        return DesignPosterior(self.one("posterior"), self.target(target), prior, self.support)
 
     def verify(
         self,
@@ -233,8 +233,8 @@ class Run:
         """
         from .fitting import training_data
 
-        model, settings = self._one("loop"), self.training.get("settings", {})
-        self._check_trained_on(triads, pairs)
+        model, settings = self.one("loop"), self.training.get("settings", {})
+        self.check_trained_on(triads, pairs)
         data = training_data(triads, settings.get("labels"), pairs, settings.get("seed", 0))
         asked = self.simulator(simulator)
         return design_in_loop(model, data, self.target(target), simulator=asked, **options)
@@ -267,7 +267,7 @@ class Run:
         """
         from ..diagnosis.checkup import check_run
 
-        self._one("check")
+        self.one("check")
         region = None if target is None else self.target(target)
         chosen = chain_of(self) if simulator is None else simulator
         return check_run(self, region, reference=held_out, simulator=chosen, **options)
@@ -322,8 +322,12 @@ class Run:
 
         return write_run(self, Path(path))
 
-    def _one(self, question: str) -> PSPGen:
-        """The model, if it is one."""
+    def one(self, question: str) -> PSPGen:
+        """The model, if it is one; `question` is what asks for it.
+
+        Raises:
+            InputError: If the run is an ensemble.
+        """
         if len(self.members) > 1:
             raise InputError(
                 f"{question!r} asks one model but this run is an ensemble of {len(self.members)}; "
@@ -331,7 +335,12 @@ class Run:
             )
         return self.members[0]
 
-    def _check_trained_on(self, triads: Triads, pairs: Triads | None) -> None:
+    def check_trained_on(self, triads: Triads, pairs: Triads | None) -> None:
+        """Says so if the run was trained on other triads, or with other unlabelled samples.
+
+        Raises:
+            InputError: If it was.
+        """
         self.check_against(triads)
         came = described_data(triads)
         if differing := [name for name, value in came.items() if self.data.get(name) != value]:
