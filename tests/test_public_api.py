@@ -57,8 +57,8 @@ PUBLIC = {
     ),
     "plots": (
         "CYCLE PALETTE campaign_progress panel panels parameter_labels probability_difference "
-        "probability_slices probability_surface property_cloud property_labels show_microstructures "
-        "simulated_cloud training_curves"
+        "probability_slices probability_surface property_cloud property_labels "
+        "show_microstructures simulated_cloud training_curves"
     ),
     "process": (
         "Mirror PeriodicShift Permutation ProcessSpace Reflection Symmetry Transposition augment "

@@ -242,7 +242,8 @@ class Campaign:
         Raises:
             DataError: If the journal is damaged.
         """
-        ledger, steps = Ledger(), [()]
+        ledger = Ledger()
+        steps: list[Sequence[Result]] = [()]
         for entry in self._folder.journal.entries():
             ledger = ledger.after(entry)
             if isinstance(entry, Told):

@@ -80,17 +80,17 @@ class Discrepancy:
         check_positive(doubt=self.doubt, reach=self.reach)
 
     @classmethod
-    def stated(cls, p: EnsembleEstimate) -> Discrepancy:
+    def stated(cls, p: Estimate) -> Discrepancy:
         """What a model itself says of its P at a φ* that it chose: a mean that is below 0 where
         the search put something on, and a doubt as wide as the 90 % interval; of a model that
         cannot tell, the default."""
         if p.low is None or p.high is None:
             return cls()
-        low, high, value = (float(_logit(np.clip(e, *_STATED))) for e in (p.low, p.high, p.value))
+        promised = p.promised if isinstance(p, EnsembleEstimate) else None
+        parts = p.low, p.high, p.value, p.value if promised is None else promised
+        low, high, value, before = (float(_logit(np.clip(part, *_STATED))) for part in parts)
         doubt = max(cls.doubt, (high - low) / (2 * NINETY))
-        if p.promised is None:
-            return cls(doubt)
-        return cls(doubt, mean=value - float(_logit(np.clip(p.promised, *_STATED))))
+        return cls(doubt, mean=value - before)
 
     def given(
         self,
