@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,12 @@ def read_results(
     except InputError as error:
         raise InputError(f"{path.name}: {error} (Row 1 is the first below the header.)") from error
     kept = [one for one in results if one is not None]
-    names = [None] * len(kept) if x is None else [sha256(one.tobytes())[:16] for one in x]
+    names = [] if x is None else [sha256(one.tobytes())[:16] for one in x]
     told = Told(
         source=path.name,
         digest=sha256(encoded([text, names]).encode()),
         results=tuple(
-            one.model_copy(update={"image": name}) for one, name in zip(kept, names, strict=True)
+            one.model_copy(update={"image": name}) for one, name in zip_longest(kept, names)
         ),
         corrects=corrects,
     )

@@ -170,9 +170,10 @@ def _drawn(history: pd.DataFrame) -> str:
     """The picture of a history, as SVG."""
     import matplotlib.pyplot as plt
 
-    from ..plots import campaign_progress
+    from ..plots import campaign_progress, panel
 
-    figure, buffer = campaign_progress(history).figure, io.StringIO()
+    (figure, ax), buffer = panel(), io.StringIO()
+    campaign_progress(history, ax=ax)
     figure.savefig(buffer, format="svg", metadata={"Date": None})
-    plt.close("all")
+    plt.close(figure)
     return buffer.getvalue()

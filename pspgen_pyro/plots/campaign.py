@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from .style import PALETTE, panel
 
@@ -28,7 +29,7 @@ def campaign_progress(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     told, blue = history["experiments"], PALETTE["blue"]
     ax.fill_between(told, history["low"], history["high"], color=blue, alpha=0.25, lw=0)
     ax.plot(told, history["P"], color=blue, marker="o", ms=4, label="P at φ*, 90 % interval")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="experiments", ylabel="P(m in target)", ylim=(0, 1))
     ax.legend(fontsize="small")
     return ax
