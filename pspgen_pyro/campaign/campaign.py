@@ -212,14 +212,15 @@ class Campaign:
                     "the journal; nothing is counted twice"
                 )
                 return Receipt(0, 0, len(ledger.pending), (note,))
-            news = ledger.news(told)
-            if not news:
+            after = ledger.after(told)
+            if after.groups == ledger.groups:
                 note = f"everything in {told.source} was told before; nothing is counted twice"
                 return Receipt(0, 0, len(ledger.pending), (*found.notes, note))
             for name, image in found.images.items():
                 self._folder.keep_image(name, image)
             if self._folder.journal.add(ledger.entries, told):
-                after, failed = ledger.after(told), sum(one.failed for one in news)
+                news = after.beyond(ledger)
+                failed = sum(one.failed for one in news)
                 return Receipt(len(news), failed, len(after.pending), tuple(found.notes))
             ledger = self._ledger()
 

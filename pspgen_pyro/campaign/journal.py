@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ..data.layout import encoded, sha256
-from ..errors import DataError, InputError
+from ..errors import DataError
 from ..io.publish import publish_new
 from ..io.validation import Record, read
 
@@ -167,6 +167,8 @@ class Journal:
         Raises:
             DataError: If one is missing or damaged; the sentence names it.
         """
+        if not self.folder.is_dir():
+            raise DataError(f"{str(self.folder)!r} is missing; restore it from a copy.")
         found = {path.name for path in self.folder.glob("[0-9]*.json")}
         expected = [self._path(number).name for number in range(1, len(found) + 1)]
         if missing := [name for name in expected if name not in found]:
@@ -185,8 +187,6 @@ class Journal:
         Raises:
             StorageError: If writing fails.
         """
-        if not self.folder.is_dir():
-            raise InputError(f"{str(self.folder)!r} is no folder; open the campaign again.")
         return publish_new(self._path(before + 1), sealed(entry.model_dump(mode="json")))
 
     def _path(self, number: int) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError
-from .journal import Asked, Entry, Experiment, Result, Told
+from .journal import Asked, Entry, Experiment, Result
 
 __all__ = ["Ledger", "Receipt"]
 
@@ -94,10 +94,10 @@ class Ledger:
         }
         return Ledger(self.asked, groups, self.digests | {entry.digest: number}, number)
 
-    def news(self, told: Told) -> tuple[Result, ...]:
-        """The results that a table would add or change; raises as `after` does."""
-        before, changed = list(self.results), []
-        for result in self.after(told).results:
+    def beyond(self, other: Ledger) -> tuple[Result, ...]:
+        """The results that are new, or better known, than in an earlier ledger."""
+        before, changed = list(other.results), []
+        for result in self.results:
             if result in before:
                 before.remove(result)
             else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def read_results(
         schema: What a triad is.
         asked: The experiments that were asked for, by their names.
         images: The column that holds the paths of the images, or a pattern, as in
-            `Triads.from_table`; both count the rows with a result only.
+            `Triads.from_table`; both count the rows of materials that were made only.
         corrects: Whether the table corrects what was told before.
 
     Raises:
@@ -91,22 +90,24 @@ def read_results(
         rows = _Rows.of(frame, schema, path)
         rows.said.extend(_ignored(frame, schema, images))
         results = rows.results(asked)
-        known = [i for i, one in enumerate(results) if one is not None]
-        if not known:
+        kept = [one for one in results if one is not None]
+        if not kept:
             raise InputError(
                 f"none of its {len(results)} rows has a result; fill in a property, or write 1 "
                 f"under {FAILED!r} for an experiment that failed."
             )
-        x, about_images = _images(images, frame.iloc[known], path.parent, schema)
+        made = [one is not None and not one.failed for one in results]
+        x, about_images = _images(images, frame.iloc[np.flatnonzero(made)], path.parent, schema)
     except InputError as error:
         raise InputError(f"{path.name}: {error} (Row 1 is the first below the header.)") from error
-    kept = [one for one in results if one is not None]
     names = [] if x is None else [sha256(one.tobytes())[:16] for one in x]
+    rest = iter(names)
     told = Told(
         source=path.name,
         digest=sha256(encoded([text, names]).encode()),
         results=tuple(
-            one.model_copy(update={"image": name}) for one, name in zip_longest(kept, names)
+            one if one.failed else one.model_copy(update={"image": next(rest, None)})
+            for one in kept
         ),
         corrects=corrects,
     )
