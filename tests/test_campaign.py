@@ -537,7 +537,7 @@ for step in ("fsync", "link"):
         assert sorted(told()) == [*range(number)], told()
 assert moments == [False, False, False, True], moments
 random.seed(0)
-for _ in range(25):
+for _ in range(12):
     os.waitpid(killed_after(random.uniform(0, 0.04)), 0)
     campaign.tell(own(number))
     number += 1
