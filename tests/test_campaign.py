@@ -166,9 +166,12 @@ class TestTelling:
         assert found[0].value == pytest.approx(float(found[1].value), abs=1e-6)
 
     def test_half_a_table_and_the_other_half_in_the_same_file_count_once_each(self, campaign):
-        assert campaign.tell(filled(campaign, 3)).results == 3
-        receipt = campaign.tell(filled(campaign, 8))
+        whole = filled(campaign)
+        half = whole.assign(**{name: whole[name].where(whole.index < 3) for name in (STRENGTH, K)})
+        assert campaign.tell(half).results == 3
+        receipt = campaign.tell(whole)
         assert (receipt.results, receipt.pending) == (5, 0)
+        assert "3 row(s) were told before and count once" in str(receipt)
         assert counts(campaign)[0] == 8
 
     def test_the_same_file_twice_is_one_sentence_and_counts_once(self, campaign, tmp_path):

@@ -35,7 +35,7 @@ from ..errors import InputError
 from ..io.provenance import versions
 from ..io.publish import refuse_existing
 from ..io.validation import check_positive
-from ..runs import Run, training_data
+from ..runs import Run
 from ..runs.run import Question
 from ..schema import Schema
 from .belief import Belief, Status, values_of
@@ -100,7 +100,7 @@ class Campaign:
         if seed < 0:
             raise InputError(f"'seed' is {seed}; give a whole number that is not negative.")
         run.one("campaign")
-        run.check_trained_on(triads, pairs)
+        run.trained_on(triads, pairs)
         region = run.target(target)
         stated = Discrepancy.stated(_design(run, region, seed).probability)
         return cls(
@@ -213,15 +213,17 @@ class Campaign:
                 )
                 return Receipt(0, 0, len(ledger.pending), (note,))
             after = ledger.after(told)
-            if after.groups == ledger.groups:
+            news, lost = after.beyond(ledger), ledger.beyond(after)
+            if not news and not lost:
                 note = f"everything in {told.source} was told before; nothing is counted twice"
                 return Receipt(0, 0, len(ledger.pending), (*found.notes, note))
             for name, image in found.images.items():
                 self._folder.keep_image(name, image)
             if self._folder.journal.add(ledger.entries, told):
-                news = after.beyond(ledger)
-                failed = sum(one.failed for one in news)
-                return Receipt(len(news), failed, len(after.pending), tuple(found.notes))
+                notes, failed = found.notes, sum(one.failed for one in news)
+                if old := len(told.results) - len(news):
+                    notes.append(f"{old} row(s) were told before and count once")
+                return Receipt(len(news), failed, len(after.pending), tuple(notes))
             ledger = self._ledger()
 
     def status(self) -> Status:
@@ -265,9 +267,7 @@ class Campaign:
         results = [one for one in ledger.results if not one.failed]
         if not results:
             raise InputError("nothing was told yet that a model can learn; tell results first.")
-        triads, pairs = self._folder.triads()
-        settings = run.training.get("settings", {})
-        data = training_data(triads, settings.get("labels"), pairs, settings.get("seed", 0))
+        data = run.trained_on(*self._folder.triads())
         new = self._batch(results, data.train)
         seed = self._folder.beginning.seed
         model = refine(run.one("campaign"), alike(data.train, new), new, seed)

@@ -177,12 +177,11 @@ class _Rows:
         """The setting of a row, with roundings of the one that was asked for taken back."""
         phi = self.phi[i]
         if wanted is None:
-            if (
-                twin := next((e for e in asked.values() if self._equal(phi, e)), None)
-            ) is not None:
+            twin = next((one for one in asked.values() if self._equal(phi, one)), None)
+            if twin is not None:
                 self.said.append(
                     f"row {i + 1} names no experiment but has the setting of {twin.id}: counted "
-                    f"beside it; name it if it is that experiment"
+                    "beside it; name it if it is that experiment"
                 )
         elif self._equal(phi, wanted):
             return wanted.phi

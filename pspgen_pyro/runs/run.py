@@ -28,11 +28,12 @@ from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..schema import Schema
 from ..training.checkpoint import History
-from .provenance import chain_of, check_schema, described_data
+from .provenance import chain_of, check_schema, check_trained_on
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ..data.batches import Batches
     from ..data.triads import Triads
     from ..design import Simulator, SimulatorFunction, Verification
     from ..diagnosis.checkup import Checkup
@@ -231,11 +232,7 @@ class Run:
             InputError: If the run is an ensemble, the triads are not those of the training, or as
                 `design_in_loop` does.
         """
-        from .fitting import training_data
-
-        model, settings = self.one("loop"), self.training.get("settings", {})
-        self.check_trained_on(triads, pairs)
-        data = training_data(triads, settings.get("labels"), pairs, settings.get("seed", 0))
+        model, data = self.one("loop"), self.trained_on(triads, pairs)
         asked = self.simulator(simulator)
         return design_in_loop(model, data, self.target(target), simulator=asked, **options)
 
@@ -335,26 +332,19 @@ class Run:
             )
         return self.members[0]
 
-    def check_trained_on(self, triads: Triads, pairs: Triads | None) -> None:
-        """Says so if the run was trained on other triads, or with other unlabelled samples.
+    def trained_on(self, triads: Triads, pairs: Triads | None = None) -> Batches:
+        """The rows that the run was trained on, of the triads that it was trained on and the
+        unlabelled samples, if there were any.
 
         Raises:
-            InputError: If it was.
+            InputError: If it was trained on others.
         """
+        from .fitting import training_data
+
         self.check_against(triads)
-        came = described_data(triads)
-        if differing := [name for name, value in came.items() if self.data.get(name) != value]:
-            raise InputError(
-                f"'triads' differs in {' and '.join(differing)} from the triads that the run was "
-                "trained on; give those."
-            )
-        told = self.training.get("settings", {}).get("pairs")
-        if (told is None) != (pairs is None):
-            raise InputError(
-                "'pairs' is given but the run was trained without any; leave it out."
-                if told is None
-                else f"'pairs' is missing but the run was trained on {told} too; give them."
-            )
+        check_trained_on(self.data, self.training, triads, pairs)
+        settings = self.training.get("settings", {})
+        return training_data(triads, settings.get("labels"), pairs, settings.get("seed", 0))
 
     def __str__(self) -> str:
         count = len(self.members)
