@@ -100,7 +100,8 @@ class Status:
         }
 
     def __str__(self) -> str:
-        counts = [f"{self.met} of {self.experiments} experiments met the target"]
+        met = f"{self.met} of {self.experiments} experiments met the target"
+        counts = [met if self.experiments else "no experiment yet"]
         for number, word in (
             (self.undecided, "undecided"),
             (self.failed, "failed"),
