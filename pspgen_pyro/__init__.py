@@ -9,7 +9,7 @@ The chain, and where each step of it lives:
 5. :math:`p(x, m \mid \varphi)`, the whole chain as a Pyro model and guide: `model`
 6. learning it from triads: `training`; a trained model with its story: `runs`
 7. :math:`\varphi^* = \arg\max P(m \in \mathcal{M}_d \mid \varphi)`, and its check by fresh
-physics: `design`
+physics: `design`; with a laboratory in the loop: `campaign`
 
 The names below are loaded when first used, so that a process that only simulates never loads
 torch.
@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .campaign import Campaign
     from .chain import Chain
     from .data import generate
     from .data.batches import Batches
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _HOME = {
     name: home
     for home, names in {
+        "campaign": "Campaign",
         "chain": "Chain",
         "data": "generate",
         "data.batches": "Batches",
@@ -62,6 +64,7 @@ __all__ = [
     "Alternating",
     "Batches",
     "Box",
+    "Campaign",
     "Categorical",
     "Chain",
     "Cosine",

@@ -59,6 +59,25 @@ def toy_table(n=40):
     return pd.DataFrame({"a": phi[:, 0], "b": phi[:, 1], "k": k[:, 0]})
 
 
+@pytest.mark.parametrize("heading", ["k [um^2]", "k (um^2)"])
+def test_a_column_in_another_unit_than_declared_is_converted_and_a_note_says_so(tmp_path, heading):
+    frame = toy_table()
+    wide = frame.rename(columns={"k": heading}).assign(**{heading: frame["k"] * 1e12})
+    options = {"process": {"a": (0, 1), "b": (10, 20)}, "properties": K, "quiet": True}
+    there = [
+        psp.Triads.from_table(table(tmp_path, one, name), **options)
+        for one, name in ((frame, "m.csv"), (wide, "um.csv"))
+    ]
+    np.testing.assert_allclose(there[1].data["value"], there[0].data["value"], rtol=1e-12)
+    assert f"um.csv: {heading!r} was converted to 'm^2'" in notes(there[1])
+
+
+def test_a_column_in_a_unit_that_does_not_convert_is_refused(tmp_path):
+    wrong = table(tmp_path, toy_table().rename(columns={"k": "k [MPa]"}))
+    with pytest.raises(InputError, match="'k' is in 'MPa', which does not convert to 'm\\^2'"):
+        psp.Triads.from_table(wrong, process=["a", "b"], properties=K, quiet=True)
+
+
 def read(path, **options):
     usual = {"process": ["a", "b"], "properties": [K], "quiet": True}
     return psp.Triads.from_table(path, **(usual | options))

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -163,3 +164,18 @@ def test_inside_and_outside_differ_in_shape_and_not_only_in_colour():
 def test_a_plot_draws_into_the_axes_it_is_given():
     _, ax = plots.panel()
     assert plots.probability_surface(surface(), ax=ax) is ax
+
+
+def test_the_progress_of_a_campaign_is_p_with_its_interval_over_the_experiments():
+    history = pd.DataFrame(
+        {"experiments": [0, 8, 16], "P": [0.5, 0.6, 0.7], "low": [0.1, 0.4, 0.6]}
+    ).assign(high=0.9)
+    ax = plots.campaign_progress(history)
+    (line,) = ax.lines
+    assert line.get_xdata().tolist() == [0, 8, 16]
+    assert line.get_ydata().tolist() == [0.5, 0.6, 0.7]
+    (band,) = ax.collections
+    corners = band.get_paths()[0].vertices
+    assert corners[:, 1].min() == 0.1
+    assert corners[:, 1].max() == 0.9
+    assert ax.get_xlabel() == "experiments"

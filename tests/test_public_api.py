@@ -11,11 +11,12 @@ import pspgen_pyro
 
 PUBLIC = {
     "pspgen_pyro": (
-        "Alternating Batches Box Categorical Chain Cosine Design Fixed InputError Integer Joint "
-        "Microstructure Ordinal PSPGen Plateau ProcessSpace Property Real Run Schema Triads case "
-        "design_in_loop fit generate load_run maximise percolation permeability probability "
-        "target verify"
+        "Alternating Batches Box Campaign Categorical Chain Cosine Design Fixed InputError "
+        "Integer Joint Microstructure Ordinal PSPGen Plateau ProcessSpace Property Real Run "
+        "Schema Triads case design_in_loop fit generate load_run maximise percolation "
+        "permeability probability target verify"
     ),
+    "campaign": "Campaign Receipt Status",
     "chain": (
         "Chain ChainSample EffectiveConductivity Permeability PropertyFunction "
         "PropertySimulator StructureFunction StructureSimulator percolating"
@@ -58,9 +59,9 @@ PUBLIC = {
         "PropertyItself ReadingEncoder ResidualMap StandardNormalPrior ThreeBranchEncoder"
     ),
     "plots": (
-        "CYCLE PALETTE panel panels parameter_labels pareto_front probability_difference "
-        "probability_slices probability_surface property_cloud property_labels "
-        "show_microstructures simulated_cloud training_curves window_bars"
+        "CYCLE PALETTE campaign_progress panel panels parameter_labels pareto_front "
+        "probability_difference probability_slices probability_surface property_cloud "
+        "property_labels show_microstructures simulated_cloud training_curves window_bars"
     ),
     "process": (
         "Categorical Fixed Integer Mirror Ordinal PeriodicShift Permutation ProcessSpace Real "

@@ -96,7 +96,7 @@ def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
 
 
 def test_every_example_of_your_own_data_runs(tmp_path, monkeypatch):
-    """A newcomer's folder: the furnace, its table, and the tour from top to bottom."""
+    """A newcomer's folder: the furnace, its table, the tour from top to bottom, and a campaign."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     torch.set_default_dtype(torch.float32)
@@ -105,8 +105,10 @@ def test_every_example_of_your_own_data_runs(tmp_path, monkeypatch):
     furnace, *others = blocks(page.partition("## The same in a shell")[0])
     Path("furnace.py").write_text(furnace, encoding="utf-8")
     space = {}
-    for block in others:
+    campaign = blocks((ROOT / "docs" / "campaign.md").read_text(encoding="utf-8"))
+    for block in [*others, *campaign]:
         exec(smaller(block), space)
+    plt.close("all")
     assert Path("filters.csv").exists()
 
 

@@ -23,6 +23,7 @@ from ..errors import (
     TrainingError,
     WorkerError,
 )
+from .campaign import CampaignStart, CampaignStatus, CampaignSuggest, CampaignTell
 from .check import Check
 from .compare import Compare
 from .data import DataInfo, DataVerify
@@ -55,6 +56,22 @@ class Data:
         return self.command.run()
 
 
+@dataclass(frozen=True)
+class CampaignCommand:
+    """Design with a laboratory in the loop: ask for experiments, tell their results."""
+
+    command: Annotated[
+        Annotated[CampaignStart, subcommand("start", prefix_name=False)]
+        | Annotated[CampaignSuggest, subcommand("suggest", prefix_name=False)]
+        | Annotated[CampaignTell, subcommand("tell", prefix_name=False)]
+        | Annotated[CampaignStatus, subcommand("status", prefix_name=False)],
+        arg(name=""),
+    ]
+
+    def run(self) -> int | None:
+        return self.command.run()
+
+
 Command = (
     Annotated[Simulate, subcommand("simulate")]
     | Annotated[Import, subcommand("import")]
@@ -62,6 +79,7 @@ Command = (
     | Annotated[Fit, subcommand("fit")]
     | Annotated[DesignCommand, subcommand("design")]
     | Annotated[Loop, subcommand("loop")]
+    | Annotated[CampaignCommand, subcommand("campaign")]
     | Annotated[PosteriorCommand, subcommand("posterior")]
     | Annotated[Check, subcommand("check")]
     | Annotated[Compare, subcommand("compare")]

@@ -27,6 +27,7 @@ __all__ = [
     "about_rows",
     "about_settings",
     "check_inside",
+    "check_known",
     "check_properties_vary",
     "check_settings",
 ]
@@ -40,10 +41,8 @@ _DEPENDENT = 0.01
 _TABLE = 1e-3
 
 
-def check_settings(
-    phi: NDArray[np.float64], names: Sequence[str], kinds: Sequence[Setting | None]
-) -> None:
-    """Raises an InputError if a setting is not finite, or never varies and is not fixed."""
+def check_known(phi: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Raises an InputError if a setting is not finite."""
     wrong = np.argwhere(~np.isfinite(phi))
     if len(wrong):
         row, j = wrong[0]
@@ -52,6 +51,13 @@ def check_settings(
             f"'phi' is {came} in row {row + 1}, column {names[j]!r} ({len(wrong)} such entries); "
             "every setting must be known: complete the row or leave it out."
         )
+
+
+def check_settings(
+    phi: NDArray[np.float64], names: Sequence[str], kinds: Sequence[Setting | None]
+) -> None:
+    """Raises an InputError if a setting is not finite, or never varies and is not fixed."""
+    check_known(phi, names)
     for name, column, kind in zip(names, phi.T, kinds, strict=True):
         if (column == column[0]).all() and not isinstance(kind, Fixed):
             raise InputError(

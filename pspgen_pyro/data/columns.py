@@ -13,11 +13,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..schema.units import conversion
 
 __all__ = ["chosen", "frame_of", "named", "numbers", "plain", "split_unit"]
 
 _WORDS = "give numbers; for settings that are words, one column of 0 and 1 for each word"
 _UNIT = re.compile(r"\s*(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\])?\s*")
+_HEADING = re.compile(r"\s*(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\]|\((?P<round>[^)]*)\))\s*")
 
 
 def split_unit(text: str) -> tuple[str, str | None]:
@@ -88,12 +90,13 @@ def chosen(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The columns that are declared, under their declared names, and what a reader should know.
 
-    A column may be called by its name, by "name [unit]" or by "name (unit)". Columns without
-    names, and, if `renaming`, as many columns of which none is called like a declared one, are
-    taken in their order.
+    A column may be called by its name, by "name [unit]" or by "name (unit)"; where that is another
+    unit than the declared one, its numbers are converted. Columns without names, and, if
+    `renaming`, as many columns of which none is called like a declared one, are taken in their
+    order.
 
     Raises:
-        InputError: If a declared column is missing or there twice.
+        InputError: If a declared column is missing or there twice, or its unit does not convert.
     """
     found = [_places(frame, name, unit) for name, unit in zip(names, units, strict=True)]
     said: list[str] = []
@@ -105,8 +108,12 @@ def chosen(
     else:
         places = [_place(here, n, frame, what) for here, n in zip(found, names, strict=True)]
     picked = frame.iloc[:, places].reset_index(drop=True)
-    picked.columns = pd.Index(names)
-    return picked, said
+    columns = {}
+    for name, unit, (heading, column) in zip(names, units, picked.items(), strict=True):
+        given = _unit_in(heading, name)
+        columns[name], changed = _in_unit(column, given or unit, unit, name)
+        said += [f"{what}: {heading!r} was converted to {unit!r}"] if changed else []
+    return pd.DataFrame(columns), said
 
 
 def numbers(frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
@@ -135,8 +142,37 @@ def numbers(frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
 
 
 def _places(frame: pd.DataFrame, name: str, unit: str) -> list[int]:
+    """The columns of a name: those in its unit or without one, else those in another."""
     wanted = {name, f"{name} [{unit}]", f"{name} ({unit})"}
-    return [j for j, column in enumerate(frame.columns) if str(column).strip() in wanted]
+    columns = [*enumerate(frame.columns)]
+    found = [j for j, column in columns if str(column).strip() in wanted]
+    return found or [j for j, column in columns if _unit_in(column, name) is not None]
+
+
+def _unit_in(heading: Any, name: str) -> str | None:
+    """The unit in the heading of a column of this name; None if it says none."""
+    found = _HEADING.fullmatch(str(heading))
+    if found is None or found["name"] != name:
+        return None
+    return found["unit"] if found["round"] is None else found["round"]
+
+
+def _in_unit(column: pd.Series, given: str, unit: str, name: str) -> tuple[pd.Series, bool]:
+    """The numbers of a column in another unit, and whether that changed any."""
+    factor, offset = conversion(given, unit, name)
+    if (factor, offset) == (1.0, 0.0):
+        return column, False
+
+    def changed(cell: Any) -> Any:
+        if not isinstance(cell, str):
+            return factor * cell + offset
+        number = cell.lstrip("<>= ")
+        try:
+            return f"{cell[: len(cell) - len(number)]}{factor * float(number) + offset!r}"
+        except ValueError:
+            return cell
+
+    return column.map(changed, na_action="ignore"), True
 
 
 def _place(found: list[int], name: str, frame: pd.DataFrame, what: str) -> int:

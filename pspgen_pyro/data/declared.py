@@ -52,6 +52,11 @@ class Settings:
     constraints: tuple[str, ...] = ()
     space: ProcessSpace | None = None
 
+    @classmethod
+    def of(cls, space: ProcessSpace) -> Settings:
+        """What a whole process space declares."""
+        return cls(space.names, space.units, space.settings, (), space)
+
     @property
     def unbounded(self) -> tuple[str, ...]:
         """The parameters whose bounds are the range of the data."""
@@ -103,7 +108,7 @@ def read_settings(
             raise InputError(
                 "'constraints' are given beside a ProcessSpace, which has its own; give it them."
             )
-        return Settings(process.names, process.units, process.settings, (), process)
+        return Settings.of(process)
     if process is None:
         numbered = [f"phi{j + 1}" for j in range(len(frame.columns))]
         process = [str(column) for column in frame.columns] if named(frame) else numbered

@@ -21,7 +21,7 @@ from .columns import chosen
 from .declared import Process, Properties, read_properties, read_settings
 from .images import matching, read_images
 
-__all__ = ["read_csv", "triads_of_table"]
+__all__ = ["censored", "images_of", "parse_csv", "read_csv", "read_text", "triads_of_table"]
 
 _UNKNOWN = ("", "nan", "na", "n/a", "null", "none")
 _DECIMAL = re.compile(r"[<>=+-]*\s*\d*[.,]\d*([eE][+-]?\d+)?")
@@ -46,19 +46,19 @@ def triads_of_table(
     read = read_properties(properties)
     settings = read_settings(process, frame, constraints)
     names = [p.name for p in read]
-    phi, _ = chosen(frame, settings.names, settings.units, path.name, renaming=False)
-    m, _ = chosen(frame, names, [p.unit for p in read], path.name, renaming=False)
+    phi, of_phi = chosen(frame, settings.names, settings.units, path.name, renaming=False)
+    m, of_m = chosen(frame, names, [p.unit for p in read], path.name, renaming=False)
     try:
-        x, about_images = _images(images, frame, path.parent)
+        x, about_images = images_of(images, frame, path.parent)
         return triads_of_arrays(
             phi,
             x,
-            _censored(m, read),
+            censored(m, read),
             process=process,
             constraints=constraints,
             properties=read,
             source=path.name,
-            said=[*said, *about_images],
+            said=[*said, *of_phi, *of_m, *about_images],
             **declared,
         )
     except InputError as error:
@@ -77,7 +77,12 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
     Raises:
         InputError: If the file cannot be read, or a row has more or fewer cells than the header.
     """
-    lines, separator = _lines(path)
+    return parse_csv(read_text(path), path)
+
+
+def parse_csv(text: str, path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """As `read_csv`, from the text of the file at `path`."""
+    lines, separator = _lines(text, path)
     if len(lines) < 2:
         raise InputError(f"{str(path)!r} has no rows below a header.")
     (_, header), *rows = lines
@@ -93,10 +98,14 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
     return pd.DataFrame(table, columns=pd.Index([name.strip() for name in header])), said
 
 
-def _lines(path: Path) -> tuple[list[tuple[int, list[str]]], str]:
-    """The cells of each line that is not empty, with its number, and the separator."""
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte-order mark.
+
+    Raises:
+        InputError: If it cannot be read, or is no such text.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{str(path)!r} is no UTF-8 text ({error.reason} at byte {error.start}); save the "
@@ -104,6 +113,10 @@ def _lines(path: Path) -> tuple[list[tuple[int, list[str]]], str]:
         ) from error
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
+
+
+def _lines(text: str, path: Path) -> tuple[list[tuple[int, list[str]]], str]:
+    """The cells of each line that is not empty, with its number, and the separator."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
@@ -147,7 +160,7 @@ def _has(cell: str | None, mark: str) -> bool:
     return cell is not None and mark in cell and _DECIMAL.fullmatch(cell) is not None
 
 
-def _censored(frame: pd.DataFrame, properties: Sequence[Property]) -> pd.DataFrame:
+def censored(frame: pd.DataFrame, properties: Sequence[Property]) -> pd.DataFrame:
     """The table with "<v" and ">v" as the declared detection limit, where v lies beyond it."""
     columns = {p.name: [_held(cell, p) for cell in frame[p.name]] for p in properties}
     return pd.DataFrame(columns, dtype=object)
@@ -166,7 +179,7 @@ def _held(cell: Any, p: Property) -> Any:
     return above if cell[0] == ">" and above is not None and value >= above else cell
 
 
-def _images(
+def images_of(
     images: str | None, frame: pd.DataFrame, folder: Path
 ) -> tuple[NDArray[Any] | None, list[str]]:
     """The image of each row, by a column of paths or by a pattern, and how they were matched."""

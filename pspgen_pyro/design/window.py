@@ -159,8 +159,8 @@ def window(
     chance.check(model)
     if not model.process.plain:
         raise InputError(
-            "a window is a box of real settings, but this process has levels, names, logarithms or "
-            "constraints; ask `run.probability` around φ instead."
+            "a window is a box of real settings, but this process has levels, names, logarithms "
+            "or constraints; ask `run.probability` around φ instead."
         )
     setting = model.process.check(phi)
     if setting.ndim != 1:

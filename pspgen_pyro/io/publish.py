@@ -14,6 +14,7 @@ from ..errors import InputError, StorageError
 
 __all__ = [
     "publish_file",
+    "publish_new",
     "publishing",
     "refuse_existing",
     "storage_error",
@@ -81,6 +82,33 @@ def write_file(path: Path, data: bytes, aside: Path, kept: str = _NOTHING) -> No
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(path, error, kept, len(data)) from error
+
+
+def publish_new(path: Path, data: bytes) -> bool:
+    """Writes a file that nobody else has written, all of it or nothing; False if somebody has.
+
+    Of any number of processes that write one path at once, one succeeds.
+
+    Raises:
+        StorageError: If writing fails.
+    """
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        try:
+            with open(draft, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # unlike a rename, a link never replaces
+            os.link(draft, path)
+            sync(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise storage_error(path, error, size=len(data)) from error
+    return True
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Text, ticks and backgrounds come from matplotlib's settings, so a style sheet ch
 data are in the Okabe-Ito colours, which stay apart under every common colour blindness.
 """
 
+from .campaign import campaign_progress
 from .choices import pareto_front, window_bars
 from .clouds import property_cloud, simulated_cloud
 from .microstructures import show_microstructures
@@ -15,6 +16,7 @@ from .training import training_curves
 __all__ = [
     "CYCLE",
     "PALETTE",
+    "campaign_progress",
     "panel",
     "panels",
     "parameter_labels",

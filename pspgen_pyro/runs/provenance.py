@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..data.triads import Triads
     from .run import Run
 
-__all__ = ["chain_of", "check_schema", "described_data"]
+__all__ = ["chain_of", "check_schema", "check_trained_on", "described_data"]
 
 _STUDY = ("case", "preset", "formulation", "solver", "seed", "split")
 
@@ -41,6 +41,30 @@ def chain_of(run: Run) -> Chain | None:
     except (InputError, KeyError, TypeError):
         return None
     return chosen.chain if chosen.process == run.schema.process else None
+
+
+def check_trained_on(
+    data: dict[str, Any], training: dict[str, Any], triads: Triads, pairs: Triads | None
+) -> None:
+    """Says so if a run with these memories was trained on other triads, or with other unlabelled
+    samples.
+
+    Raises:
+        InputError: If it was.
+    """
+    came = described_data(triads)
+    if differing := [name for name, value in came.items() if data.get(name) != value]:
+        raise InputError(
+            f"'triads' differs in {' and '.join(differing)} from the triads that the run was "
+            "trained on; give those."
+        )
+    told = training.get("settings", {}).get("pairs")
+    if (told is None) != (pairs is None):
+        raise InputError(
+            "'pairs' is given but the run was trained without any; leave it out."
+            if told is None
+            else f"'pairs' is missing but the run was trained on {told} too; give them."
+        )
 
 
 def check_schema(ours: Schema, theirs: Schema) -> None:

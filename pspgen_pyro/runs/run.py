@@ -20,12 +20,13 @@ from ..errors import InputError
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..training.checkpoint import History
-from .provenance import chain_of, check_schema, described_data
+from .provenance import chain_of, check_schema, check_trained_on
 from .questions import Held, Question, Questions
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ..data.batches import Batches
     from ..data.triads import Triads
     from ..design import Simulator, SimulatorFunction, Verification
     from ..diagnosis.checkup import Checkup
@@ -106,7 +107,7 @@ class Run(Questions):
         Raises:
             InputError: If the run is an ensemble, or as `DesignPosterior` does.
         """
-        return DesignPosterior(self._one("posterior"), self.target(target), prior, self.support)
+        return DesignPosterior(self.one("posterior"), self.target(target), prior, self.support)
 
     def verify(
         self,
@@ -180,11 +181,7 @@ class Run(Questions):
             InputError: If the run is an ensemble, the triads are not those of the training, or as
                 `design_in_loop` does.
         """
-        from .fitting import training_data
-
-        model, settings = self._one("loop"), self.training.get("settings", {})
-        self._check_trained_on(triads, pairs)
-        data = training_data(triads, settings.get("labels"), pairs, settings.get("seed", 0))
+        model, data = self.one("loop"), self.trained_on(triads, pairs)
         asked = self.simulator(simulator)
         return design_in_loop(model, data, self.target(target), simulator=asked, **options)
 
@@ -216,7 +213,7 @@ class Run(Questions):
         """
         from ..diagnosis.checkup import check_run
 
-        self._one("check")
+        self.one("check")
         region = None if target is None else self.target(target)
         chosen = chain_of(self) if simulator is None else simulator
         return check_run(self, region, reference=held_out, simulator=chosen, **options)
@@ -271,8 +268,12 @@ class Run(Questions):
 
         return write_run(self, Path(path))
 
-    def _one(self, question: str) -> PSPGen:
-        """The model, if it is one."""
+    def one(self, question: str) -> PSPGen:
+        """The model, if it is one; `question` is what asks for it.
+
+        Raises:
+            InputError: If the run is an ensemble.
+        """
         if len(self.members) > 1:
             raise InputError(
                 f"{question!r} asks one model but this run is an ensemble of {len(self.members)}; "
@@ -280,21 +281,19 @@ class Run(Questions):
             )
         return self.members[0]
 
-    def _check_trained_on(self, triads: Triads, pairs: Triads | None) -> None:
+    def trained_on(self, triads: Triads, pairs: Triads | None = None) -> Batches:
+        """The rows that the run was trained on, of the triads that it was trained on and the
+        unlabelled samples, if there were any.
+
+        Raises:
+            InputError: If it was trained on others.
+        """
+        from .fitting import training_data
+
         self.check_against(triads)
-        came = described_data(triads)
-        if differing := [name for name, value in came.items() if self.data.get(name) != value]:
-            raise InputError(
-                f"'triads' differs in {' and '.join(differing)} from the triads that the run was "
-                "trained on; give those."
-            )
-        told = self.training.get("settings", {}).get("pairs")
-        if (told is None) != (pairs is None):
-            raise InputError(
-                "'pairs' is given but the run was trained without any; leave it out."
-                if told is None
-                else f"'pairs' is missing but the run was trained on {told} too; give them."
-            )
+        check_trained_on(self.data, self.training, triads, pairs)
+        settings = self.training.get("settings", {})
+        return training_data(triads, settings.get("labels"), pairs, settings.get("seed", 0))
 
     def __str__(self) -> str:
         count = len(self.members)

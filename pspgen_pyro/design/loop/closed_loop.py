@@ -3,17 +3,14 @@ r"""Design in a closed loop: the simulator corrects the model where the answer i
 What the model's P lacks is learned from every simulation at once, as the posterior of a smooth
 correction (`discrepancy`). The loop
 
-1. *looks around*: simulates at the maxima of draws of the corrected P (Thompson sampling), so at
-   a setting as often as it is the best for all that is known, and refits the correction after
-   every block,
+1. *looks around*: simulates where the `search` asks for it, at the maxima of draws of the
+   corrected P, and refits the correction after every block,
 2. *settles* on the :math:`\varphi^*` with the largest mean of the corrected P,
 3. *checks*: simulates there until the frequency is precise, and compares the two.
 
 If they disagree another round follows that knows of it, until the budget is spent. The model
-itself learns all simulations last, so that none counts twice.
-
-References:
-    On the likelihood that one unknown probability exceeds another (Thompson, 1933)
+itself learns all simulations last, so that none counts twice. It is the search of a `Campaign`,
+whose experiments are here a function that answers at once.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.batches import Batch, Batches
+from ...data.batches import Batches
 from ...errors import InputError, SimulationError
 from ...model import PSPGen
 from ..ascent import Design, maximise
@@ -36,9 +33,9 @@ from ..support import Support
 from ..target import Target
 from ..verification import frequency
 from .bench import Bench
-from .candidates import Candidates
 from .discrepancy import Discrepancy
-from .refinement import Refinement
+from .refinement import Refinement, alike
+from .search import Search
 
 __all__ = ["ClosedLoop", "Round", "design_in_loop"]
 
@@ -172,21 +169,21 @@ def design_in_loop(
     bench = Bench(simulator, target, data.train, budget, seed)
     support = Support(data.train.m[data.train.labelled].double().numpy(force=True))
     design = maximise(model, target, starts=starts, draws=draws, support=support, seed=seed)
-    candidates = Candidates(model, design, target, bench, discrepancy)
+    search = Search(model, design, target, discrepancy, bench.rng, seed)
     rounds: list[Round] = []
     done, best = False, 0
     while not done and bench.left:
         start = time.process_time()
         spread = max(0, min(int(explore * bench.left), bench.left - bench.block))
-        candidates.look_around(spread)
-        best, predicted = candidates.best()
-        checks, simulated = _check(bench, candidates, best, predicted, precision)
+        _look_around(bench, search, spread)
+        best, predicted = search.best()
+        checks, simulated = _check(bench, search, best, predicted, precision)
         agrees = not _differ(predicted, simulated)
         done = agrees and float(simulated.standard_error) <= precision
         spent = time.process_time() - start
-        phi = candidates.phi[best]
+        phi = search.phi[best]
         rounds.append(Round(phi, predicted, simulated, checks, spread, bench.calls, agrees, spent))
-    both, alone = candidates.at(best)
+    both, alone = search.at(best)
     joins = (bench.triads.x is None) == (data.train.x is None)
     return ClosedLoop(
         target=target,
@@ -194,7 +191,7 @@ def design_in_loop(
         probability=both,
         predicted=alone,
         rounds=tuple(rounds),
-        model=refine(model, _alike(data.train, bench.triads), bench.triads, seed),
+        model=refine(model, alike(data.train, bench.triads), bench.triads, seed),
         data=Batches(data.train.joined(bench.triads), data.validation) if joins else data,
         calls=bench.calls,
         failed=bench.failed,
@@ -204,27 +201,33 @@ def design_in_loop(
     )
 
 
-def _alike(old: Batch, new: Batch) -> Batch:
-    """The rows that can be learned together with simulations: if those have no images, the ones
-    whose properties are known, without theirs."""
-    if new.x is not None or old.x is None:
-        return old
-    known = old[old.labelled]
-    return Batch(known.phi, None, known.m)
+def _look_around(bench: Bench, search: Search, count: int) -> None:
+    while count:
+        size = min(bench.block, count)
+        _simulate(bench, search, search.ask(size, bench.rng))
+        count -= size
+
+
+def _simulate(bench: Bench, search: Search, which: NDArray[np.int64]) -> tuple[int, int]:
+    """Simulates at candidates and tells; returns how many did not fail, and how many met the
+    target."""
+    known, met = bench.simulate(search.phi[which])
+    search.tell(which, known, met)
+    return int(known.sum()), int(met.sum())
 
 
 def _check(
-    bench: Bench, candidates: Candidates, best: int, predicted: Estimate, precision: float
+    bench: Bench, search: Search, best: int, predicted: Estimate, precision: float
 ) -> tuple[int, Estimate]:
     """Simulates at a candidate until the frequency is precise, plainly off with enough left to
     learn from that, or paid in full."""
     start, known, hits = bench.calls, 0, 0
     while True:
         size = min(bench.block, bench.left)
-        more_known, more_hits = candidates.simulate(np.full(size, best))
+        more_known, more_hits = _simulate(bench, search, np.full(size, best))
         known, hits = known + more_known, hits + more_hits
         if not known:
-            phi = candidates.phi[best].tolist()
+            phi = search.phi[best].tolist()
             raise SimulationError(
                 f"all {bench.calls - start} simulations at φ = {phi} failed; simulate it alone to "
                 "see why."

@@ -4,7 +4,7 @@ The model's P may be off. Let :math:`d(\varphi)` be what its logit lacks, smooth
 anything is simulated,
 
 .. math::
-    d \mid \tau &\sim \mathcal{GP}\left(0,\ \tfrac{\tau^2}{2} + \tfrac{\tau^2}{2} \exp\left(
+    d \mid \tau &\sim \mathcal{GP}\left(\mu,\ \tfrac{\tau^2}{2} + \tfrac{\tau^2}{2} \exp\left(
         -\tfrac{1}{2} \sum_j \left( \frac{\varphi_j - \varphi'_j}{\ell\,(b_j - a_j)} \right)^2
         \right)\right), \qquad \tau^2 \sim \operatorname{InvGamma}(2, \tau_0^2), \\
     h_r &\sim \operatorname{Bin}\left(n_r,\ \sigma(\operatorname{logit} P(\varphi_r) +
@@ -12,11 +12,12 @@ anything is simulated,
 
 with :math:`h_r` of :math:`n_r` simulations in the target at :math:`\varphi_r`. Half of the
 variance of d is common to all settings: where a model is sought for large P it is too hopeful
-everywhere. At one setting d is Student's t with 4 degrees of freedom and the root mean square
-:math:`\tau_0`; a model may be much worse than most, and simulations that say so are believed.
-Laplace's approximation for each of a few :math:`\tau`, weighted by its evidence, gives d at any
-setting, and P with an error that knows both sources: the model's where there are few simulations,
-the binomial one where there are many. The simulations must be new to the model.
+everywhere, by as much as :math:`\mu` if that is known, else :math:`\mu = 0`. At one setting d is
+Student's t with 4 degrees of freedom and the root mean square :math:`\tau_0` about :math:`\mu`;
+a model may be much worse than most, and simulations that say so are believed. Laplace's
+approximation for each of a few :math:`\tau`, weighted by its evidence, gives d at any setting, and
+P with an error that knows both sources: the model's where there are few simulations, the binomial
+one where there are many. The simulations must be new to the model.
 
 References:
     Bayesian calibration of computer models (Kennedy & O'Hagan, 2001)
@@ -31,16 +32,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.special import expit, logit
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtr
 
 from ...errors import InputError
 from ...io.validation import check_positive
 from ...process import ProcessSpace
-from ..estimates import Estimate
+from ..estimates import NINETY, EnsembleEstimate, Estimate
 
 __all__ = ["Correction", "Discrepancy"]
 
 _NEWTON = 50
+# ends of an interval beyond these say the same
+_STATED = 1e-3, 1 - 1e-3
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 # of τ, in units of τ0: the prior has 0.3 % below and nothing to speak of above
 _SCALES = 2.0 ** np.arange(-1.5, 5.01, 0.5)
@@ -56,9 +60,10 @@ class Discrepancy:
             at P = 0.8.
         reach: The length :math:`\ell` over which the half that is not common to all settings
             changes, in widths of the process space.
+        mean: What the logit lacks on average, :math:`\mu`.
 
     Raises:
-        InputError: If a number is not positive.
+        InputError: If `doubt` or `reach` is not positive.
 
     Example:
         >>> process = ProcessSpace(("phi1",), (0.0,), (1.0,))
@@ -69,9 +74,23 @@ class Discrepancy:
 
     doubt: float = 0.17
     reach: float = 0.3
+    mean: float = 0.0
 
     def __post_init__(self) -> None:
         check_positive(doubt=self.doubt, reach=self.reach)
+
+    @classmethod
+    def stated(cls, p: Estimate) -> Discrepancy:
+        """What a model itself says of its P at a φ* that it chose: a mean that is below 0 where
+        the search put something on, and a doubt as wide as the 90 % interval; of a model that
+        cannot tell, the default."""
+        if p.low is None or p.high is None:
+            return cls()
+        promised = p.promised if isinstance(p, EnsembleEstimate) else None
+        parts = p.low, p.high, p.value, p.value if promised is None else promised
+        low, high, value, before = (float(_logit(np.clip(part, *_STATED))) for part in parts)
+        doubt = max(cls.doubt, (high - low) / (2 * NINETY))
+        return cls(doubt, mean=value - before)
 
     def given(
         self,
@@ -96,15 +115,15 @@ class Discrepancy:
         h, n = np.asarray(hits, dtype=float), np.asarray(samples, dtype=float)
         if (h < 0).any() or (h > n).any():
             raise InputError("'hits' has more than 'samples' or fewer than 0; count both anew.")
-        width = self.reach * (np.array(process.upper) - np.array(process.lower))
-        where = np.asarray(phi, dtype=float).reshape(-1, len(width)) / width
-        offset, correlation = _logit(predicted), _correlation(where, where)
+        settings = np.asarray(phi, dtype=float).reshape(-1, len(process))
+        where = process.coordinates(settings) / self.reach
+        offset, correlation = _logit(predicted) + self.mean, _correlation(where, where)
         modes = tuple(_Mode.of(s * self.doubt, correlation, offset, h, n) for s in _SCALES)
         # InvGamma(2, 1) as a density of log τ², whose grid is even
         prior = -4 * np.log(_SCALES) - _SCALES**-2.0
         log_weights = prior + [mode.log_evidence for mode in modes]
         weights = np.exp(log_weights - log_weights.max())
-        return Correction(where, width, modes, weights / weights.sum())
+        return Correction(where, process, self.reach, modes, weights / weights.sum(), self.mean)
 
 
 @dataclass(frozen=True)
@@ -113,16 +132,24 @@ class Correction:
     mixture over :math:`\tau` of Gaussian processes.
 
     Arguments:
-        where: The settings that were simulated, in units of `width`, with shape `(R, P)`.
-        width: The length :math:`\ell\,(b_j - a_j)` of each parameter, with shape `(P)`.
+        where: The settings that were simulated, as the networks see them, in units of `reach`,
+            with shape `(R, Q)`.
+        process: The process space.
+        reach: The length :math:`\ell`.
         modes: Laplace's approximation for each :math:`\tau`.
         weights: Their posterior weights.
+        mean: What the logit lacks on average before anything is simulated.
     """
 
     where: _Array
-    width: _Array
+    process: ProcessSpace
+    reach: float
     modes: tuple[_Mode, ...]
     weights: _Array
+    mean: float = 0.0
+
+    def _seen(self, phi: ArrayLike) -> _Array:
+        return self.process.coordinates(np.atleast_2d(phi)) / self.reach
 
     def probability(self, phi: ArrayLike, predicted: ArrayLike) -> Estimate:
         """The mean and the standard deviation of P.
@@ -131,8 +158,9 @@ class Correction:
             phi: One setting, with shape `(P)`, or several, with shape `(Q, P)`.
             predicted: The model's P there, with shape `()` or `(Q)`.
         """
-        settings = np.atleast_2d(np.asarray(phi, dtype=float)) / self.width
-        across, offset = _correlation(settings, self.where), np.atleast_1d(_logit(predicted))
+        settings = self._seen(phi)
+        across = _correlation(settings, self.where)
+        offset = np.atleast_1d(_logit(predicted)) + self.mean
         values, weights = [], []
         for mode, weight in zip(self.modes, self.weights, strict=True):
             loc, lower = mode.at(across)
@@ -145,13 +173,30 @@ class Correction:
         spread = np.sqrt((p - mean[:, None]) ** 2 @ w)
         return Estimate(mean.reshape(shape)[()], spread.reshape(shape)[()])
 
+    def interval(self, phi: ArrayLike, predicted: float) -> Estimate:
+        """The mean of P at one setting with shape `(P)`, and its 90 % interval; `predicted` is the
+        model's P there."""
+        found = self.probability(phi, predicted)
+        across = _correlation(self._seen(phi), self.where)
+        parts = [mode.at(across) for mode in self.modes]
+        loc = np.array([float(loc[0]) for loc, _ in parts]) + _logit(predicted) + self.mean
+        shrunk = np.array([float((lower**2).sum()) for _, lower in parts])
+        scale = np.sqrt(np.maximum([mode.scale**2 for mode in self.modes] - shrunk, 1e-12))
+
+        def excess(value: float, level: float) -> float:
+            return float(self.weights @ ndtr((value - loc) / scale)) - level
+
+        ends = (loc - 9 * scale).min(), (loc + 9 * scale).max()
+        low, high = (expit(brentq(excess, *ends, args=(level,))) for level in (0.05, 0.95))
+        return Estimate(found.value, found.standard_error, np.array(low), np.array(high))
+
     def draw(
         self, phi: ArrayLike, predicted: ArrayLike, count: int, rng: np.random.Generator
     ) -> _Array:
         """Joint draws of P at several settings, with shape `(count, Q)`."""
-        settings = np.asarray(phi, dtype=float) / self.width
+        settings = self._seen(phi)
         across, prior = _correlation(settings, self.where), _correlation(settings, settings)
-        offset = _logit(predicted)
+        offset = _logit(predicted) + self.mean
         draws = []
         for mode, each in zip(self.modes, rng.multinomial(count, self.weights), strict=True):
             if not each:

@@ -26,7 +26,7 @@ from ...model import PSPGen
 from ...training.descent import Descent
 from ...training.stages import PriorStage, Training
 
-__all__ = ["Refinement"]
+__all__ = ["Refinement", "alike"]
 
 
 @dataclass(frozen=True)
@@ -99,3 +99,12 @@ class Refinement:
             torch.manual_seed(seed)
             stage.run(Training(model, Batches(rows, rows), model.schema.symmetries, seed))
         return model
+
+
+def alike(old: Batch, new: Batch) -> Batch:
+    """The rows that can be learned together with simulations: if those have no images, the ones
+    whose properties are known, without theirs."""
+    if new.x is not None or old.x is None:
+        return old
+    known = old[old.labelled]
+    return Batch(known.phi, None, known.m)
