@@ -57,7 +57,7 @@ class Status:
     """
 
     target: Target
-    phi: dict[str, float]
+    phi: dict[str, float | str]
     probability: Estimate
     experiments: int
     met: int
@@ -110,7 +110,10 @@ class Status:
             counts += [f"{number} {word}"] if number else []
         lines = [
             f"target     {self.target.event}",
-            "φ*         " + ", ".join(f"{name} = {v:.4g}" for name, v in self.phi.items()),
+            "φ*         "
+            + ", ".join(
+                f"{n} = {v if isinstance(v, str) else f'{v:.4g}'}" for n, v in self.phi.items()
+            ),
             f"answer     P = {self.probability}, by the model and the experiments together",
             f"told       {', '.join(counts)}",
             f"next       {self.verdict}",
@@ -156,7 +159,7 @@ class Belief:
         unsupported = self.design.status.startswith("unsupported")
         return Status(
             target=self.target,
-            phi=dict(zip(self.schema.process.names, map(float, phi), strict=True)),
+            phi=self.schema.process.labelled(phi),
             probability=p,
             experiments=int(known.sum()),
             met=int(met.sum()),
