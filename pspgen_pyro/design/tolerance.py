@@ -136,7 +136,8 @@ class Tolerance:
                 "model of a wider process space."
             )
         # its symmetries need not be those of the tolerance
-        return replace(process, lower=tuple(lower), upper=tuple(upper), symmetries=())
+        ends = {"lower": tuple(lower.tolist()), "upper": tuple(upper.tolist())}
+        return replace(process, **ends, symmetries=())
 
     def check(self, phi: NDArray[np.float64], process: ProcessSpace) -> None:
         """Says so if a setting with shape `(*, P)` does not keep its tolerance inside.
