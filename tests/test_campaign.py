@@ -821,3 +821,37 @@ class TestCommandLine:
 def test_experiments_without_a_setting_are_no_experiments():
     with pytest.raises(InputError, match="phi"):
         Experiment(id="e0001")
+
+
+def test_a_campaign_speaks_words_and_keeps_sums(tmp_path):
+    process = psp.ProcessSpace.of(
+        {
+            "layers": psp.Integer(2, 5),
+            "clay": psp.Real(0, 100, "%"),
+            "sand": psp.Real(0, 100, "%"),
+            "binder": psp.Categorical(("lime", "resin")),
+        },
+        constraints="clay + sand = 100",
+    )
+
+    def strength(phi):
+        return 0.1 * phi[:, 1] + phi[:, 0] + 3 * phi[:, 3]
+
+    phi = process.sample(80, np.random.default_rng(0))
+    triads = psp.Triads.from_arrays(
+        phi, None, strength(phi), process=process, properties="s [MPa]", quiet=True
+    )
+    run = psp.fit(triads, prior_steps=60, epochs=1, progress=False)
+    campaign = psp.Campaign.start(tmp_path / "campaign", run, triads, "11 < s < 13 MPa")
+    for _ in range(2):
+        table = campaign.ask(6, quiet=True)
+        assert set(table["binder"]) <= {"lime", "resin"}
+        assert (table["clay [%]"] + table["sand [%]"]).to_numpy() == pytest.approx(100, abs=1e-9)
+        words = table[["layers", "clay [%]", "sand [%]"]].to_numpy(dtype=float)
+        codes = table["binder"].map({"lime": 0.0, "resin": 1.0}).to_numpy()
+        made = strength(np.column_stack([words, codes]))
+        table.assign(**{"s [MPa]": made}).to_csv(tmp_path / "back.csv", index=False)
+        assert campaign.tell(tmp_path / "back.csv").results == 6
+    status = campaign.status()
+    assert status.experiments == 12
+    assert status.phi["binder"] in ("lime", "resin")

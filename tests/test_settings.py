@@ -23,7 +23,7 @@ from pspgen_pyro import (
     Schema,
 )
 from pspgen_pyro.design import LBFGS, Adam, DesignPosterior, maximise
-from pspgen_pyro.design.objectives import Probability
+from pspgen_pyro.design.chances import Probability
 from pspgen_pyro.design.optimisers import Problem
 from pspgen_pyro.design.posterior.coordinates import SliceCoordinates
 from pspgen_pyro.errors import DataError, InputError

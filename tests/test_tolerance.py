@@ -8,6 +8,7 @@ import torch
 from exact import PROCESS, exact_model, tilted
 from scipy import stats
 
+import pspgen_pyro as psp
 from pspgen_pyro import Box, InputError, ProcessSpace, load_run, maximise, probability, verify
 from pspgen_pyro.chain import ChainSample
 from pspgen_pyro.cli import main
@@ -296,9 +297,9 @@ def test_no_setting_of_a_front_is_beaten_by_another_and_it_ends_at_the_likeliest
     [
         ({"Q": 1.0}, "no parameter; there are T, t"),
         ({"T": "much"}, "finite number"),
-        ("0.02 T + 1.0 Q", "no parameter"),
-        ("0.02 T 1.0 t", "write a sum"),
-        ("3", "write a sum"),
+        ("0.02 T + 1.0 Q", "no setting here"),
+        ("0.02 T 1.0 t", "sign is missing"),
+        ("3", "names no setting"),
         ("", "is empty"),
         (3.0, "a function of φ in torch"),
         (lambda phi: phi, r"returned \(16, 2\)"),
@@ -312,6 +313,16 @@ def test_no_setting_of_a_front_is_beaten_by_another_and_it_ends_at_the_likeliest
 def test_a_cost_that_is_none_is_one_sentence(given, words):
     with pytest.raises(InputError, match=words):
         Cost.of(given, FURNACE)
+
+
+def test_a_tolerance_is_for_real_settings_that_nothing_binds():
+    kinds = {"n": psp.Integer(2, 9), "a": psp.Real(0, 1), "b": psp.Real(0, 1)}
+    mixed = psp.ProcessSpace.of(kinds)
+    assert Tolerance.of({"a": 0.1}, mixed).narrowed(mixed).lower == (2.0, 0.1, 0.0)
+    with pytest.raises(InputError, match="only a real number strays"):
+        Tolerance.of({"n": 1}, mixed)
+    with pytest.raises(InputError, match="constrained"):
+        Tolerance.of({"a": 0.1}, psp.ProcessSpace.of(kinds, constraints="a + b = 1"))
 
 
 @pytest.mark.parametrize("least", [0.0, 1.0, -0.1, float("nan"), "much"])

@@ -7,7 +7,6 @@ tolerance it is the cost of the nominal setting.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,14 +16,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..process import ProcessSpace
+from ..process.sums import read_sum
 from .tolerance import named_numbers
 
 __all__ = ["Cost", "CostFunction"]
 
 CostFunction = Callable[[Tensor], Tensor]
 
-_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_TERM = re.compile(rf"\s*([-+])?\s*(?:({_NUMBER})\s*\*?\s*)?([^\W\d]\w*)?\s*")
 _PROBES = 16
 
 
@@ -60,10 +58,16 @@ class Cost:
         """
         if isinstance(given, Cost):
             return given
+        fixed = 0.0
         if isinstance(given, str):
-            given = _terms(given)
+            said = f"'cost' is {given!r:.80}"
+            given, fixed = read_sum(given, process.names, said)
+            if not given:
+                raise InputError(
+                    f"{said}, which names no setting; write a sum such as '0.02 T + 1.0 t'."
+                )
         if isinstance(given, Mapping):
-            return _tried(*_linear(given, process), process)
+            return _tried(*_linear(given, fixed, process), process)
         if not callable(given):
             raise InputError(
                 f"'cost' is {given!r:.60}; write '0.02 T + t', a mapping from names to numbers, "
@@ -90,11 +94,14 @@ class Cost:
         return self.words
 
 
-def _linear(given: Mapping[str, float], process: ProcessSpace) -> tuple[CostFunction, str]:
+def _linear(
+    given: Mapping[str, float], fixed: float, process: ProcessSpace
+) -> tuple[CostFunction, str]:
     weights = named_numbers(given, process, "cost")
     terms = zip(process.names, weights, strict=True)
-    words = " + ".join(f"{weight:g} {name}" for name, weight in terms if weight)
-    return (lambda phi: phi @ phi.new_tensor(weights)), words.replace("+ -", "- ") or "0"
+    told = [f"{weight:g} {name}" for name, weight in terms if weight]
+    words = " + ".join([*told, *([f"{fixed:g}"] if fixed else [])])
+    return (lambda phi: phi @ phi.new_tensor(weights) + fixed), words.replace("+ -", "- ") or "0"
 
 
 def _tried(function: CostFunction, words: str, process: ProcessSpace) -> Cost:
@@ -129,23 +136,3 @@ def _tried(function: CostFunction, words: str, process: ProcessSpace) -> Cost:
             "the process space."
         )
     return cost
-
-
-def _terms(text: str) -> dict[str, float]:
-    """The weights by name of "0.02 T + 1.0 t"."""
-    weights: dict[str, float] = {}
-    end = 0
-    while end < len(text):
-        found = _TERM.match(text, end)
-        sign, number, name = found.groups() if found else (None, None, None)
-        if found is None or name is None or (end and sign is None):
-            raise InputError(
-                f"'cost' is {text!r:.80}; write a sum of a number and a name each, as in "
-                "'0.02 T + 1.0 t'."
-            )
-        weight = float(number or 1) * (-1 if sign == "-" else 1)
-        weights[name] = weights.get(name, 0.0) + weight
-        end = found.end()
-    if not weights:
-        raise InputError("'cost' is empty; write a sum such as '0.02 T + 1.0 t'.")
-    return weights
