@@ -541,7 +541,7 @@ class TestDesign:
         assert float(found.value.promised) >= p.max() - 1e-6
 
     def test_an_optimiser_for_boxes_says_so(self):
-        with pytest.raises(InputError, match="use LBFGS"):
+        with pytest.raises(InputError, match="with LBFGS"):
             maximise(random_model(MIXED, 0), TARGET, optimiser=Adam())
 
     def test_an_inequality_that_holds_the_optimum_is_named(self):
