@@ -2,9 +2,9 @@ r"""Where a climb starts: scouts all over the process space, and the best of the
 
 In a box scouts are Sobol points. Elsewhere they are draws from the prior, some for every feasible
 combination of the discrete settings (a slice), since a climb moves real settings alone: the best
-four of every slice climb on a small sample, and the best ends go on. Of more than 4,096 slices a
-random choice is looked at, and then whatever can be reached from the best by changing one or two
-discrete settings, as long as that helps.
+few of every slice, and as many others, climb on a small sample, and the best ends go on. Of more
+than 4,096 slices a random choice is looked at, and then whatever can be reached from the best by
+changing one or two discrete settings, as long as that helps.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["ascent_starts", "scouted"]
 
 Array = NDArray[np.float64]
 _SCOUTS, _DRAWS = 256, 64
-_EACH, _MANY, _ROUNDS = 4, 2048, 20
+_EACH, _MANY, _ROUNDS = 16, 2048, 20
 _SCATTERED, _NEAR = 32, 32
-_CLIMBING, _BOUND = 512, 96
+_CLIMBING, _BOUND = 512, 128
 
 
 def scouted(problem: Problem, starts: int) -> tuple[Array, Array]:
@@ -62,7 +62,11 @@ def _drawn(process: ProcessSpace, rng: np.random.Generator) -> Array:
 
 def _of_slices(problem: Problem, scouts: Array, scores: Array, starts: int) -> Array:
     coarse = problem.coarse(_DRAWS)
-    unit, score = _climbed(coarse, *_best_of_each(problem, scouts, scores, _EACH))
+    most = _BOUND if problem.space.constraints else _CLIMBING
+    slices = problem.space.feasible.slices
+    each = 1 if slices is None else int(np.clip(most // len(slices), 1, _EACH))
+    chosen = _chosen_of_each(problem, scouts, scores, each)
+    unit, score = _climbed(coarse, scouts[chosen], scores[chosen])
     if problem.space.feasible.slices is None:
         for _ in range(_ROUNDS):
             near = _neighbours(problem, unit[np.argsort(-score)[:_NEAR]])
@@ -70,20 +74,29 @@ def _of_slices(problem: Problem, scouts: Array, scores: Array, starts: int) -> A
             if value.max() <= score.max() + 1e-9:
                 break
             unit, score = np.concatenate([found, unit]), np.concatenate([value, score])
-    unit, score = _best_of_each(problem, unit, score, 1)
+    best = _chosen_of_each(problem, unit, score, 1)
+    unit, score = unit[best], score[best]
     return unit[np.argsort(-score, kind="stable")[:starts]]
 
 
-def _best_of_each(problem: Problem, unit: Array, scores: Array, count: int) -> tuple[Array, Array]:
-    """The best few of every slice."""
-    order = np.argsort(-scores, kind="stable")
-    held = np.where(problem.held(unit), unit, -1.0)[order]
+def _chosen_of_each(problem: Problem, unit: Array, scores: Array, count: int) -> Array:
+    """The numbers of some scouts of every slice: the better half the best ones, the others as they
+    come."""
+    held = np.where(problem.held(unit), unit, -1.0)
     _, slices = np.unique(held, axis=0, return_inverse=True)
-    by_slice = np.argsort(slices.ravel(), kind="stable")
-    sizes = np.bincount(slices.ravel())
+    best = _first_of_each(slices.ravel(), np.argsort(-scores, kind="stable"), (count + 1) // 2)
+    rest = np.setdiff1d(np.arange(len(scores)), best)
+    return np.concatenate([best, _first_of_each(slices.ravel(), rest, count // 2)])
+
+
+def _first_of_each(
+    slices: NDArray[np.int64], order: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """The first few of every slice in some order of all."""
+    by_slice = np.argsort(slices[order], kind="stable")
+    sizes = np.bincount(slices[order])
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    kept = order[np.sort(by_slice[rank < count])]
-    return unit[kept], scores[kept]
+    return order[np.sort(by_slice[rank < count])]
 
 
 def _climbed(problem: Problem, unit: Array, scores: Array) -> tuple[Array, Array]:
