@@ -79,7 +79,7 @@ def _of_slices(problem: Problem, scouts: Array, scores: Array, starts: int) -> A
     return unit[np.argsort(-score, kind="stable")[:starts]]
 
 
-def _chosen_of_each(problem: Problem, unit: Array, scores: Array, count: int) -> Array:
+def _chosen_of_each(problem: Problem, unit: Array, scores: Array, count: int) -> NDArray[np.int64]:
     """The numbers of some scouts of every slice: the better half the best ones, the others as they
     come."""
     held = np.where(problem.held(unit), unit, -1.0)
