@@ -212,7 +212,7 @@ class TestSpace:
 
     @given(spaces(), st.floats(0.001, 1), st.integers(0, 2**32 - 1))
     @settings(max_examples=15, deadline=None)
-    def test_what_is_near_is_allowed_too_and_near(self, space, reach, seed):
+    def test_what_is_near_is_allowed_too(self, space, reach, seed):
         draws = rng(seed)
         phi = space.sample(50, draws)
         near = space.feasible.near(phi, np.full((50, 1), reach), draws)

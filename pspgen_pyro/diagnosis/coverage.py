@@ -104,8 +104,7 @@ def _coordinates(
     trials: Trials, phi: NDArray[np.float64], z0: NDArray[np.float64], of: str
 ) -> NDArray[np.float64]:
     process = trials.model.process
-    span = np.array(process.upper) - np.array(process.lower)
-    scaled = phi * 12**0.5 / span
+    scaled = phi * 12**0.5 / process.feasible.width
     return scaled if of == "phi" else np.concatenate([scaled, z0], axis=-1)
 
 

@@ -76,7 +76,7 @@ def prior_sensitivity(posterior: DesignPosterior, draws: Draws) -> xr.Dataset:
         {
             "mean": (dims, table),
             "sd": (dims, np.array(sd)),
-            "shift": (dims, (table - table[0]) / sd[0]),
+            "shift": (dims, (table - table[0]) / np.where(sd[0] > 0, sd[0], 1.0)),
             "pareto_k": ("prior", pareto),
             "effective_draws": ("prior", effective),
         },
@@ -89,16 +89,19 @@ def _log_ratios(posterior: DesignPosterior, draws: Draws) -> dict[str, NDArray[n
     """The log-weights of every alternative, by its name."""
     process = posterior.model.process
     phi = draws.phi.reshape(-1, len(process))
-    low, high = np.array(process.lower), np.array(process.upper)
-    v = np.clip((phi - low) / (high - low), 1e-7, 1 - 1e-7)
+    low, width = np.array(process.lower), process.feasible.width
+    # of levels, names and logarithms no prior but their own is asked
+    real = [j for j, one in enumerate(process.settings) if one.plain]
+    v = np.clip((phi - low) / width, 1e-7, 1 - 1e-7)
     own = np.zeros(len(phi))
     if posterior.prior is not None:
-        inner = torch.tensor(low + (high - low) * v)
+        inner = torch.tensor(low + width * v)
         own = posterior.prior.log_prob(inner).double().cpu().numpy()
     rows = {"as sampled": np.zeros(len(phi))}
-    rows["centre"] = beta.logpdf(v, 2, 2).sum(axis=1) - own
-    rows["edges"] = beta.logpdf(v, 0.5, 0.5).sum(axis=1) - own
-    for j, name in enumerate(process.names):
+    rows["centre"] = beta.logpdf(v[:, real], 2, 2).sum(axis=1) - own
+    rows["edges"] = beta.logpdf(v[:, real], 0.5, 0.5).sum(axis=1) - own
+    for j in real:
+        name = process.names[j]
         rows[f"low {name}"] = beta.logpdf(v[:, j], 1, 2) - own
         rows[f"high {name}"] = beta.logpdf(v[:, j], 2, 1) - own
     likelihood = _log_likelihood(posterior, phi, draws.z0.reshape(len(phi), -1))

@@ -57,6 +57,14 @@ def sync_tree(folder: Path) -> None:
         sync(path)
 
 
+def _write(path: Path, data: bytes) -> None:
+    """Writes a new file and forces it to disk."""
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_file(path: Path, data: bytes, aside: Path, kept: str = _NOTHING) -> None:
     """Writes a file aside, forces it to disk and renames it to `path`.
 
@@ -72,10 +80,7 @@ def write_file(path: Path, data: bytes, aside: Path, kept: str = _NOTHING) -> No
     draft = aside / f".{path.name}.{uuid.uuid4().hex}"
     try:
         try:
-            with open(draft, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            _write(draft, data)
             path.parent.mkdir(exist_ok=True)
             os.replace(draft, path)
         finally:
@@ -95,10 +100,7 @@ def publish_new(path: Path, data: bytes) -> bool:
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         try:
-            with open(draft, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            _write(draft, data)
             # unlike a rename, a link never replaces
             os.link(draft, path)
             sync(path.parent)
