@@ -256,7 +256,7 @@ def _comparison(
     name: str, triads: Triads, sizes: Sizes, seed: int, place: Path, options: dict[str, Any]
 ) -> _Fitted:
     """The comparison method by "published" or "tuned", with φ* by every rule."""
-    from ..rivals.comparison import ComparisonMethod
+    from ..rivals.comparison import POINTS, RULES, ComparisonMethod
 
     made: Any = getattr(ComparisonMethod, name)(**_COMPARISON[name])
     if sizes.effort < 1:
@@ -272,13 +272,13 @@ def _comparison(
 
     def points(target: str, region: Target) -> list[Point]:
         found = []
-        for rule in ("R1", "R2", "R3", "R5"):
-            for one in fitted.design(region, rule, seed=seed).values():
-                # the argmax is that of P itself, whatever the posterior
-                if one.point != "argmax" or rule == "R5":
-                    words = f"{rule}, {one.point}"
-                    p = {"own": one.probability, "error": one.standard_error, "note": one.note}
-                    found.append(Point.at(target, words, one.phi, **p))
+        for rule in RULES:
+            # the argmax is that of P itself, whatever the posterior
+            asked = POINTS if rule == "R5" else POINTS[:-1]
+            for one in fitted.design(region, rule, points=asked, seed=seed).values():
+                words = f"{rule}, {one.point}"
+                p = {"own": one.probability, "error": one.standard_error, "note": one.note}
+                found.append(Point.at(target, words, one.phi, **p))
         return found
 
     told = asdict(fitted.convergence)

@@ -20,6 +20,7 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -30,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...design import Target, sobol_normal
+from ...errors import InputError
 from ...io.validation import check_positive
 from ...model.distributions import NormalMixture
 from ...process import Symmetry
@@ -39,7 +41,7 @@ from .convergence import Convergence
 from .features import TwoPointScores
 from .fitting import HeldOutRival
 from .matching import Matching, ProcessFlow
-from .points import DesignPoint, points_of
+from .points import POINTS, DesignPoint, points_of
 from .regions import RegionPosterior, region_posterior
 from .sparse import SparseGP, best_of
 
@@ -258,7 +260,13 @@ class ComparisonMethod(HeldOutRival):
         return region_posterior(self, target, rule, draws, seed)
 
     def design(
-        self, target: Target, rule: str = "R1", *, draws: int = 1000, seed: int = 0
+        self,
+        target: Target,
+        rule: str = "R1",
+        *,
+        points: Sequence[str] = POINTS,
+        draws: int = 1000,
+        seed: int = 0,
     ) -> dict[str, DesignPoint]:
         """The settings φ* by the rules mean, mode, best and argmax.
 
@@ -267,11 +275,14 @@ class ComparisonMethod(HeldOutRival):
             rule: That of the posterior.
 
         Other arguments:
-            draws: The number of draws from it.
+            points: Those of the rules that are asked for; argmax is the same for every posterior.
+            draws: The number of draws from the posterior.
             seed: Seeds them.
 
         Raises:
-            InputError: As of `posterior`.
+            InputError: As of `posterior`, or if a rule of `points` is unknown.
         """
+        if unknown := [one for one in points if one not in POINTS]:
+            raise InputError(f"'points' has {unknown[0]!r}; choose among {', '.join(POINTS)}.")
         drawn = self.posterior(target, rule, draws=draws, seed=seed)
-        return points_of(self, target, drawn, seed)
+        return points_of(self, target, drawn, points, seed)

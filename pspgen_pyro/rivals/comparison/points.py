@@ -15,7 +15,7 @@ fresh draws, since the largest of many estimates flatters itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,28 +65,35 @@ class DesignPoint:
 
 
 def points_of(
-    method: ComparisonMethod, target: Target, posterior: RegionPosterior, seed: int
+    method: ComparisonMethod,
+    target: Target,
+    posterior: RegionPosterior,
+    points: Sequence[str],
+    seed: int,
 ) -> dict[str, DesignPoint]:
-    """The settings by every rule; without a flow there is no mode.
+    """The settings by the rules `points`; without a flow there is no mode.
 
     Arguments:
         method: The fitted method.
         target: The region.
         posterior: Draws of the settings, at least 256 for the best of as many.
+        points: The rules, of `POINTS`.
         seed: Seeds the draws that choose; those that report are others.
     """
-    chosen = {
-        "mean": posterior.phi.mean(axis=0),
-        "mode": None if posterior.m is None else _mode(method, posterior),
-        "best": _best(method, target, posterior.phi[:_BEST_OF], seed),
-        "argmax": _argmax(method, target, seed),
+    rules: dict[str, Callable[[], NDArray[np.float64]]] = {
+        "mean": lambda: posterior.phi.mean(axis=0),
+        "mode": lambda: _mode(method, posterior),
+        "best": lambda: _best(method, target, posterior.phi[:_BEST_OF], seed),
+        "argmax": lambda: _argmax(method, target, seed),
     }
     found = {}
-    for name, phi in chosen.items():
-        if phi is not None:
-            p, error = method.estimate(target, phi[None], _FRESH, seed + 1)
-            numbers = float(p[0]), float(error[0])
-            found[name] = DesignPoint(name, posterior.rule, phi, *numbers, posterior.note)
+    for name in points:
+        if name == "mode" and posterior.m is None:
+            continue
+        phi = rules[name]()
+        p, error = method.estimate(target, phi[None], _FRESH, seed + 1)
+        numbers = float(p[0]), float(error[0])
+        found[name] = DesignPoint(name, posterior.rule, phi, *numbers, posterior.note)
     return found
 
 
