@@ -9,47 +9,49 @@ from ..errors import InputError
 
 __all__ = ["choice", "labels", "positive", "with_solid"]
 
+_PIXEL = ("sample", "row", "column")
 
-def labels(x: ArrayLike, phases: int = 2) -> NDArray[np.uint8]:
-    """Returns `x` as uint8 with shape `(N, n, n)`, or says why it is no batch of periodic
-    microstructures.
+
+def labels(x: ArrayLike, phases: int = 2, *, dimensions: int = 2) -> NDArray[np.uint8]:
+    """Returns `x` as uint8 with shape `(N, H, W)`, in three dimensions `(N, D, H, W)`, or says why
+    it is no batch of microstructures.
 
     Raises:
-        InputError: If `x` is not numeric, not 3-D, empty, not square, smaller than 3 pixels a
-            side, or holds a value that is not one of the labels 0, …, `phases` - 1.
+        InputError: If `x` is not numeric, has another number of axes, is empty, is smaller than 3
+            pixels a side, or holds a value that is not one of the labels 0, …, `phases` - 1.
     """
     try:
         values = np.asarray(x)
     except ValueError as error:
         raise InputError(
-            "'x' is ragged; pass one array of shape (N, n, n), all microstructures of one size."
+            "'x' is ragged; pass one array of shape (N, H, W), all microstructures of one size."
         ) from error
     if values.dtype.kind not in "biuf":
         raise InputError(
             f"'x' has dtype {values.dtype}; pass whole-number labels 0 to {phases - 1}."
         )
-    if values.ndim != 3:
+    if values.ndim != dimensions + 1:
+        shape = "(N, H, W)" if dimensions == 2 else "(N, D, H, W)"
         raise InputError(
-            f"'x' has shape {values.shape}; pass a batch of shape (N, n, n), or x[None] for one "
+            f"'x' has shape {values.shape}; pass a batch of shape {shape}, or x[None] for one "
             "microstructure."
         )
     if values.size == 0:
         raise InputError(
             f"'x' is empty, with shape {values.shape}; pass at least one microstructure."
         )
-    if values.shape[1] != values.shape[2] or values.shape[1] < 3:
+    if min(values.shape[1:]) < 3:
+        sides = " by ".join(str(side) for side in values.shape[1:])
         raise InputError(
-            f"'x' has images of {values.shape[1]} by {values.shape[2]} pixels; the unit cell is a "
-            "square of at least 3 pixels a side."
+            f"'x' has images of {sides} pixels; the unit cell has at least 3 pixels a side."
         )
     allowed = np.isin(values, np.arange(phases))
     if not allowed.all():
-        sample, row, column = np.argwhere(~allowed)[0]
+        at = np.argwhere(~allowed)[0]
         listed = "0 (solid) and 1 (void)" if phases == 2 else f"the labels 0 to {phases - 1}"
-        raise InputError(
-            f"'x' holds {values[sample, row, column]} at sample {sample}, row {row}, column "
-            f"{column}; only {listed} are allowed."
-        )
+        names = ("sample", "layer", "row", "column") if dimensions == 3 else _PIXEL
+        place = ", ".join(f"{name} {index}" for name, index in zip(names, at, strict=True))
+        raise InputError(f"'x' holds {values[tuple(at)]} at {place}; only {listed} are allowed.")
     return np.ascontiguousarray(values, dtype=np.uint8)
 
 
