@@ -95,21 +95,34 @@ def _lacking_for_compilation() -> str:
     return "" if header.exists() else str(header)
 
 
-def corners(rows: int, columns: int) -> NDArray[np.int64]:
+def corners(
+    rows: int, columns: int, parted: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
     """The nodes of each square of the torus, this row's two and the next one's, with shape
-    `(rows * columns, 4)`; the squares and the nodes row by row."""
+    `(rows * columns, 4)`; the squares and the nodes row by row.
+
+    A node that is `parted`, of shape `(rows, columns)`, is one for the two squares above it and
+    another, numbered after all others, for those below.
+    """
     row, column = np.divmod(np.arange(rows * columns), columns)
     right = (column + 1) % columns
     here, there = row * columns, (row + 1) % rows * columns
-    return np.stack([here + column, here + right, there + column, there + right], axis=1)
+    nodes = np.stack([here + column, here + right, there + column, there + right], axis=1)
+    if parted is not None:
+        below = rows * columns - 1 + np.cumsum(parted)
+        nodes[:, :2] = np.where(parted.ravel(), below, np.arange(parted.size))[nodes[:, :2]]
+    return nodes
 
 
-def periodic_mesh(rows: int, columns: int) -> tuple[Mesh, NDArray[np.int64]]:
+def periodic_mesh(
+    rows: int, columns: int, parted: NDArray[np.bool_] | None = None
+) -> tuple[Mesh, NDArray[np.int64]]:
     r"""The periodic unit cell of area 1, in squares.
 
     Arguments:
         rows: The number of squares from top to bottom, at least 3.
         columns: The number from left to right, at least 3.
+        parted: The nodes that are doubled, see `corners`; none by default.
 
     Returns:
         The mesh, and for each of its cells the index :math:`\text{row} \cdot \text{columns} +
@@ -122,8 +135,8 @@ def periodic_mesh(rows: int, columns: int) -> tuple[Mesh, NDArray[np.int64]]:
     from mpi4py import MPI
 
     element: Any = basix.ufl.element("Lagrange", "quadrilateral", 1, shape=(2,))
-    nodes = corners(rows, columns)
-    wrapped = mesh.create_mesh(MPI.COMM_SELF, nodes, element, np.zeros((len(nodes), 2)))
+    nodes = corners(rows, columns, parted)
+    wrapped = mesh.create_mesh(MPI.COMM_SELF, nodes, element, np.zeros((nodes.max() + 1, 2)))
     squares = np.asarray(wrapped.topology.original_cell_index)
 
     origin = np.stack([squares % columns, squares // columns], axis=1)
