@@ -95,9 +95,7 @@ def _lacking_for_compilation() -> str:
     return "" if header.exists() else str(header)
 
 
-def corners(
-    rows: int, columns: int, parted: NDArray[np.bool_] | None = None
-) -> NDArray[np.int64]:
+def corners(rows: int, columns: int, parted: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
     """The nodes of each square of the torus, this row's two and the next one's, with shape
     `(rows * columns, 4)`; the squares and the nodes row by row.
 

@@ -100,8 +100,9 @@ def dissect(x: Image, void: Image) -> tuple[Ints, Ints]:
         plain = max(rows, columns) <= VOID_CELLS and _is_void(x, box)
         if plain or rows * columns <= LEAF_CELLS:
             box[5] = 2 if plain else 1
-            for r in range(box[0], box[1] + 1):
-                free = _number_line(number, void[r % len(x)] > 0, 0, r % len(x), box[2], box[3], free)
+            for line in range(box[0], box[1] + 1):
+                r = line % len(x)
+                free = _number_line(number, void[r] > 0, 0, r, box[2], box[3], free)
         else:
             axis = 0 if rows >= columns else 1
             low, high = box[2 * axis], box[2 * axis + 1]

@@ -16,8 +16,8 @@ solid square, such that for all :math:`(v, q)`
   accuracy.
 
 The cell has :math:`H \times W` squares and area 1, so :math:`h^2 = 1 / (H W)`. A horizontal
-channel w squares wide has :math:`K_{11} = w^3 h^2 / (12 H) \cdot (1 - 1 / w^2)` in the first two and
-:math:`w^3 h^2 / (12 H)` in the third.
+channel w squares wide has :math:`K_{11} = w^3 h^2 / (12 H) \cdot (1 - 1 / w^2)` in the first two
+and :math:`w^3 h^2 / (12 H)` in the third.
 
 Two void squares that meet only at a corner share its pressure node, and a little fluid passes
 there: less and less as the mesh is refined. In "consistent" they share it only if the void
@@ -37,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import repeat
 from multiprocessing import get_context
 from typing import Any
@@ -46,8 +46,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _fem
-from ._inputs import choice, positive, with_solid
+from ._flow import flow_images, tensor_of, without_blocked
+from ._inputs import choice, positive
 from ._windings import parted_nodes
+from .edges import Edges
 from .percolation import percolation
 
 __all__ = [
@@ -109,6 +111,7 @@ class Reference:
     percolates: NDArray[np.bool_]
     formulation: str
     refinement: int
+    edges: Edges = "periodic"
 
     @property
     def k(self) -> NDArray[np.float64]:
@@ -118,14 +121,19 @@ class Reference:
 
 
 def reference(
-    x: ArrayLike, formulation: str = "taylor-hood", *, refinement: int = 2, workers: int = 1
+    x: ArrayLike,
+    formulation: str = "taylor-hood",
+    *,
+    refinement: int = 2,
+    workers: int = 1,
+    edges: Edges = "periodic",
 ) -> Reference:
     """Permeability on a refined mesh, with blocked directions told apart: there the exact k is 0
     and log k is not finite.
 
     Raises:
-        InputError: If `x` is not a batch of square 0/1 images, a sample has no solid, or an
-            option is unknown.
+        InputError: If `x` is not a batch of 0/1 images, a sample is all void and its edges are no
+            walls, or an option is unknown.
 
     Example:
         >>> x = np.zeros((1, 6, 6), dtype=int)
@@ -133,12 +141,15 @@ def reference(
         >>> reference(x).percolates
         array([[ True, False]])
     """
-    values = with_solid(x)
+    values = flow_images(x, edges)
     choice("formulation", formulation, FORMULATIONS)
     positive("refinement", refinement)
     positive("workers", workers)
-    tensor = solve(values, formulation, workers=workers, refinement=refinement)
-    return Reference(tensor, percolation(values), formulation, refinement)
+    solver = partial(solve, formulation=formulation, workers=workers, refinement=refinement)
+    tensor, percolates = tensor_of(values, edges, solver), percolation(values, edges)
+    if formulation == "consistent":
+        tensor = without_blocked(tensor, percolates)
+    return Reference(tensor, percolates, formulation, refinement, edges)
 
 
 def weak_form(space: Any, h: Any, formulation: str) -> tuple[Any, list[Any]]:
