@@ -1,4 +1,9 @@
-r"""The walk over void components on the torus, see `percolation`; compiled.
+r"""Which void pixels are connected on the torus and on the unrolled plane, see `percolation`;
+compiled.
+
+Rows of the image fall into runs of void. Runs are joined where they touch, in a forest whose every
+link holds by how many periodic images the two lie apart; where two runs already are in one tree, a
+path closes, and the difference is its winding.
 
 The windings of a component's closed paths are a lattice: 0 alone, the multiples of one :math:`g`,
 or all of :math:`\mathbb{Z}^2`. For a path that does not cross itself winds by numbers without a
@@ -24,11 +29,11 @@ Flags = NDArray[np.bool_]
 def windings(x: Image) -> Flags:
     found = np.zeros((len(x), 2), dtype=np.bool_)
     for i in range(len(x)):
-        first, _, path = _components(x[i])
-        for pixel in range(len(first)):
-            if first[pixel] == pixel:
-                found[i, 0] |= path[pixel, 0] != 0 or path[pixel, 2] != 0
-                found[i, 1] |= path[pixel, 1] != 0 or path[pixel, 2] != 0
+        _, link, path = _components(x[i])
+        for run in range(len(link)):
+            if link[run, 0] == run:
+                found[i, 0] |= path[run, 0] != 0 or path[run, 2] != 0
+                found[i, 1] |= path[run, 1] != 0 or path[run, 2] != 0
     return found
 
 
@@ -41,23 +46,26 @@ def parted_nodes(x: Image) -> Flags:
     """
     rows, columns = x.shape
     parted = np.zeros((rows, columns), np.bool_)
+    contacts = 0
     for r in range(rows):
         for c in range(columns):
             here, beside = x[r, c], x[r, c - 1]
-            parted[r, c] = here != beside and x[r - 1, c - 1] == here and x[r - 1, c] == beside
-    if not parted.any():
+            if here != beside and x[r - 1, c - 1] == here and x[r - 1, c] == beside:
+                parted[r, c] = True
+                contacts += 1
+    if contacts == 0:
         return parted
-    first, image, path = _components(x)
+    run, link, path = _components(x)
     for r in range(rows):
         for c in range(columns):
             if parted[r, c]:
-                west, east = (c - 1) % columns, c
-                above, below, turn = (west, east, 1) if x[r, c] else (east, west, -1)
-                a, b = (r - 1) % rows * columns + above, r * columns + below
-                if first[a] == first[b]:
-                    across = image[b, 0] - image[a, 0] - (turn if c == 0 else 0)
-                    down = image[b, 1] - image[a, 1] - (1 if r == 0 else 0)
-                    parted[r, c] = not _in_lattice(across, down, path[first[a]])
+                above, below, turn = (c - 1, c, 1) if x[r, c] else (c, c - 1, -1)
+                a, across_a, down_a = _root(run[r - 1, above], link)
+                b, across_b, down_b = _root(run[r, below], link)
+                if a == b:
+                    across = across_b - across_a - (turn if c == 0 else 0)
+                    down = down_b - down_a - (1 if r == 0 else 0)
+                    parted[r, c] = not _in_lattice(across, down, path[a])
     return parted
 
 
@@ -71,64 +79,69 @@ def _in_lattice(across: int, down: int, path: Ints) -> bool:
 
 @njit(cache=True, nogil=True)
 def _components(x: Image) -> tuple[Ints, Ints, Ints]:
-    """Walks every component from its first pixel.
+    """Joins the runs of void.
 
     Returns:
-        The first pixel of each pixel's component, -1 in the solid, with shape `(H W,)`; in which
-        periodic image (horizontally, vertically) the walk met it, `(H W, 2)`; and at each first
-        pixel the winding of one closed path that winds, and 1 if another winds differently,
-        `(H W, 3)`.
+        The run of each pixel, -1 in the solid, with shape `(H, W)`; the run that each run is
+        linked to (itself at a root) and the periodic images (right, down) from there to here, `(R,
+        3)`; at each root the winding of one closed path that winds, and 1 if another winds
+        differently, `(R, 3)`.
     """
-    first = np.full(x.size, -1, np.int32)
-    image = np.zeros((x.size, 2), np.int32)
+    rows, columns = x.shape
+    run = np.full((rows, columns), -1, np.int32)
+    link = np.zeros((x.size, 3), np.int32)
     path = np.zeros((x.size, 3), np.int32)
-    waiting = np.empty(x.size, np.int32)
-    void = x.ravel()
-    for pixel in range(x.size):
-        if void[pixel] and first[pixel] < 0:
-            first[pixel] = pixel
-            waiting[0] = pixel
-            _walk(pixel, x.shape, void, first, image, waiting, path[pixel])
-    return first, image, path
+    count = 0
+    for r in range(rows):
+        for c in range(columns):
+            if not x[r, c]:
+                continue
+            if c and x[r, c - 1]:
+                run[r, c] = count - 1
+            else:
+                run[r, c] = link[count, 0] = count
+                count += 1
+            # once for each stretch along which two runs touch
+            if r and x[r - 1, c] and not (c and x[r, c - 1] and x[r - 1, c - 1]):
+                _join(run[r - 1, c], run[r, c], 0, 0, link, path)
+        if x[r, 0] and x[r, columns - 1]:
+            _join(run[r, columns - 1], run[r, 0], 1, 0, link, path)
+    for c in range(columns):
+        if x[0, c] and x[rows - 1, c]:
+            _join(run[rows - 1, c], run[0, c], 0, 1, link, path)
+    return run, link[:count], path[:count]
 
 
 @njit(cache=True, nogil=True)
-def _walk(
-    pixel: int,
-    shape: tuple[int, int],
-    void: Image,
-    first: Ints,
-    image: Ints,
-    waiting: Ints,
-    path: Ints,
-) -> None:
-    rows, columns = shape
-    length = 1
-    while length > 0:
-        length -= 1
-        at = waiting[length]
-        row = at // columns
-        column = at - row * columns
-        for side in range(4):
-            across, down, to = 0, 0, at
-            if side == 0:
-                to, across = (at + 1, 0) if column < columns - 1 else (at + 1 - columns, 1)
-            elif side == 1:
-                to, across = (at - 1, 0) if column > 0 else (at + columns - 1, -1)
-            elif side == 2:
-                to, down = (at + columns, 0) if row < rows - 1 else (column, 1)
-            else:
-                to, down = (at - columns, 0) if row > 0 else ((rows - 1) * columns + column, -1)
-            if not void[to]:
-                continue
-            across, down = image[at, 0] + across, image[at, 1] + down
-            if first[to] < 0:
-                first[to] = pixel
-                image[to, 0], image[to, 1] = across, down
-                waiting[length] = to
-                length += 1
-            else:
-                _close(across - image[to, 0], down - image[to, 1], path)
+def _root(run: int, link: Ints) -> tuple[int, int, int]:
+    """The root of a run, and the periodic images (right, down) from there to it; halves the chain
+    on the way."""
+    across, down = 0, 0
+    while link[run, 0] != run:
+        above = link[run, 0]
+        link[run, 0] = link[above, 0]
+        link[run, 1] += link[above, 1]
+        link[run, 2] += link[above, 2]
+        across, down = across + link[run, 1], down + link[run, 2]
+        run = link[run, 0]
+    return run, across, down
+
+
+@njit(cache=True, nogil=True)
+def _join(a: int, b: int, across: int, down: int, link: Ints, path: Ints) -> None:
+    """Joins run `b` to run `a`, which it touches so many periodic images further."""
+    root_a, across_a, down_a = _root(a, link)
+    root_b, across_b, down_b = _root(b, link)
+    across, down = across_a + across - across_b, down_a + down - down_b
+    if root_a == root_b:
+        _close(across, down, path[root_a])
+        return
+    # the older root stays, so that chains are short
+    if root_b < root_a:
+        root_a, root_b, across, down = root_b, root_a, -across, -down
+    link[root_b, 0], link[root_b, 1], link[root_b, 2] = root_a, across, down
+    _close(path[root_b, 0], path[root_b, 1], path[root_a])
+    path[root_a, 2] |= path[root_b, 2]
 
 
 @njit(cache=True, nogil=True)

@@ -304,14 +304,11 @@ def _add_leaf(
             for i in range(height + 1):
                 for j in range(0, breadth + 1, breadth if 0 < i < height else 1):
                     r, c = (top + i) % rows, (left + j) % columns
+                    first, open_node = int(start[number[r, c]]), void[r, c] == 4
+                    if void[r, c] == PARTED and i == 0:
+                        first += 1
                     for k in range(3):
-                        place = int(start[number[r, c]])
-                        if void[r, c] == 4:
-                            place += k
-                        elif k < 2:
-                            place = size
-                        elif void[r, c] == PARTED and i == 0:
-                            place += 1
+                        place = first + k if open_node else first if k == 2 else size
                         row[count], column[count] = place * TILE, column_of(place, tile)
                         count += 1
             order = _place_loads(count, loads, size, tile, row, column)
