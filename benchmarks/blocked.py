@@ -6,7 +6,7 @@ for it must be rounding already. Void squares that meet only at a corner are wha
 * noise: white noise of 12 × 12 pixels, void fractions 0.2 to 0.8.
 * checkerboards: 36 × 36 pixels, of every size of tile that divides 36.
 * materials: the two-phase images of MCRpy's examples in tiles of 64 × 64, each phase as the void
-  in turn; left out if they are not there.
+  in turn; left out unless their folder is given.
 
 Prints a table; writes `results/blocked.json`.
 
@@ -28,7 +28,7 @@ DIVISORS = [tile for tile in range(1, 36) if 36 % tile == 0]
 
 
 def main(
-    materials: Path = ROOT / "shared" / "public_data" / "mcrpy",
+    materials: Path | None = None,
     noise: int = 10_000,
     checked: int = 200,
     seed: int = 0,
@@ -36,14 +36,14 @@ def main(
     """Measures, prints the table, and writes `results/blocked.json`.
 
     Args:
-        materials: The folder of the images `*_resized.npy`.
+        materials: The folder of the images `*_resized.npy`; none by default.
         noise: The number of images of white noise.
         checked: How many images of each set are solved with DOLFINx too.
         seed: Of the noise.
     """
     sets = {"noise": white_noise(noise, seed), "checkerboards": checkerboards()}
-    if files := sorted(materials.glob("*_resized.npy")):
-        sets["materials"] = tiles(files)
+    if materials is not None:
+        sets["materials"] = tiles(sorted(materials.glob("*_resized.npy")))
     rows = [row(name, x, checked) for name, x in sets.items()]
     for entry in rows:
         print(*(f"{key}: {show(value)}" for key, value in entry.items()), sep="\n  ")
