@@ -104,7 +104,7 @@ def pardiso(x):
 
 
 def mumps(route):
-    return lambda x: stokes.ROUTES[route](stokes.unit_cell(len(x), "study"), x)
+    return lambda x: stokes.ROUTES[route](stokes.unit_cell(x.shape, "study"), x)
 
 
 def each(function):

@@ -18,6 +18,7 @@ from .io.provenance import name_of
 from .properties import Formulation, Solver, conductivity, permeability
 from .properties._inputs import choice
 from .properties.conductivity import positive_values
+from .properties.edges import EDGES, Edges
 from .schema import Microstructure, Property
 
 __all__ = [
@@ -153,7 +154,7 @@ class PropertyFunction:
 class Permeability:
     """The permeability of the void phase along (horizontal, vertical), by one formulation only.
 
-    Its unit is the area of the unit cell.
+    Its unit is the area of an image.
 
     Arguments:
         formulation: "study" or "consistent", see `pspgen_pyro.properties.permeability`.
@@ -161,18 +162,22 @@ class Permeability:
         detection_limit: The permeability at or below which a direction counts as blocked. If
             None, 1e-12 of "consistent", whose blocked directions have k = 0 and no logarithm, and
             no limit of "study", whose blocked directions leak.
+        edges: "periodic", "walls" or "mirrored", see `pspgen_pyro.properties.permeability`.
+            Images that are not periodic need one of the latter two.
 
     Raises:
-        InputError: If there is no such formulation or solver, or the limit is not positive.
+        InputError: If there is no such formulation, solver or edge, or the limit is not positive.
     """
 
     formulation: Formulation = "study"
     solver: Solver = "multifrontal"
     detection_limit: float | None = None
+    edges: Edges = "periodic"
 
     def __post_init__(self) -> None:
         choice("formulation", self.formulation, ("study", "consistent"))
         choice("solver", self.solver, ("multifrontal", "dolfinx"))
+        choice("edges", self.edges, EDGES)
         if self.detection_limit is None and self.formulation == "consistent":
             object.__setattr__(self, "detection_limit", _BLOCKED)
         _ = self.properties
@@ -184,14 +189,21 @@ class Permeability:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {"property": "Permeability", "formulation": self.formulation, "solver": self.solver}
+        made = {"property": "Permeability", "formulation": self.formulation, "solver": self.solver}
+        # data sets made before there was a choice are periodic and do not name it
+        return made if self.edges == "periodic" else made | {"edges": self.edges}
 
     def check_images(self, microstructure: Microstructure | None) -> None:
-        """Takes square periodic images of two phases."""
-        _check_cell("Permeability", microstructure, 2)
+        """Takes images of two phases, periodic ones unless the edges are walls or mirrors."""
+        images = _of_phases(microstructure, 2)
+        if self.edges == "periodic" and not images.periodic:
+            raise InputError(
+                f"'structure' makes {images}, but Permeability solves on a periodic cell; pass "
+                'edges="walls" or edges="mirrored", or declare periodic images.'
+            )
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return permeability(x, self.formulation, self.solver)
+        return permeability(x, self.formulation, self.solver, edges=self.edges)
 
 
 @dataclass(frozen=True)
@@ -240,7 +252,12 @@ class EffectiveConductivity:
 
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes square periodic images with one phase a conductivity."""
-        _check_cell("EffectiveConductivity", microstructure, len(self.conductivities))
+        images = _of_phases(microstructure, len(self.conductivities))
+        if not images.periodic or images.shape[0] != images.shape[1]:
+            raise InputError(
+                f"'structure' makes {images}, but EffectiveConductivity solves on a square "
+                "periodic cell; declare such images, or take another property simulator."
+            )
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         return conductivity(x, self.conductivities, self.solver)
@@ -261,16 +278,12 @@ def _along(quantity: str, unit: str, below: float | None) -> tuple[Property, ...
     )
 
 
-def _check_cell(name: str, images: Microstructure | None, phases: int) -> None:
-    """Raises InputError unless the images are square unit cells of so many phases."""
+def _of_phases(images: Microstructure | None, phases: int) -> Microstructure:
+    """Returns `images`, or raises InputError unless they are of so many phases."""
     if images is None or images.phases != phases:
         made = "no images" if images is None else f"images of {images.phases} phases"
         raise InputError(
             f"'property_' is for {phases} phases but 'structure' makes {made}; take a property "
             "simulator for those, such as EffectiveConductivity with one conductivity a phase."
         )
-    if not images.periodic or images.shape[0] != images.shape[1]:
-        raise InputError(
-            f"'structure' makes {images}, but {name} solves on a square periodic cell; declare "
-            "such images, or take another property simulator."
-        )
+    return images

@@ -1,7 +1,7 @@
 """Slow, plain solutions that the fast ones are held against."""
 
 import numpy as np
-from scipy import sparse
+from scipy import ndimage, sparse
 from scipy.sparse.linalg import splu
 
 GAUSS = np.array([-1, 1]) / np.sqrt(3)
@@ -30,44 +30,72 @@ def quadrature_element(h):
     return K, G, P, g
 
 
+def unrolled(x, copies=9):
+    """The labels of the void components of so many copies of `x` each way, 0 in the solid."""
+    return ndimage.label(np.tile(x, (copies, copies)))[0]
+
+
+def parted_by_labels(x, copies=9):
+    """Where two void pixels meet only at a corner and are of two components of the unrolled plane;
+    a node has the indices of the pixel below and right of it."""
+    rows, columns = x.shape
+    top, left = copies // 2 * rows, copies // 2 * columns
+    plane = unrolled(x, copies)
+    se = plane[top : top + rows, left : left + columns]
+    ne = plane[top - 1 : top + rows - 1, left : left + columns]
+    sw = plane[top : top + rows, left - 1 : left + columns - 1]
+    nw = plane[top - 1 : top + rows - 1, left - 1 : left + columns - 1]
+    falling = (nw > 0) & (se > 0) & (ne == 0) & (sw == 0) & (nw != se)
+    rising = (ne > 0) & (sw > 0) & (nw == 0) & (se == 0) & (ne != sw)
+    return falling | rising
+
+
 def permeability_by_pivoting(x, formulation="study"):
     """The 2×2 tensor of mean velocities by scipy's pivoting LU with iterative refinement.
 
     Entry (i, j) is the mean velocity along i under a unit force along j; one pressure of each
     void component is fixed.
     """
-    n = len(x)
-    h = 1 / n
+    rows, columns = x.shape
+    size, h = x.size, 1 / np.sqrt(x.size)
     K, G, P, g = quadrature_element(h)
     r, c = np.nonzero(x)
-    corners = np.stack([(r + i) % n * n + (c + j) % n for i in (0, 1) for j in (0, 1)], axis=-1)
-    void = np.bincount(corners.ravel(), minlength=n * n)
+    corners = np.stack(
+        [(r + i) % rows * columns + (c + j) % columns for i in (0, 1) for j in (0, 1)], axis=-1
+    )
+    levels = corners.copy()
+    if formulation == "consistent":
+        own = size + np.arange(size)
+        parted = parted_by_labels(x, 9 if size < 4000 else 3).ravel()
+        levels[:, :2] = np.where(parted, own, np.arange(size))[corners[:, :2]]
+    void = np.bincount(corners.ravel(), minlength=size)
+    touching = np.bincount(levels.ravel(), minlength=2 * size)
     element = np.zeros((12, 12))
     element[:8, :8], element[:8, 8:], element[8:, :8], element[8:, 8:] = K, -G, -G.T, -P
     velocity = (2 * corners[:, :, None] + np.arange(2)).reshape(-1, 8)
-    unknowns = np.concatenate([velocity, 2 * n * n + corners], axis=1)
+    unknowns = np.concatenate([velocity, 2 * size + levels], axis=1)
     A = sparse.coo_array(
         (
             np.tile(element.ravel(), len(r)),
             (np.repeat(unknowns, 12, axis=1).ravel(), np.tile(unknowns, (1, 12)).ravel()),
         ),
-        shape=(3 * n * n, 3 * n * n),
+        shape=(4 * size, 4 * size),
     ).tocsr()
-    momentum, pressure = np.zeros((3 * n * n, 2)), np.zeros((3 * n * n, 2))
+    momentum, pressure = np.zeros((4 * size, 2)), np.zeros((4 * size, 2))
     for j in range(2):
-        momentum[j : 2 * n * n : 2, j] = void * h**2 / 4
-        force = np.broadcast_to(-g[:, j], corners.shape)
-        pressure[2 * n * n :, j] = np.bincount(corners.ravel(), force.ravel(), n * n)
+        momentum[j : 2 * size : 2, j] = void * h**2 / 4
+        force = np.broadcast_to(-g[:, j], levels.shape)
+        pressure[2 * size :, j] = np.bincount(levels.ravel(), force.ravel(), 2 * size)
     load = momentum if formulation == "study" else momentum + pressure
 
     links = sparse.coo_array(
-        (np.ones(4 * len(r)), (np.repeat(corners[:, 0], 4), corners.ravel())), shape=(n * n,) * 2
+        (np.ones(4 * len(r)), (np.repeat(levels[:, 0], 4), levels.ravel())), shape=(2 * size,) * 2
     )
     _, component = sparse.csgraph.connected_components(links, directed=False)
-    active = np.concatenate([np.repeat(void == 4, 2), void > 0])
-    touched = np.nonzero(void)[0]
+    active = np.concatenate([np.repeat(void == 4, 2), touching > 0])
+    touched = np.nonzero(touching)[0]
     _, first = np.unique(component[touched], return_index=True)
-    active[2 * n * n + touched[first]] = False
+    active[2 * size + touched[first]] = False
     A, load, momentum = A[active][:, active].tocsc(), load[active], momentum[active]
     factor = splu(A, permc_spec="COLAMD", diag_pivot_thresh=1.0)
     U = factor.solve(load)

@@ -198,7 +198,7 @@ def test_a_simulator_that_returns_something_else_than_it_declares_is_refused(
     ("structure", "words"),
     [
         (None, "'structure' makes no images"),
-        (NOISE, "solves on a square periodic cell"),
+        (NOISE, "solves on a periodic cell"),
         (StructureFunction(bands, Microstructure(shape=(8, 8), phases=3)), "for 2 phases"),
         (StructureFunction(bands, Microstructure(shape=(8, 8), phases="grey")), "for 2 phases"),
         (StructureFunction(bands, Microstructure(shape=(8, 8), periodic=False)), "periodic"),
@@ -207,6 +207,13 @@ def test_a_simulator_that_returns_something_else_than_it_declares_is_refused(
 def test_permeability_refuses_images_that_it_cannot_solve_on(structure, words):
     with pytest.raises(InputError, match=words):
         Chain(PROCESS, structure, Permeability())
+
+
+def test_images_that_are_no_periodic_square_have_a_permeability_between_walls():
+    sample = Chain(PROCESS, NOISE, Permeability(edges="walls")).simulate([[5.0, 1.0]], seeds(1))
+    assert sample.value == pytest.approx(permeability(sample.x, edges="walls"))
+    assert Permeability(edges="walls").provenance["edges"] == "walls"
+    assert "edges" not in Permeability().provenance
 
 
 def test_a_missing_library_is_an_error_not_a_failed_sample():
@@ -225,6 +232,7 @@ def test_a_missing_library_is_an_error_not_a_failed_sample():
         (lambda chain: chain.simulate([[10.0, 1.0]], seeds(1)), "phi"),
         (lambda chain: Permeability("exact"), "formulation"),
         (lambda chain: Permeability("study", "guess"), "solver"),
+        (lambda chain: Permeability(edges="open"), "edges"),
         (lambda chain: Permeability(detection_limit=-1.0), "Property"),
     ],
 )

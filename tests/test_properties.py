@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from oracles import unrolled
 from scipy import ndimage
 
 from pspgen_pyro.errors import InputError, MissingDependencyError
-from pspgen_pyro.properties import _fem, percolation, permeability, permeability_tensor, stokes
+from pspgen_pyro.properties import (
+    _fem,
+    length,
+    millidarcy,
+    percolation,
+    permeability,
+    permeability_tensor,
+    stokes,
+)
 from pspgen_pyro.properties._fem import require
 from pspgen_pyro.structure import CALIBRATED, PhaseSeparatedField, two_mode_spectrum
 
@@ -20,6 +29,9 @@ N = 12
 dolfinx = partial(permeability, solver="dolfinx")
 dolfinx_tensor = partial(permeability_tensor, solver="dolfinx")
 images = arrays(np.uint8, (6, 6), elements=st.integers(0, 1))
+rectangles = st.tuples(st.integers(3, 7), st.integers(3, 7)).flatmap(
+    lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1))
+)
 
 
 def channel(width, n=N):
@@ -87,7 +99,150 @@ def test_a_blocked_direction_leaks_in_the_study_and_not_when_consistent(n, solid
     leak = dolfinx(x, "study")[0, 0]
     assert leak == pytest.approx(x.mean() / (6 * n**2), rel=0.06)
     assert np.log(leak) == pytest.approx(log_k, abs=0.06)
-    assert abs(dolfinx(x, "consistent")[0, 0]) < 1e-10
+    assert abs(stokes.solve(x, "consistent")[0, 0, 0]) < 1e-14
+
+
+def noise(samples, shape, seed=0):
+    """White noise of any void fraction with at least one solid pixel."""
+    rng = np.random.default_rng(seed)
+    x = (rng.random((samples, *shape)) < rng.uniform(0.3, 0.8, (samples, 1, 1))).astype(np.uint8)
+    x[:, 0, 0] = 0
+    return x
+
+
+@pytest.mark.parametrize("route", ["ldl", "lu"])
+def test_past_corners_nothing_flows_by_numbers_before_percolation_says_so(route):
+    x = noise(20, (6, 9))
+    k = stokes.solve(x, "consistent", route=route).diagonal(axis1=1, axis2=2)
+    blocked = ~percolation(x)
+    assert blocked.sum() > 10
+    assert abs(k[blocked]).max() < 1e-14
+
+
+def test_a_blocked_direction_is_zero_with_its_cross_terms_and_the_other_is_not():
+    x = np.zeros((1, 12, 12), dtype=np.uint8)
+    x[0, 1:5] = x[0, 5:8, 2:6] = x[0, 8:10, 6:9] = 1
+    found = permeability_tensor(x, "consistent")[0]
+    assert found[0, 0] > 0
+    assert not found[[0, 1, 1], [1, 0, 1]].any()
+    assert stokes.solve(x, "consistent")[0, 1, 1] == pytest.approx(0, abs=1e-14)
+
+
+@pytest.mark.parametrize("formulation", ["study", "consistent"])
+@pytest.mark.parametrize("shape", [(5, 9), (8, 3)])
+def test_on_rectangles_both_routes_are_the_same_numbers_and_transposition_swaps(
+    shape, formulation
+):
+    x = noise(10, shape)
+    fast, reference = permeability_tensor(x, formulation), dolfinx_tensor(x, formulation)
+    assert fast == pytest.approx(reference, rel=1e-9, abs=1e-15)
+    turned = permeability_tensor(x.transpose(0, 2, 1), formulation)
+    assert turned[:, ::-1, ::-1] == pytest.approx(fast, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("solve", [permeability_tensor, dolfinx_tensor])
+def test_two_copies_of_a_square_have_its_permeability_in_pixels(solve):
+    x = blobs(2, n=8)
+    one, two = solve(x, "consistent"), solve(np.tile(x, (1, 1, 2)), "consistent")
+    assert 2 * two == pytest.approx(one, rel=1e-10, abs=1e-15)
+
+
+@pytest.mark.parametrize("solve", [permeability, dolfinx])
+def test_a_channel_between_walls_is_plane_poiseuille_flow(solve):
+    height, length = 7, 11
+    k = solve(np.ones((1, height, length)), edges="walls")[0] * height * length
+    # a mean velocity of h² / 12 across each gap, less 1 / 12 by the element
+    assert k == pytest.approx([(height**2 - 1) / 12, (length**2 - 1) / 12], rel=1e-10)
+
+
+@pytest.mark.parametrize("solve", [permeability, dolfinx])
+def test_at_a_mirror_half_a_channel_slips_and_at_a_wall_it_does_not(solve):
+    x = np.zeros((1, 7, 5), dtype=np.uint8)
+    x[0, :3] = 1
+    halves = 6**3 / (12 * 14) * (1 - 1 / 6**2)
+    whole = 3**3 / (12 * 7) * (1 - 1 / 3**2)
+    assert solve(x, edges="mirrored")[0, 0] * 35 == pytest.approx(halves, rel=1e-10)
+    assert solve(x, edges="walls")[0, 0] * 35 == pytest.approx(whole, rel=1e-10)
+    assert solve(x, edges="periodic")[0, 0] * 35 == pytest.approx(whole, rel=1e-10)
+    inside = np.roll(x, 2, axis=1)
+    for edges in ("mirrored", "walls"):
+        assert solve(inside, edges=edges)[0, 0] * 35 == pytest.approx(whole, rel=1e-10)
+
+
+def test_walls_are_mirrors_behind_a_row_of_solid():
+    x = noise(4, (5, 6), seed=3)
+    padded = np.pad(x, [(0, 0), (1, 1), (0, 0)])
+    mirrored = permeability(padded, "consistent", edges="mirrored")[:, 0] * padded[0].size
+    walls = permeability(x, "consistent", edges="walls")[:, 0] * x[0].size
+    assert walls == pytest.approx(mirrored * 7 / 5, rel=1e-9, abs=1e-14)
+
+
+def test_a_path_from_face_to_face_percolates_between_plates_without_winding():
+    x = np.zeros((1, 4, 6), dtype=np.uint8)
+    x[0, 0, :3] = x[0, :, 2] = x[0, 3, 2:] = 1
+    assert percolation(x).tolist() == [[False, True]]
+    assert percolation(x, "mirrored").all()
+    assert percolation(x, edges="walls").all()
+    x[0, 1, 2] = 0
+    assert percolation(x).tolist() == [[False, False]]
+    assert percolation(np.roll(x, 1, axis=2)).tolist() == [[False, False]]
+    assert not percolation(x, "walls").any()
+
+
+@settings(deadline=None, max_examples=100)
+@given(rectangles)
+def test_between_plates_percolation_is_one_label_on_two_faces(void):
+    parts = ndimage.label(void)[0]
+    across = bool(set(parts[:, 0]) & set(parts[:, -1]) - {0})
+    down = bool(set(parts[0]) & set(parts[-1]) - {0})
+    assert percolation(void[None], "walls")[0].tolist() == [across, down]
+
+
+def test_with_a_pixel_size_k_is_in_square_metres_and_a_darcy_is_its_definition():
+    x = channel(5)
+    k = permeability(x)
+    assert permeability(x, pixel_size="0.5 um") == pytest.approx(k * N**2 * 0.25e-12, rel=1e-14)
+    tensor = permeability_tensor(x, edges="walls", pixel_size="2 mm")
+    assert tensor == pytest.approx(permeability_tensor(x, edges="walls") * N**2 * 4e-6, rel=1e-14)
+    # 1 cm³/s of 1 cP through 1 cm² under 1 atm/cm
+    assert millidarcy(1e-6 * 1e-3 * 1e-2 / (1e-4 * 101325)) == pytest.approx(1000, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "metres"),
+    [("2 m", 2), ("3mm", 3e-3), ("1e1 um", 1e-5), ("0.5 µm", 5e-7), ("7 nm", 7e-9)],
+)
+def test_a_length_is_a_number_and_a_unit(text, metres):
+    assert length(text) == pytest.approx(metres, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0 um", "positive finite"),
+        ("-1 um", "positive finite"),
+        ("5", "a number and a unit"),
+        ("um", "a number and a unit"),
+        (5e-7, "a number and a unit"),
+        ("1.2.3 um", "no number"),
+        ("5 s", "does not convert to 'm'"),
+        ("5 furlings", "does not convert to 'm'"),
+    ],
+)
+def test_what_is_no_pixel_size_is_refused_by_name(text, words):
+    with pytest.raises(InputError, match=f"'pixel_size' is.*{words}"):
+        permeability(channel(3), pixel_size=text)
+
+
+def test_without_solid_flow_is_steady_between_walls_alone():
+    x = np.ones((1, 4, 5))
+    for edges in ("periodic", "mirrored"):
+        with pytest.raises(InputError, match="no solid in sample 0"):
+            permeability(x, edges=edges)
+    assert stokes.reference(x, edges="walls").percolates.all()
+    for solved in (permeability, percolation, stokes.reference):
+        with pytest.raises(InputError, match="'edges' is 'open'"):
+            solved(x, edges="open")
 
 
 @settings(deadline=None, max_examples=40)
@@ -141,16 +296,15 @@ def test_the_three_elements_close_in_on_one_permeability():
 
 
 @settings(deadline=None, max_examples=300)
-@given(images)
+@given(rectangles)
 def test_percolation_is_what_labels_on_the_unrolled_plane_say(void):
-    assert percolation(void[None])[0].tolist() == unrolled(void)
+    assert percolation(void[None])[0].tolist() == winds(void)
 
 
-def unrolled(void):
+def winds(void, copies=9):
     """Whether a component of 9 by 9 copies of the cell holds a pixel and an image of it."""
-    n, copies = len(void), 9
-    parts = ndimage.label(np.tile(void, (copies, copies)))[0]
-    parts = parts.reshape(copies, n, copies, n).transpose(0, 2, 1, 3)
+    rows, columns = void.shape
+    parts = unrolled(void, copies).reshape(copies, rows, copies, columns).transpose(0, 2, 1, 3)
     middle = parts[copies // 2, copies // 2]
     joined = ((parts == middle) & (middle > 0)).any(axis=(2, 3))
     down, right = np.nonzero(joined)
@@ -203,7 +357,7 @@ def test_what_percolates_flows_once_it_is_refined(void):
         (np.full((1, 4, 4), np.nan), "'x' holds nan at sample 0"),
         (np.full((1, 4, 4), 0.5), "'x' holds 0.5"),
         (np.zeros((4, 4)), r"'x' has shape \(4, 4\)"),
-        (np.zeros((1, 4, 5)), "4 by 5 pixels"),
+        (np.zeros((1, 4, 2)), "4 by 2 pixels"),
         (np.zeros((1, 2, 2)), "2 by 2 pixels"),
         (np.zeros((0, 4, 4)), "'x' is empty"),
         (np.zeros((1, 4, 4), dtype=complex), "'x' has dtype complex128"),
@@ -244,7 +398,7 @@ def test_without_a_compiler_the_error_says_so(monkeypatch):
     monkeypatch.setattr(dolfinx.fem, "compile_form", failing)
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(MissingDependencyError, match=r"C compiler.*no-such-compiler"):
-        stokes.UnitCell(5, "study")
+        stokes.UnitCell((5, 5), "study")
 
 
 def test_the_front_door_does_not_import_dolfinx():

@@ -53,6 +53,7 @@ from functools import cache
 import numpy as np
 from numba import njit
 
+from ._windings import parted_nodes
 from .element import void_rectangle
 from .front import (
     TILE,
@@ -81,16 +82,19 @@ __all__ = ["solve"]
 CHUNK = 8
 """Samples that a thread takes at a time."""
 
+PARTED = 5
+"""What stands for the number of void cells at a node that has one pressure for each of two."""
+
 
 def solve(x: Image, formulation: str = "study", workers: int = 1) -> Floats:
-    r"""The permeability tensor of each image, for a unit cell of side 1 and viscosity 1.
+    r"""The permeability tensor of each image, for a unit cell of area 1 and viscosity 1.
 
     Arguments:
         x: The images, 1 = void and 0 = solid, with at least one solid pixel each, with shape
-            `(N, n, n)`.
+            `(N, H, W)`.
         formulation: "study" leaves the body force out of the stabilisation (a blocked direction
             leaks :math:`\tau` times the void fraction); "consistent" keeps it (a blocked direction
-            gives 0).
+            gives 0, to rounding).
         workers: The number of threads; it does not change a bit of the result.
 
     Returns:
@@ -141,7 +145,7 @@ def _void_boxes(loads: int) -> tuple[Floats, Indices]:
 @njit(cache=True, nogil=True)
 def _condense_each(x: Image, void_boxes: Floats, begin: Indices, response: Floats) -> None:
     # a load, and the row that reads the answer, are h² times theirs on the unit cell
-    scale = 1 / float(x.shape[1]) ** 4
+    scale = 1 / float(x[0].size) ** 2
     for i in range(len(x)):
         _condense(x[i], void_boxes, begin, response[i])
         response[i] *= scale
@@ -153,6 +157,8 @@ def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) ->
     loads = len(response)
     x = roll_to_cheapest_edges(x)
     void = void_cells_at_nodes(x)
+    if loads == 4:
+        void[:] = np.where(parted_nodes(x), PARTED, void)
     boxes, number = dissect(x, void)
     nodes, offset, owned = find_fronts(x, boxes, number)
     width = _unknowns_of_nodes(void, number, boxes)
@@ -195,13 +201,16 @@ def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) ->
 
 @njit(cache=True, nogil=True)
 def _unknowns_of_nodes(void: Image, number: Ints, boxes: Ints) -> Image:
-    """Three where all four cells are void, else the pressure; none inside a box of void."""
+    """Three where all four cells are void, else the pressure, two where it is parted; none inside
+    a box of void."""
     width = np.ones(np.sum(void > 0), np.uint8)
-    n = len(void)
-    for r in range(n):
-        for c in range(n):
+    rows, columns = void.shape
+    for r in range(rows):
+        for c in range(columns):
             if void[r, c] == 4:
                 width[number[r, c]] = 3
+            elif void[r, c] == PARTED:
+                width[number[r, c]] = 2
     for box in boxes:
         if box[5] == 2:
             for r in range(box[0] + 1, box[1]):
@@ -281,9 +290,10 @@ def _add_leaf(
 ) -> None:
     """Adds what the box of void, or each of the box's void cells, contributes.
 
-    The velocities of a node at solid go to a spare row and column behind the front.
+    The velocities of a node at solid go to a spare row and column behind the front. Of the two
+    pressures of a parted node, the first belongs to the cell above it.
     """
-    n = len(x)
+    rows, columns = x.shape
     (void_boxes, begin), (start, row, column) = matrices, places
     height, breadth = (box[1] - box[0], box[3] - box[2]) if box[5] == 2 else (1, 1)
     for top in range(box[0], box[1], height):
@@ -293,13 +303,12 @@ def _add_leaf(
             count = 0
             for i in range(height + 1):
                 for j in range(0, breadth + 1, breadth if 0 < i < height else 1):
-                    r, c = (top + i) % n, (left + j) % n
+                    r, c = (top + i) % rows, (left + j) % columns
+                    first, open_node = int(start[number[r, c]]), void[r, c] == 4
+                    if void[r, c] == PARTED and i == 0:
+                        first += 1
                     for k in range(3):
-                        place = int(start[number[r, c]])
-                        if void[r, c] == 4:
-                            place += k
-                        elif k < 2:
-                            place = size
+                        place = first + k if open_node else first if k == 2 else size
                         row[count], column[count] = place * TILE, column_of(place, tile)
                         count += 1
             order = _place_loads(count, loads, size, tile, row, column)

@@ -47,14 +47,14 @@ OFF_CENTRE = 6.0
 
 @njit(cache=True, nogil=True)
 def void_cells_at_nodes(x: Image) -> Image:
-    """The number of void cells (0 to 4) that touch each node of the torus, with shape `(n, n)`.
+    """The number of void cells (0 to 4) that touch each node of the torus, with shape `(H, W)`.
 
     Node `(r, c)` is the corner of cell `(r, c)` with the smallest row and column.
     """
-    n = len(x)
-    count = np.empty((n, n), np.uint8)
-    for r in range(n):
-        for c in range(n):
+    rows, columns = x.shape
+    count = np.empty((rows, columns), np.uint8)
+    for r in range(rows):
+        for c in range(columns):
             count[r, c] = x[r - 1, c - 1] + x[r - 1, c] + x[r, c - 1] + x[r, c]
     return count
 
@@ -62,13 +62,13 @@ def void_cells_at_nodes(x: Image) -> Image:
 @njit(cache=True, nogil=True)
 def roll_to_cheapest_edges(x: Image) -> Image:
     """Rolls the periodic image so that the lines along its edges carry the fewest unknowns."""
-    n = len(x)
+    rows, columns = x.shape
     unknowns = _unknowns_along_lines(x)
-    top, left = np.argmin(unknowns[0, :, n]), np.argmin(unknowns[1, :, n])
-    rolled = np.empty((n, n), np.uint8)
-    for r in range(n):
-        for c in range(n):
-            rolled[r, c] = x[(r + top) % n, (c + left) % n]
+    top, left = np.argmin(unknowns[0][:, columns]), np.argmin(unknowns[1][:, rows])
+    rolled = np.empty((rows, columns), np.uint8)
+    for r in range(rows):
+        for c in range(columns):
+            rolled[r, c] = x[(r + top) % rows, (c + left) % columns]
     return rolled
 
 
@@ -77,21 +77,20 @@ def dissect(x: Image, void: Image) -> tuple[Ints, Ints]:
     r"""Cuts the cell into boxes and numbers the nodes in the order of their elimination.
 
     Arguments:
-        x: The image, 1 = void, with shape `(n, n)`.
-        void: The number of void cells at each node, with shape `(n, n)`.
+        x: The image, 1 = void, with shape `(H, W)`.
+        void: The number of void cells at each node, with shape `(H, W)`.
 
     Returns:
         The boxes in preorder (a box, all of its first half, all of its second half), with shape
         `(B, 6)`: first and last row of nodes, first and last column, the number from which on the
         nodes belong to this box or to one before it, and 1 for a leaf (2 if it is void alone).
-        The number of each node, with shape `(n, n)`; -1 where no void cell touches it.
+        The number of each node, with shape `(H, W)`; -1 where no void cell touches it.
     """
-    n = len(x)
     unknowns = _unknowns_along_lines(x)
-    number = np.full((n, n), -1, np.int32)
-    boxes = np.zeros((2 * n * n, 6), np.int32)
-    pending = np.zeros((2 * n * n, 4), np.int32)
-    pending[0, 1] = pending[0, 3] = n
+    number = np.full(x.shape, -1, np.int32)
+    boxes = np.zeros((2 * x.size, 6), np.int32)
+    pending = np.zeros((2 * x.size, 4), np.int32)
+    pending[0, 1], pending[0, 3] = x.shape
     waiting, found, free = 1, 0, int(np.sum(void > 0))
     while waiting:
         waiting -= 1
@@ -101,16 +100,17 @@ def dissect(x: Image, void: Image) -> tuple[Ints, Ints]:
         plain = max(rows, columns) <= VOID_CELLS and _is_void(x, box)
         if plain or rows * columns <= LEAF_CELLS:
             box[5] = 2 if plain else 1
-            for r in range(box[0], box[1] + 1):
-                free = _number_line(number, void[r % n] > 0, 0, r % n, box[2], box[3], free)
+            for line in range(box[0], box[1] + 1):
+                r = line % len(x)
+                free = _number_line(number, void[r] > 0, 0, r, box[2], box[3], free)
         else:
             axis = 0 if rows >= columns else 1
             low, high = box[2 * axis], box[2 * axis + 1]
             start, stop = box[2 - 2 * axis], box[3 - 2 * axis]
             cut = _cheapest_line(unknowns[axis], low, high, start, stop)
             # a box as long as the cell is a ring: a second cut, at its ends, makes two halves
-            for line in (low, cut) if high - low == n else (cut, cut):
-                shared = unknowns[axis, line, 1:] > unknowns[axis, line, :-1]
+            for line in (low, cut) if high - low == x.shape[axis] else (cut, cut):
+                shared = unknowns[axis][line, 1:] > unknowns[axis][line, :-1]
                 free = _number_line(number, shared, axis, line, start, stop, free)
             pending[waiting] = pending[waiting + 1] = box[:4]
             pending[waiting, 2 * axis + 1] = pending[waiting + 1, 2 * axis] = cut
@@ -128,11 +128,10 @@ def find_fronts(x: Image, boxes: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
         The nodes of all fronts, each front sorted by number; the offset of each front in them,
         with shape `(B + 1,)`; how many of its nodes each box owns, with shape `(B,)`.
     """
-    n = len(x)
-    nodes = np.empty(12 * n * n + 64, np.int32)
+    nodes = np.empty(12 * x.size + 64, np.int32)
     offset = np.zeros(len(boxes) + 1, np.int32)
     owned = np.zeros(len(boxes), np.int32)
-    front = np.empty(4 * n * n + 64, np.int32)
+    front = np.empty(4 * x.size + 64, np.int32)
     waiting = np.empty(len(boxes), np.int32)
     depth, begin = 0, len(nodes)
     offset[len(boxes)] = begin
@@ -152,7 +151,7 @@ def find_fronts(x: Image, boxes: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
         begin -= count
         nodes[begin : begin + count] = front[:count]
         offset[b] = begin
-        outer = boxes[b - 1, 4] if b else len(number) ** 2
+        outer = boxes[b - 1, 4] if b else number.size
         owned[b] = np.searchsorted(front[:count], outer)
         waiting[depth] = b
         depth += 1
@@ -160,20 +159,21 @@ def find_fronts(x: Image, boxes: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 @njit(cache=True, nogil=True)
-def _unknowns_along_lines(x: Image) -> Ints:
+def _unknowns_along_lines(x: Image) -> tuple[Ints, Ints]:
     """The unknowns that a cut along a row (0) or a column (1) carries on its first `p` nodes.
 
-    The shape is `(2, n, n + 1)`.
+    The shapes are `(H, W + 1)` and `(W, H + 1)`.
     """
-    n = len(x)
-    total = np.zeros((2, n, n + 1), np.int32)
-    for r in range(n):
-        for c in range(n):
+    rows, columns = x.shape
+    along_row = np.zeros((rows, columns + 1), np.int32)
+    along_column = np.zeros((columns, rows + 1), np.int32)
+    for r in range(rows):
+        for c in range(columns):
             a, b, d, e = x[r - 1, c - 1], x[r - 1, c], x[r, c - 1], x[r, c]
             open_void = 3 * (a & b & d & e)
-            total[0, r, c + 1] = total[0, r, c] + max(open_void, (a | b) & (d | e))
-            total[1, c, r + 1] = total[1, c, r] + max(open_void, (a | d) & (b | e))
-    return total
+            along_row[r, c + 1] = along_row[r, c] + max(open_void, (a | b) & (d | e))
+            along_column[c, r + 1] = along_column[c, r] + max(open_void, (a | d) & (b | e))
+    return along_row, along_column
 
 
 @njit(cache=True, nogil=True)
@@ -201,9 +201,8 @@ def _number_line(
     number: Ints, wanted: NDArray[np.bool_], axis: int, line: int, start: int, stop: int, free: int
 ) -> int:
     """Numbers the wanted nodes of a row (0) or column (1) down from `free`; returns the rest."""
-    n = len(number)
     for position in range(start, stop + 1):
-        p = position % n
+        p = position % number.shape[1 - axis]
         r, c = (line, p) if axis == 0 else (p, line)
         if wanted[p] and number[r, c] < 0:
             free -= 1
@@ -214,7 +213,7 @@ def _number_line(
 @njit(cache=True, nogil=True)
 def _nodes_of_void_cells(x: Image, number: Ints, box: Ints, front: Ints) -> int:
     """Writes the nodes of the box's void cells to `front`, sorted; returns their count."""
-    n = len(x)
+    rows, columns = x.shape
     count = 0
     # backwards, since the numbers count down
     for r in range(box[1], box[0] - 1, -1):
@@ -225,7 +224,7 @@ def _nodes_of_void_cells(x: Image, number: Ints, box: Ints, front: Ints) -> int:
                     touched |= x[i, j] == 1
             if not touched:
                 continue
-            node = number[r % n, c % n]
+            node = number[r % rows, c % columns]
             i = count
             while i and front[i - 1] > node:
                 i -= 1

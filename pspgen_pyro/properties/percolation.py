@@ -9,6 +9,9 @@ along a direction exactly if one of them has a winding with a non-zero part ther
 that winds only along a diagonal percolates in both directions.
 
 Pixels connect through their four edges: flow with no slip at the corners does not pass a corner.
+
+An image whose edges are walls or mirrors percolates along a direction if a path of void leads from
+one of its faces to the opposite one: then, and only then, does the mirrored cell.
 """
 
 from __future__ import annotations
@@ -16,22 +19,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._inputs import labels
+from ._inputs import choice, labels
+from .edges import EDGES, Edges, mirrored
 
 __all__ = ["percolation"]
 
 
-def percolation(x: ArrayLike) -> NDArray[np.bool_]:
+def percolation(x: ArrayLike, edges: Edges = "periodic") -> NDArray[np.bool_]:
     """Whether the void connects around the torus, per direction.
 
     Arguments:
-        x: Microstructures, 1 = void and 0 = solid, with shape `(N, n, n)`.
+        x: Microstructures, 1 = void and 0 = solid, with shape `(N, H, W)`.
+        edges: What lies beyond the image, see `pspgen_pyro.properties.edges`; with "walls" and
+            "mirrored", whether the void connects its opposite faces.
 
     Returns:
         The flags of (horizontal, vertical), with shape `(N, 2)`.
 
     Raises:
-        InputError: If `x` is not a batch of square 0/1 images.
+        InputError: If `x` is not a batch of 0/1 images, or there are no such edges.
 
     Example:
         >>> x = np.zeros((1, 8, 8), dtype=int)
@@ -41,4 +47,6 @@ def percolation(x: ArrayLike) -> NDArray[np.bool_]:
     """
     from ._windings import windings
 
-    return windings(labels(x))
+    choice("edges", edges, EDGES)
+    values = labels(x)
+    return windings(values if edges == "periodic" else mirrored(values))

@@ -10,15 +10,19 @@ solid square, such that for all :math:`(v, q)`
   :math:`h_e^2 = 2 h^2`, and :math:`\sigma = 0`. Where the way is blocked the fluid rests, yet the
   pressure cannot balance the force exactly and :math:`K_{jj} \approx \tau \cdot \text{void
   fraction}`.
-* "consistent": the same with :math:`\sigma = 1`; blocked directions have :math:`K_{jj} \to 0`.
+* "consistent": the same with :math:`\sigma = 1`; blocked directions have :math:`K_{jj} = 0`, to
+  rounding.
 * "taylor-hood": biquadratic velocity, bilinear pressure, :math:`\tau = 0`: the reference for
   accuracy.
 
-A channel w squares wide has :math:`k = w^3 h^3 / 12 \cdot (1 - 1 / w^2)` in the first two and
-:math:`w^3 h^3 / 12` in the third.
+The cell has :math:`H \times W` squares and area 1, so :math:`h^2 = 1 / (H W)`. A horizontal
+channel w squares wide has :math:`K_{11} = w^3 h^2 / (12 H) \cdot (1 - 1 / w^2)` in the first two
+and :math:`w^3 h^2 / (12 H)` in the third.
 
 Two void squares that meet only at a corner share its pressure node, and a little fluid passes
-there: less and less as the mesh is refined.
+there: less and less as the mesh is refined. In "consistent" they share it only if the void
+connects them elsewhere, through edges and on the unrolled plane; otherwise each has a pressure of
+its own there. Then the pressure of every blocked component can balance the force exactly.
 
 References:
     | On the Stabilization of Finite Element Approximations of the Stokes Equations (Brezzi and
@@ -33,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import repeat
 from multiprocessing import get_context
 from typing import Any
@@ -42,7 +46,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _fem
-from ._inputs import choice, positive, with_solid
+from ._flow import flow_images, tensor_of, without_blocked
+from ._inputs import choice, positive
+from ._windings import parted_nodes
+from .edges import Edges
 from .percolation import percolation
 
 __all__ = [
@@ -73,13 +80,13 @@ def solve(
     r"""The permeability tensor :math:`K_{ij} = \int e_i \cdot u_j` of each sample.
 
     Arguments:
-        x: Microstructures, 1 = void and 0 = solid, with shape `(N, n, n)`, each with a solid
+        x: Microstructures, 1 = void and 0 = solid, with shape `(N, H, W)`, each with a solid
             pixel.
         formulation: "study", "consistent" or "taylor-hood".
 
     Keyword arguments:
         workers: The number of processes.
-        refinement: The number r of squares along each pixel's side, :math:`h = 1 / (n r)`.
+        refinement: The number of squares along each pixel's side.
         route: How the system is solved, a key of `ROUTES`.
 
     Returns:
@@ -87,8 +94,8 @@ def solve(
     """
     _fem.require()
     if workers == 1 or len(x) == 1:
-        cell = unit_cell(x.shape[-1], formulation, refinement)
-        return np.stack([ROUTES[route](cell, sample) for sample in x])
+        cells = (_cell_for(sample, formulation, refinement) for sample in x)
+        return np.stack([ROUTES[route](c, sample) for c, sample in zip(cells, x, strict=True)])
     parts = np.array_split(x, min(len(x), 4 * workers))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         tensors = pool.map(_part, parts, repeat(formulation), repeat(refinement), repeat(route))
@@ -104,6 +111,7 @@ class Reference:
     percolates: NDArray[np.bool_]
     formulation: str
     refinement: int
+    edges: Edges = "periodic"
 
     @property
     def k(self) -> NDArray[np.float64]:
@@ -113,14 +121,19 @@ class Reference:
 
 
 def reference(
-    x: ArrayLike, formulation: str = "taylor-hood", *, refinement: int = 2, workers: int = 1
+    x: ArrayLike,
+    formulation: str = "taylor-hood",
+    *,
+    refinement: int = 2,
+    workers: int = 1,
+    edges: Edges = "periodic",
 ) -> Reference:
     """Permeability on a refined mesh, with blocked directions told apart: there the exact k is 0
     and log k is not finite.
 
     Raises:
-        InputError: If `x` is not a batch of square 0/1 images, a sample has no solid, or an
-            option is unknown.
+        InputError: If `x` is not a batch of 0/1 images, a sample is all void and its edges are no
+            walls, or an option is unknown.
 
     Example:
         >>> x = np.zeros((1, 6, 6), dtype=int)
@@ -128,12 +141,15 @@ def reference(
         >>> reference(x).percolates
         array([[ True, False]])
     """
-    values = with_solid(x)
+    values = flow_images(x, edges)
     choice("formulation", formulation, FORMULATIONS)
     positive("refinement", refinement)
     positive("workers", workers)
-    tensor = solve(values, formulation, workers=workers, refinement=refinement)
-    return Reference(tensor, percolation(values), formulation, refinement)
+    solver = partial(solve, formulation=formulation, workers=workers, refinement=refinement)
+    tensor, percolates = tensor_of(values, edges, solver), percolation(values, edges)
+    if formulation == "consistent":
+        tensor = without_blocked(tensor, percolates)
+    return Reference(tensor, percolates, formulation, refinement, edges)
 
 
 def weak_form(space: Any, h: Any, formulation: str) -> tuple[Any, list[Any]]:
@@ -160,28 +176,38 @@ def weak_form(space: Any, h: Any, formulation: str) -> tuple[Any, list[Any]]:
 
 class UnitCell:
     """One discretisation of the cell: mesh, space and compiled forms, to be filled with any
-    sample of `n` pixels a side.
+    sample of this shape.
 
     Arguments:
-        n: The pixels along a side.
+        shape: The pixels (H, W) of a sample.
         formulation: "study", "consistent" or "taylor-hood".
         refinement: The squares along a pixel's side.
+        parted: The nodes of the refined mesh that have one pressure above and another below, with
+            shape `(r H, r W)`, of bilinear velocities only; none by default. The cell is then for
+            samples that have solid beside each of them.
     """
 
-    def __init__(self, n: int, formulation: str, refinement: int = 1) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        formulation: str,
+        refinement: int = 1,
+        parted: NDArray[np.bool_] | None = None,
+    ) -> None:
         from basix.ufl import element, mixed_element
         from dolfinx import default_scalar_type
         from dolfinx.fem import Constant, functionspace
         from dolfinx.fem.petsc import create_matrix
 
         self.refinement = refinement
-        mesh, self._squares = _fem.periodic_mesh(n * refinement)
+        rows, columns = shape[0] * refinement, shape[1] * refinement
+        mesh, self._squares = _fem.periodic_mesh(rows, columns, parted)
         velocity = element(
             "Lagrange", "quadrilateral", 2 if formulation == "taylor-hood" else 1, shape=(2,)
         )
         pressure = element("Lagrange", "quadrilateral", 1)
         self._space = functionspace(mesh, mixed_element([velocity, pressure]))
-        self._h = Constant(mesh, default_scalar_type(1 / (n * refinement)))
+        self._h = Constant(mesh, default_scalar_type(1 / np.sqrt(rows * columns)))
         flow, loads = weak_form(self._space, self._h, formulation)
         self._flow, self._loads = _fem.compiled(flow), [_fem.compiled(load) for load in loads]
 
@@ -197,14 +223,13 @@ class UnitCell:
         self._assemble(everywhere)
 
     def assemble(self, x: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """Fills `matrix` for the sample `x` of shape `(n, n)`.
+        """Fills `matrix` for the sample `x` of shape `(H, W)`.
 
         Returns:
             Which degrees of freedom are unknowns of the void, with shape `(size,)`, and the
             loads, `(2, size)`.
         """
-        fine = np.repeat(np.repeat(x, self.refinement, axis=0), self.refinement, axis=1)
-        void = fine.ravel()[self._squares] == 1
+        void = _refined(x, self.refinement).ravel()[self._squares] == 1
         unknown, at_solid = np.zeros((2, self.size), dtype=bool)
         unknown[self.dofs[void]] = True
         at_solid[self.dofs[~void]] = True
@@ -232,9 +257,23 @@ class UnitCell:
 
 
 @lru_cache(maxsize=8)
-def unit_cell(n: int, formulation: str, refinement: int = 1) -> UnitCell:
+def unit_cell(shape: tuple[int, int], formulation: str, refinement: int = 1) -> UnitCell:
     """The `UnitCell` of these arguments, built once in a process."""
-    return UnitCell(n, formulation, refinement)
+    return UnitCell(shape, formulation, refinement)
+
+
+def _cell_for(x: NDArray[np.uint8], formulation: str, refinement: int) -> UnitCell:
+    """The shared `UnitCell`, or one of its own for a sample that has parted nodes."""
+    rows, columns = x.shape
+    if formulation == "consistent":
+        parted = parted_nodes(_refined(x, refinement))
+        if parted.any():
+            return UnitCell((rows, columns), formulation, refinement, parted)
+    return unit_cell((rows, columns), formulation, refinement)
+
+
+def _refined(x: NDArray[np.uint8], refinement: int) -> NDArray[np.uint8]:
+    return np.repeat(np.repeat(x, refinement, axis=0), refinement, axis=1)
 
 
 def ldl(cell: UnitCell, x: NDArray[np.uint8]) -> NDArray[np.float64]:
