@@ -27,6 +27,7 @@ from .properties import percolation
 from .schema import Microstructure, Schema
 from .simulators import (
     EffectiveConductivity,
+    ElasticStiffness,
     Permeability,
     PropertyFunction,
     PropertySimulator,
@@ -38,6 +39,7 @@ __all__ = [
     "Chain",
     "ChainSample",
     "EffectiveConductivity",
+    "ElasticStiffness",
     "Permeability",
     "PropertyFunction",
     "PropertySimulator",

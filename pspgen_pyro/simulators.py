@@ -18,10 +18,12 @@ from .io.provenance import name_of
 from .properties import Formulation, Solver, conductivity, permeability
 from .properties._inputs import choice
 from .properties.conductivity import positive_values
+from .properties.elasticity import Plane, elastic_stiffness, phase_stiffness
 from .schema import Microstructure, Property
 
 __all__ = [
     "EffectiveConductivity",
+    "ElasticStiffness",
     "Permeability",
     "PropertyFunction",
     "PropertySimulator",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 _BLOCKED = 1e-12
+_DIRECTIONS: tuple[Literal["horizontal", "vertical"], ...] = ("horizontal", "vertical")
 
 
 class StructureSimulator(Protocol):
@@ -246,18 +249,86 @@ class EffectiveConductivity:
         return conductivity(x, self.conductivities, self.solver)
 
 
-def _along(quantity: str, unit: str, below: float | None) -> tuple[Property, ...]:
+@dataclass(frozen=True)
+class ElasticStiffness:
+    """The effective elastic stiffness of any number of phases: C11 (horizontal), C22 (vertical),
+    C12 and C66.
+
+    Arguments:
+        young: Young's modulus of each phase, in the order of the labels; 0 for a void.
+        poisson: Poisson's ratio of each phase.
+        plane: "strain" or "stress".
+        solver: "multifrontal" or "dolfinx", see `pspgen_pyro.properties.elastic_stiffness`.
+        formulation: "bilinear", the only one; data sets name it.
+        unit: The unit of the moduli.
+
+    Raises:
+        InputError: If a modulus or a ratio is out of its bounds, or there is no such plane, solver
+            or formulation.
+
+    Example:
+        >>> layers = np.repeat([0, 1], 4)[None, :, None].repeat(8, axis=2).astype(np.uint8)
+        >>> ElasticStiffness((1.0, 3.0), (0.0, 0.0))(layers).round(6)
+        array([[2.  , 1.5 , 0.  , 0.75]])
+    """
+
+    young: tuple[float, ...]
+    poisson: tuple[float, ...]
+    plane: Plane = "strain"
+    solver: Literal["multifrontal", "dolfinx"] = "multifrontal"
+    formulation: Literal["bilinear"] = "bilinear"
+    unit: str = "GPa"
+
+    def __post_init__(self) -> None:
+        phase_stiffness(self.young, self.poisson, self.plane)
+        choice("solver", self.solver, ("multifrontal", "dolfinx"))
+        choice("formulation", self.formulation, ("bilinear",))
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """C11 and C22 as one quantity along two directions, C12 and C66; the first two and the
+        last as logarithms."""
+        along = _along("stiffness", self.unit, None, names=("C11", "C22"))
+        shear = Property(name="C66", unit=self.unit, scale="log")
+        return (*along, Property(name="C12", unit=self.unit), shear)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "property": "ElasticStiffness",
+            "formulation": self.formulation,
+            "solver": self.solver,
+            "young": list(self.young),
+            "poisson": list(self.poisson),
+            "plane": self.plane,
+        }
+
+    def check_images(self, microstructure: Microstructure | None) -> None:
+        """Takes periodic images with one phase a modulus."""
+        _check_cell("ElasticStiffness", microstructure, len(self.young))
+
+    def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
+        c = elastic_stiffness(x, self.young, self.poisson, self.plane, self.solver)
+        return np.stack([c[:, i, j] for i, j in ((0, 0), (1, 1), (0, 1), (2, 2))], axis=-1)
+
+
+def _along(
+    quantity: str,
+    unit: str,
+    below: float | None,
+    names: tuple[str, str] = ("horizontal", "vertical"),
+) -> tuple[Property, ...]:
     """A quantity along the horizontal and the vertical direction, as logarithms."""
     return tuple(
         Property(
-            name=direction,
+            name=name,
             unit=unit,
             scale="log",
             quantity=quantity,
             direction=direction,
             detection_limit=(below, None),
         )
-        for direction in ("horizontal", "vertical")
+        for name, direction in zip(names, _DIRECTIONS, strict=True)
     )
 
 

@@ -12,6 +12,7 @@ from oracles import permeability_by_pivoting, quadrature_element, smooth_images
 from pspgen_pyro.properties.element import PIN, bordered_element
 from pspgen_pyro.properties.multifrontal import solve
 from pspgen_pyro.properties.nested_dissection import (
+    VOID_CELLS,
     dissect,
     find_fronts,
     roll_to_cheapest_edges,

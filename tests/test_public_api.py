@@ -18,7 +18,7 @@ PUBLIC = {
     ),
     "campaign": "Campaign Receipt Status",
     "chain": (
-        "Chain ChainSample EffectiveConductivity Permeability PropertyFunction "
+        "Chain ChainSample EffectiveConductivity ElasticStiffness Permeability PropertyFunction "
         "PropertySimulator StructureFunction StructureSimulator percolating"
     ),
     "cli": "main",
@@ -67,7 +67,10 @@ PUBLIC = {
         "Categorical Fixed Integer Mirror Ordinal PeriodicShift Permutation ProcessSpace Real "
         "Reflection Setting Symmetry Transposition augment orbit"
     ),
-    "properties": "conductivity conductivity_tensor percolation permeability permeability_tensor",
+    "properties": (
+        "conductivity conductivity_tensor elastic_moduli elastic_stiffness percolation "
+        "permeability permeability_tensor"
+    ),
     "report": (
         "Answer SolvedImages SurfaceError Verdict generate_images judge materials_at "
         "model_surface read_answer reference_surface summarise surface_error write_page"
@@ -80,7 +83,7 @@ PUBLIC = {
     "runs": "Run chain_of described_data fit load_run training_data",
     "schema": "Microstructure Property Schema conversion",
     "simulators": (
-        "EffectiveConductivity Permeability PropertyFunction PropertySimulator "
+        "EffectiveConductivity ElasticStiffness Permeability PropertyFunction PropertySimulator "
         "StructureFunction StructureSimulator"
     ),
     "structure": (

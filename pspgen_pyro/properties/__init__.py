@@ -19,11 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._inputs import choice, positive, with_solid
 from .conductivity import conductivity, conductivity_tensor
+from .elasticity import elastic_moduli, elastic_stiffness
 from .percolation import percolation
 
 __all__ = [
     "conductivity",
     "conductivity_tensor",
+    "elastic_moduli",
+    "elastic_stiffness",
     "percolation",
     "permeability",
     "permeability_tensor",

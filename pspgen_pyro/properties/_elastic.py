@@ -76,7 +76,6 @@ def _condense(x: Image, solid: Image, elements: Floats, response: Floats) -> Non
     boxes, number = dissect(stiff, void_cells_at_nodes(stiff), 0)
     nodes, offset, owned = find_fronts(stiff, boxes, number)
     width = np.full(number.max() + 1, 2, np.uint8)
-    # nodes are numbered down from their count
     largest, deepest = _storage(boxes, nodes, offset, owned, width, _LOADS)
 
     tile = fours(largest + 1) * TILE
