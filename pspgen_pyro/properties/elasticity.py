@@ -218,7 +218,10 @@ def _weak_form(space: Any, lame: Any, mu: Any) -> tuple[Any, list[Any]]:
 
     means = ([[1, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 0.5], [0.5, 0]])
     strain = ufl.sym(ufl.grad(v))
-    loads = [-ufl.inner(stress(ufl.as_matrix(mean)), strain) * dx for mean in means]
+    loads: list[Any] = []
+    for mean in means:
+        work: Any = ufl.inner(stress(ufl.as_matrix(mean)), strain)
+        loads.append(-work * dx)
     return ufl.inner(stress(ufl.sym(ufl.grad(w))), strain) * dx, loads
 
 
