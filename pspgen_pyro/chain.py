@@ -27,6 +27,7 @@ from .properties import percolation
 from .schema import Microstructure, Schema
 from .simulators import (
     EffectiveConductivity,
+    ElasticStiffness,
     Permeability,
     PropertyFunction,
     PropertySimulator,
@@ -38,6 +39,7 @@ __all__ = [
     "Chain",
     "ChainSample",
     "EffectiveConductivity",
+    "ElasticStiffness",
     "Permeability",
     "PropertyFunction",
     "PropertySimulator",
@@ -171,8 +173,7 @@ def percolating(microstructure: Microstructure | None) -> bool:
     at least 3 pixels a side."""
     if microstructure is None or microstructure.grey or not microstructure.periodic:
         return False
-    height, width = microstructure.shape
-    return height == width >= 3
+    return len(set(microstructure.shape)) == 1 and microstructure.shape[0] >= 3
 
 
 def _flags(x: NDArray[Any] | None, images: Microstructure | None) -> NDArray[np.bool_] | None:

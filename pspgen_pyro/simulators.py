@@ -19,10 +19,12 @@ from .properties import Formulation, Solver, conductivity, permeability
 from .properties._inputs import choice
 from .properties.conductivity import positive_values
 from .properties.edges import EDGES, Edges
+from .properties.elasticity import Plane, elastic_stiffness, phase_stiffness
 from .schema import Microstructure, Property
 
 __all__ = [
     "EffectiveConductivity",
+    "ElasticStiffness",
     "Permeability",
     "PropertyFunction",
     "PropertySimulator",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 _BLOCKED = 1e-12
+_DIRECTIONS: tuple[Literal["horizontal", "vertical"], ...] = ("horizontal", "vertical")
 
 
 class StructureSimulator(Protocol):
@@ -195,12 +198,7 @@ class Permeability:
 
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes images of two phases, periodic ones unless the edges are walls or mirrors."""
-        images = _of_phases(microstructure, 2)
-        if self.edges == "periodic" and not images.periodic:
-            raise InputError(
-                f"'structure' makes {images}, but Permeability solves on a periodic cell; pass "
-                'edges="walls" or edges="mirrored", or declare periodic images.'
-            )
+        _check_cell(self, microstructure, 2)
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         return permeability(x, self.formulation, self.solver, edges=self.edges)
@@ -252,38 +250,119 @@ class EffectiveConductivity:
 
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes square periodic images with one phase a conductivity."""
-        images = _of_phases(microstructure, len(self.conductivities))
-        if not images.periodic or images.shape[0] != images.shape[1]:
-            raise InputError(
-                f"'structure' makes {images}, but EffectiveConductivity solves on a square "
-                "periodic cell; declare such images, or take another property simulator."
-            )
+        _check_cell(self, microstructure, len(self.conductivities))
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         return conductivity(x, self.conductivities, self.solver)
 
 
-def _along(quantity: str, unit: str, below: float | None) -> tuple[Property, ...]:
+@dataclass(frozen=True)
+class ElasticStiffness:
+    """The effective elastic stiffness of any number of phases: C11 (horizontal), C22 (vertical),
+    C12 and C66.
+
+    Arguments:
+        young: Young's modulus of each phase, in the order of the labels; 0 for a void.
+        poisson: Poisson's ratio of each phase.
+        plane: "strain" or "stress".
+        solver: "multifrontal" or "dolfinx", see `pspgen_pyro.properties.elastic_stiffness`.
+        formulation: "bilinear", the only one; data sets name it.
+        unit: The unit of the moduli.
+        edges: "periodic" or "mirrored".
+
+    Raises:
+        InputError: If a modulus or a ratio is out of its bounds, or there is no such plane, solver
+            or formulation.
+
+    Example:
+        >>> layers = np.repeat([0, 1], 4)[None, :, None].repeat(8, axis=2).astype(np.uint8)
+        >>> ElasticStiffness((1.0, 3.0), (0.0, 0.0))(layers).round(6)
+        array([[2.  , 1.5 , 0.  , 0.75]])
+    """
+
+    young: tuple[float, ...]
+    poisson: tuple[float, ...]
+    plane: Plane = "strain"
+    solver: Literal["multifrontal", "dolfinx"] = "multifrontal"
+    formulation: Literal["bilinear"] = "bilinear"
+    unit: str = "GPa"
+    edges: Literal["periodic", "mirrored"] = "periodic"
+
+    def __post_init__(self) -> None:
+        phase_stiffness(self.young, self.poisson, self.plane)
+        choice("edges", self.edges, ("periodic", "mirrored"))
+        choice("solver", self.solver, ("multifrontal", "dolfinx"))
+        choice("formulation", self.formulation, ("bilinear",))
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """C11 and C22 as one quantity along two directions, C12 and C66; the first two and the
+        last as logarithms."""
+        along = _along("stiffness", self.unit, None, names=("C11", "C22"))
+        shear = Property(name="C66", unit=self.unit, scale="log")
+        return (*along, Property(name="C12", unit=self.unit), shear)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "property": "ElasticStiffness",
+            "formulation": self.formulation,
+            "solver": self.solver,
+            "young": list(self.young),
+            "poisson": list(self.poisson),
+            "plane": self.plane,
+            "edges": self.edges,
+        }
+
+    def check_images(self, microstructure: Microstructure | None) -> None:
+        """Takes images with one phase a modulus, periodic ones unless they are mirrored."""
+        _check_cell(self, microstructure, len(self.young))
+
+    def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
+        c = elastic_stiffness(
+            x, self.young, self.poisson, self.plane, self.solver, edges=self.edges
+        )
+        return np.stack([c[:, i, j] for i, j in ((0, 0), (1, 1), (0, 1), (2, 2))], axis=-1)
+
+
+def _along(
+    quantity: str,
+    unit: str,
+    below: float | None,
+    names: tuple[str, str] = ("horizontal", "vertical"),
+) -> tuple[Property, ...]:
     """A quantity along the horizontal and the vertical direction, as logarithms."""
     return tuple(
         Property(
-            name=direction,
+            name=name,
             unit=unit,
             scale="log",
             quantity=quantity,
             direction=direction,
             detection_limit=(below, None),
         )
-        for direction in ("horizontal", "vertical")
+        for name, direction in zip(names, _DIRECTIONS, strict=True)
     )
 
 
-def _of_phases(images: Microstructure | None, phases: int) -> Microstructure:
-    """Returns `images`, or raises InputError unless they are of so many phases."""
+def _check_cell(
+    simulator: Permeability | EffectiveConductivity | ElasticStiffness,
+    images: Microstructure | None,
+    phases: int,
+) -> None:
+    """Raises InputError unless the simulator's solver takes the images."""
     if images is None or images.phases != phases:
         made = "no images" if images is None else f"images of {images.phases} phases"
         raise InputError(
             f"'property_' is for {phases} phases but 'structure' makes {made}; take a property "
             "simulator for those, such as EffectiveConductivity with one conductivity a phase."
         )
-    return images
+    if simulator.edges == "periodic" and not images.periodic:
+        raise InputError(
+            f"'structure' makes {images}, but {type(simulator).__name__} solves on a periodic "
+            'cell; pass edges="mirrored", or declare periodic images.'
+        )
+    if images.dimensions != 2:
+        raise InputError(
+            f"'structure' makes {images}, but {type(simulator).__name__} solves in two dimensions."
+        )

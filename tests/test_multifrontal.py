@@ -18,6 +18,7 @@ from pspgen_pyro.properties._windings import parted_nodes, windings
 from pspgen_pyro.properties.element import PIN, bordered_element
 from pspgen_pyro.properties.multifrontal import solve
 from pspgen_pyro.properties.nested_dissection import (
+    VOID_CELLS,
     dissect,
     find_fronts,
     roll_to_cheapest_edges,
@@ -177,7 +178,7 @@ def test_workers_and_batches_do_not_change_a_bit():
 def test_every_node_is_eliminated_once_and_only_after_all_its_void_cells(x):
     x = roll_to_cheapest_edges(x)
     void = void_cells_at_nodes(x)
-    boxes, number = dissect(x, void)
+    boxes, number = dissect(x, void, VOID_CELLS)
     nodes, offset, owned = find_fronts(x, boxes, number)
     eliminated = np.concatenate([nodes[i : i + o] for i, o in zip(offset, owned, strict=False)])
     assert sorted(eliminated) == list(range(np.count_nonzero(void)))

@@ -18,7 +18,7 @@ PUBLIC = {
     ),
     "campaign": "Campaign Receipt Status",
     "chain": (
-        "Chain ChainSample EffectiveConductivity Permeability PropertyFunction "
+        "Chain ChainSample EffectiveConductivity ElasticStiffness Permeability PropertyFunction "
         "PropertySimulator StructureFunction StructureSimulator percolating"
     ),
     "cli": "main",
@@ -68,8 +68,8 @@ PUBLIC = {
         "Reflection Setting Symmetry Transposition augment orbit"
     ),
     "properties": (
-        "conductivity conductivity_tensor length millidarcy percolation permeability "
-        "permeability_tensor"
+        "conductivity conductivity_tensor elastic_moduli elastic_stiffness length millidarcy "
+        "percolation permeability permeability_tensor"
     ),
     "report": (
         "Answer SolvedImages SurfaceError Verdict generate_images judge materials_at "
@@ -83,7 +83,7 @@ PUBLIC = {
     "runs": "Run chain_of described_data fit load_run training_data",
     "schema": "Microstructure Property Schema conversion",
     "simulators": (
-        "EffectiveConductivity Permeability PropertyFunction PropertySimulator "
+        "EffectiveConductivity ElasticStiffness Permeability PropertyFunction PropertySimulator "
         "StructureFunction StructureSimulator"
     ),
     "structure": (

@@ -11,6 +11,8 @@ from pspgen_pyro.structure import (
     CALIBRATED,
     PhaseSeparatedField,
     Preset,
+    ThresholdedField,
+    cahn_hilliard,
     five_mode_spectrum,
     gaussian_random_field,
     threshold,
@@ -128,6 +130,71 @@ def test_the_two_point_correlation_counts_pairs_of_void_pixels(height, width, se
             pairs = (x * np.roll(x, (-i, -j), axis=(0, 1))).mean()
             assert C[i, j] == pytest.approx(pairs, abs=1e-12)
     assert C[0, 0] == pytest.approx(void_fraction(x))
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.lists(st.integers(2, 5), min_size=2, max_size=3), st.booleans(), st.integers(0, 2**32 - 1)
+)
+def test_with_walls_every_shift_counts_the_pairs_inside_the_image_alone(sides, periodic, seed):
+    x = np.random.default_rng(seed).integers(0, 2, sides)
+    d = len(sides)
+    C = two_point_correlation(x, edges="periodic" if periodic else "walls", dimensions=d)
+    assert C.shape == (tuple(sides) if periodic else tuple(2 * n - 1 for n in sides))
+    for shift in np.ndindex(*C.shape):
+        r = [s - m if s >= n else s for s, n, m in zip(shift, sides, C.shape, strict=True)]
+        if periodic:
+            pairs = (x * np.roll(x, [-s for s in r], axis=range(d))).mean()
+        else:
+            here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(r, sides, strict=True))
+            there = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(r, sides, strict=True))
+            pairs = (x[here] * x[there]).mean()
+        assert C[shift] == pytest.approx(pairs, abs=1e-12)
+    assert C[(0,) * d] == pytest.approx(void_fraction(x, dimensions=d))
+
+
+def test_the_correlation_of_a_mirrored_image_is_that_of_its_periodic_cell():
+    x = np.random.default_rng(0).integers(0, 2, (3, 4))
+    whole = np.block([[x, x[:, ::-1]], [x[::-1], x[::-1, ::-1]]])
+    assert np.allclose(two_point_correlation(x, edges="mirrored"), two_point_correlation(whole))
+
+
+def test_statistics_say_what_they_take():
+    with pytest.raises(InputError, match="D, H, W"):
+        void_fraction(np.zeros((4, 4)), dimensions=3)
+    for options in ({"edges": "open"}, {"dimensions": 4}):
+        with pytest.raises(InputError, match=next(iter(options))):
+            two_point_correlation(np.zeros((4, 4)), **options)
+
+
+@pytest.mark.parametrize("spectrum", [two_mode_spectrum, five_mode_spectrum])
+def test_the_spectrum_of_a_rectangle_is_that_of_the_square_of_its_shorter_side(spectrum):
+    """An image twice as wide has every second wave of its own between those of the square."""
+    phi = [[7.0, 0.3]] if spectrum is two_mode_spectrum else [[7.0, 1, 2, 3, 4] + [0.3] * 5]
+    square, wide, high = (spectrum(phi, n) for n in (8, (8, 16), (16, 8)))
+    assert wide.shape[1:] == (8, 16)
+    waves = [0, 2, 4, 6, 10, 12, 14]
+    assert np.allclose(wide[:, :, waves], square[:, :, [0, 1, 2, 3, 5, 6, 7]])
+    assert np.allclose(high[:, waves], square[:, [0, 1, 2, 3, 5, 6, 7]])
+
+
+def test_a_rectangle_is_phase_separated_as_its_tiles_are():
+    c = np.sign(np.random.default_rng(0).standard_normal((1, 12, 12)))
+    twice = cahn_hilliard(np.concatenate([c, c], axis=2), 2.0)
+    assert twice.shape == (1, 12, 24)
+    assert np.allclose(twice[:, :, :12], cahn_hilliard(c, 2.0), atol=1e-9)
+
+
+def test_a_cut_field_of_three_phases_may_be_a_rectangle():
+    x = ThresholdedField((12, 20), two_mode_spectrum, (0.5, 0.25, 0.25))([[5.0, 1.0]], seeds(1, 0))
+    assert x.shape == (1, 12, 20)
+    assert list(np.bincount(x.ravel())) == [120, 60, 60]
+
+
+@pytest.mark.parametrize("n", [3, (12, 3), (12,), (12, 12, 12), 12.0, True, (12, "a")])
+def test_sides_that_are_none_are_refused(n):
+    with pytest.raises(InputError, match="'n' is"):
+        PhaseSeparatedField(n, two_mode_spectrum)
 
 
 @pytest.mark.parametrize("statistic", [void_fraction, two_point_correlation])

@@ -29,9 +29,9 @@ class Simulate:
     """
 
     case: Positional[
-        Literal["case1", "case2", "case3", "case4", "case5", "three_phase"] | None
+        Literal["case1", "case2", "case3", "case4", "case5", "three_phase", "elastic"] | None
     ] = None
-    """The case of the study, or the three-phase one beside it."""
+    """The case of the study, or one of the two beside it: three phases, elastic stiffness."""
     out: Path = field(kw_only=True)
     """The store to make; it must not exist."""
     chain: str | None = None

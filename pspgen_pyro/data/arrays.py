@@ -131,7 +131,7 @@ class _Found:
             "fold": ("sample", fold),
         }
         if self.x is not None:
-            variables["x"] = (("sample", "row", "column"), self.x)
+            variables["x"] = (("sample", *self.schema.images.dims), self.x)
         names = list(self.schema.process.names), list(self.schema.property_names)
         labels = dict(zip(("parameter", "property"), names, strict=True))
         return xr.Dataset(variables, labels, {"schema": json.dumps(self.schema.to_json())})

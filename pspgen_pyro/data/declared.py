@@ -146,7 +146,8 @@ def read_microstructure(declared: Images, x: NDArray[Any] | None) -> Microstruct
 
     Arguments:
         declared: A `Microstructure`, or its entries without the shape.
-        x: The images, with shape `(N, H, W)`, if there are any.
+        x: The images, with shape `(N, H, W)` or, of volumes that are declared with their shape,
+            `(N, D, H, W)`, if there are any.
 
     Raises:
         InputError: If there are images and no declaration or the other way round, or they differ.
@@ -155,16 +156,21 @@ def read_microstructure(declared: Images, x: NDArray[Any] | None) -> Microstruct
         if declared is not None:
             raise InputError("'microstructure' is declared but 'x' is None; give the images too.")
         return None
-    if x.ndim != 3 or 0 in x.shape or x.dtype.kind not in "buif":
+    if x.ndim not in (3, 4) or 0 in x.shape or x.dtype.kind not in "buif":
         raise InputError(
             f"'x' has shape {x.shape} and holds {x.dtype}; images are numbers with the shape "
-            "(N, H, W), one for each row of phi."
+            "(N, H, W), volumes with (N, D, H, W), one for each row of phi."
         )
     if not isinstance(declared, Microstructure | Mapping):
         raise InputError(f"'x' has shape {x.shape} and {shown_values(x)}, but {_IMAGES}")
     if isinstance(declared, Mapping):
         if not {"phases", "periodic"} <= set(declared):
             raise InputError(f"'microstructure' is {dict(declared)!r:.80}, but {_IMAGES}")
+        if x.ndim == 4 and "shape" not in declared:
+            raise InputError(
+                f"'x' has shape {x.shape}; if these are volumes, declare their 'shape' (D, H, W) "
+                "in 'microstructure'; colours must be made labels or grey values first."
+            )
         entries: dict[str, Any] = {"shape": x.shape[1:], **declared}
         declared = Microstructure(**entries)
     if x.shape[1:] != declared.shape:

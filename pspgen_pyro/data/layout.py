@@ -37,7 +37,8 @@ VARIABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "fold": ("int8", ("sample",), "fold, split by phi"),
     "excluded": ("bool", ("sample",), "in the region without training data"),
 }
-"""Every variable: its type (of `x` where it holds labels), its dimensions and its name in words;
+"""Every variable: its type (of `x` where it holds labels), its dimensions (of `x` in two
+dimensions) and its name in words;
 `x`, `percolates` and `excluded` may be absent."""
 
 _SMALL_IMAGE = 64 * 64
@@ -74,19 +75,21 @@ class Layout:
         """The type of a variable."""
         return self.schema.images.dtype if name == "x" else VARIABLES[name][0]
 
+    def dims(self, name: str) -> tuple[str, ...]:
+        """The dimensions of a variable."""
+        return ("sample", *self.schema.images.dims) if name == "x" else VARIABLES[name][1]
+
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a variable."""
         images = self.schema.microstructure
-        row, column = (0, 0) if images is None else images.shape
-        sizes = {
+        sizes = {} if images is None else dict(zip(images.dims, images.shape, strict=True))
+        sizes |= {
             "sample": self.samples,
             "parameter": len(self.schema.process),
             "property": len(self.schema.properties),
             "direction": 2,
-            "row": row,
-            "column": column,
         }
-        return tuple(sizes[dim] for dim in VARIABLES[name][1])
+        return tuple(sizes[dim] for dim in self.dims(name))
 
     def metadata_files(self) -> dict[str, bytes]:
         """The files that do not belong to a chunk: groups, arrays and coordinates."""
@@ -142,7 +145,7 @@ class Layout:
             for name, labels in self._coordinates().items()
         }
         for name in self.variables:
-            dims, shape = VARIABLES[name][1], self.shape(name)
+            dims, shape = self.dims(name), self.shape(name)
             chunks = (min(self.chunk, self.samples), *shape[1:])
             arrays[name] = _array(
                 group, name, shape, chunks, self.dtype(name), dims, self._described(name)

@@ -71,7 +71,7 @@ def _has(schema: Schema, data: xr.Dataset, name: str) -> bool:
 def _array(data: xr.Dataset, made: Layout, name: str) -> xr.DataArray:
     """A variable, if its dimensions, its sizes and its type are those of the store."""
     found, dtype = data[name], np.dtype(made.dtype(name))
-    dims, shape = layout.VARIABLES[name][1], made.shape(name)
+    dims, shape = made.dims(name), made.shape(name)
     if found.dims != dims or found.shape != shape or found.dtype != dtype:
         raise InputError(
             f"'triads' has {name} of {found.dtype}, dimensions {found.dims} and shape "

@@ -155,7 +155,7 @@ def reconstruction_check(
         raise InputError("'materials' is empty; give at least one material.")
     back = _reconstruct(model, materials)
     index = np.arange(len(back)) if group is None else np.asarray(group)
-    right = (back == materials.images).mean(axis=(1, 2))
+    right = (back == materials.images).reshape(len(back), -1).mean(axis=1)
     share = np.bincount(materials.images.ravel()).max() / materials.images.size
     last = model.schema.images.last_label
     both = (percolation(materials.images == last) == percolation(back == last)).mean(axis=1)
@@ -281,14 +281,14 @@ def _compare(
 
 
 def _correlation_gap(first: NDArray, second: NDArray) -> tuple[float, float]:
-    pairs = [two_point_correlation(x) for x in (first, second)]
+    pairs = [two_point_correlation(x, dimensions=x.ndim - 1) for x in (first, second)]
     noise = sum(c.var(axis=0, ddof=1) / len(c) for c in pairs)
     square = (pairs[0].mean(axis=0) - pairs[1].mean(axis=0)) ** 2
     return max(0.0, float((square - noise).mean())) ** 0.5, float(np.mean(noise)) ** 0.5
 
 
 def _void(void: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return void.mean(axis=(1, 2))
+    return void.reshape(len(void), -1).mean(axis=1)
 
 
 def names_of(found: Sequence[Generated], names: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ __all__ = ["plot_generated", "plot_reconstruction", "show_generated"]
 
 _SHOWN = 8
 _COLOURS = {"real": PALETTE["blue"], "generated": PALETTE["vermilion"]}
+_STYLES = (("horizontal", "-"), ("vertical", "--"), ("through", ":"))
 
 
 def plot_reconstruction(found: Reconstruction) -> Figure:
@@ -78,15 +79,14 @@ def plot_generated(found: Sequence[Generated], titles: Sequence[str], schema: Sc
 
 
 def _voids(ax: Axes, void: NDArray[np.bool_], name: str) -> None:
-    shares = void.mean(axis=(1, 2))
+    shares = void.reshape(len(void), -1).mean(axis=1)
     ax.hist(shares, 20, histtype="step", density=True, color=_COLOURS[name], label=name)
 
 
 def _correlations(ax: Axes, void: NDArray[np.bool_], name: str) -> None:
-    mean = two_point_correlation(void).mean(axis=0)
-    half = mean.shape[0] // 2, mean.shape[1] // 2
-    across, down = mean[0, : half[1] + 1], mean[: half[0] + 1, 0]
-    lines = {"horizontal": ("-", across), "vertical": ("--", down)}
-    for direction, (style, values) in lines.items():
+    mean = two_point_correlation(void, dimensions=void.ndim - 1).mean(axis=0)
+    for axis, (direction, style) in enumerate(_STYLES[: mean.ndim], 1):
+        line = np.moveaxis(mean, -axis, 0).reshape(mean.shape[-axis], -1)[:, 0]
+        values = line[: len(line) // 2 + 1]
         label = f"{name}, {direction}"
         ax.plot(np.arange(len(values)), values, style, color=_COLOURS[name], lw=1.2, label=label)

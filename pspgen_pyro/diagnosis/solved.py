@@ -52,10 +52,10 @@ class SolvedImages:
         """The volume fraction of each phase but the first, a number an image, by its name; of grey
         images their mean."""
         if self.images.grey:
-            return {"mean grey value": self.x.mean(axis=(1, 2))}
+            return {"mean grey value": self.x.reshape(len(self.x), -1).mean(axis=1)}
         names = phase_names(int(self.images.phases))
         return {
-            f"{name} fraction": (self.x == i).mean(axis=(1, 2))
+            f"{name} fraction": (self.x == i).reshape(len(self.x), -1).mean(axis=1)
             for i, name in enumerate(names)
             if i
         }
@@ -168,7 +168,7 @@ def _nearest(
 def _properties(chain: Chain, x: NDArray[Any], run: Run) -> NDArray[np.float64]:
     m = np.full((len(x), len(run.schema.properties)), np.nan)
     # flow in a cell without solid has no steady state
-    solvable = ~x.all(axis=(1, 2)) | (run.schema.images.phases != 2)
+    solvable = ~x.reshape(len(x), -1).all(axis=1) | (run.schema.images.phases != 2)
     if solvable.any():
         m[solvable] = run.schema.scaled(chain.property_(x[solvable]))
     return m

@@ -53,14 +53,14 @@ class Dimensions:
         return len(self.schema.properties)
 
     @property
-    def image(self) -> tuple[int, int] | None:
-        """The pixels (H, W) of a microstructure; None if there is none."""
+    def image(self) -> tuple[int, ...] | None:
+        """The pixels (H, W), or (D, H, W), of a microstructure; None if there is none."""
         images = self.schema.microstructure
         return None if images is None else images.shape
 
     @property
     def pixels(self) -> int:
-        """The number H·W of pixels; 0 without images."""
+        """The number of pixels; 0 without images."""
         images = self.schema.microstructure
         return 0 if images is None else images.pixels
 

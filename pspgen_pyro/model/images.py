@@ -83,7 +83,7 @@ class GreyImage(Part):
 class _BernoulliImage(ImageDecoder):
     def __init__(self, dims: Dimensions, part: BernoulliImage) -> None:
         super().__init__()
-        self.image = dims.image
+        self.image, self.axes = dims.image, len(dims.image or ())
         self.network = ResidualMLP(
             dims.latent + dims.process_latent, dims.pixels, part.hidden, "relu"
         )
@@ -91,7 +91,7 @@ class _BernoulliImage(ImageDecoder):
     def forward(self, z0: Tensor, z1: Tensor) -> Independent:
         logits = self.network(torch.cat([z0, z1], dim=-1))
         pixels = Bernoulli(logits=logits.unflatten(-1, self.image), validate_args=False)
-        return pixels.to_event(2)
+        return pixels.to_event(self.axes)
 
     def likeliest(self, z0: Tensor, z1: Tensor) -> Tensor:
         return (self(z0, z1).mean >= 0.5).to(torch.uint8)
@@ -102,6 +102,7 @@ class _CategoricalImage(ImageDecoder):
         super().__init__()
         images = dims.schema.microstructure
         phases = int(images.phases)  # type: ignore[union-attr]
+        self.axes = images.dimensions  # type: ignore[union-attr]
         self.shape = (*images.shape, phases)  # type: ignore[union-attr]
         self.network = ResidualMLP(
             dims.latent + dims.process_latent, dims.pixels * phases, part.hidden, "relu"
@@ -110,7 +111,7 @@ class _CategoricalImage(ImageDecoder):
     def forward(self, z0: Tensor, z1: Tensor) -> Independent:
         logits = self.network(torch.cat([z0, z1], dim=-1))
         pixels = Categorical(logits=logits.unflatten(-1, self.shape), validate_args=False)
-        return pixels.to_event(2)
+        return pixels.to_event(self.axes)
 
     def likeliest(self, z0: Tensor, z1: Tensor) -> Tensor:
         return self(z0, z1).base_dist.logits.argmax(dim=-1).to(torch.uint8)
@@ -119,7 +120,7 @@ class _CategoricalImage(ImageDecoder):
 class _GreyImage(ImageDecoder):
     def __init__(self, dims: Dimensions, part: GreyImage) -> None:
         super().__init__()
-        self.image = dims.image
+        self.image, self.axes = dims.image, len(dims.image or ())
         self.network = ResidualMLP(
             dims.latent + dims.process_latent, dims.pixels, part.hidden, "relu"
         )
@@ -127,7 +128,7 @@ class _GreyImage(ImageDecoder):
 
     def forward(self, z0: Tensor, z1: Tensor) -> Independent:
         loc = self.network(torch.cat([z0, z1], dim=-1)).sigmoid().unflatten(-1, self.image)
-        return Normal(loc, 0.01 + softplus(self.spread), validate_args=False).to_event(2)
+        return Normal(loc, 0.01 + softplus(self.spread), validate_args=False).to_event(self.axes)
 
     def likeliest(self, z0: Tensor, z1: Tensor) -> Tensor:
         return self(z0, z1).mean

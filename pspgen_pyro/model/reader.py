@@ -7,11 +7,12 @@ by their maximum, and by the *bottleneck*,
 .. math:: \min_j \frac{1}{H} \sum_i h_{ij}, \qquad \min_j \max_i h_{ij}, \qquad
     \max_i \min_j h_{ij},
 
-which keeps connectivity. One head a property turns them into a mixture of Gaussians.
+which keeps connectivity; of a volume, i runs over all of a layer across the flow. One head a
+property turns them into a mixture of Gaussians.
 
 Properties that the schema declares as one quantity along two directions share one network: the
 vertical one sees the transposed image, a symmetry of physics that the reader has from the start. A
-property of one direction sees the image that way round, one without a direction both ways.
+property of one direction sees the image that way round, one without a direction every way.
 
 A network that has learned few images is too sure of others, and one that has learned noise by
 heart is sure of what it cannot see. So images that it has not learned from judge it
@@ -99,9 +100,8 @@ class Reader(nn.Module):
         planes = seen_planes(x, self.images, next(self.parameters()))
         found: list[Tensor] = [planes] * len(self.properties)
         for members, network in zip(self.groups, self.networks, strict=True):
-            turned = [self.properties[j].direction == "vertical" for j in members]
-            views = [planes.mT if turn else planes for turn in turned]
-            # of a square image both directions are one batch
+            views = [_along(planes, self.properties[j].direction) for j in members]
+            # of a square image all directions are one batch
             stacked = len({view.shape for view in views}) == 1
             out = network(torch.cat(views)).chunk(len(views)) if stacked else map(network, views)
             for j, mixture in zip(members, out, strict=True):
@@ -190,19 +190,20 @@ class _Directional(nn.Module):
     Arguments:
         images: What the images are.
         sizes: The sizes of the network.
-        both: Whether it sees the image both ways round.
+        both: Whether it sees the image along every direction.
     """
 
     def __init__(self, images: Microstructure, sizes: BottleneckReader, both: bool) -> None:
         super().__init__()
         c, mode = sizes.channels, "circular" if images.periodic else "replicate"
-        self.both = both
-        self.first = nn.Conv2d(images.planes, c, 5, stride=2, padding=2, padding_mode=mode)
+        convolution = nn.Conv3d if images.dimensions == 3 else nn.Conv2d
+        self.ways = _DIRECTIONS[: images.dimensions] if both else _DIRECTIONS[:1]
+        self.first = convolution(images.planes, c, 5, stride=2, padding=2, padding_mode=mode)
         self.layers = nn.ModuleList(
-            nn.Conv2d(c, c, 3, padding=1, padding_mode=mode) for _ in range(sizes.layers)
+            convolution(c, c, 3, padding=1, padding_mode=mode) for _ in range(sizes.layers)
         )
         self.head = nn.Sequential(
-            nn.Linear(_POOLED * c * (1 + both), sizes.head),
+            nn.Linear(_POOLED * c * len(self.ways), sizes.head),
             nn.SiLU(),
             nn.Linear(sizes.head, 3 * sizes.components),
         )
@@ -216,12 +217,13 @@ class _Directional(nn.Module):
         h = silu(self.first(planes))
         for layer in self.layers:
             h = h + silu(layer(h))
-        fields = pooled(h)
-        return self.head(torch.cat([fields, pooled(h.mT)], dim=-1) if self.both else fields)
+        return self.head(torch.cat([pooled(_along(h, way)) for way in self.ways], dim=-1))
 
 
 def pooled(h: Tensor) -> Tensor:
-    """The five pools of fields with shape `(N, C, H, W)`, with shape `(N, 5 C)`."""
+    """The five pools of fields with shape `(N, C, H, W)` or `(N, C, D, H, W)`, with shape
+    `(N, 5 C)`."""
+    h = h.flatten(2, -2)
     # the gradient of max follows one index, that of amax visits every pixel
     across, best, worst = h.mean(-2), h.max(-2).values, h.min(-1).values
     return torch.cat(
@@ -236,19 +238,25 @@ def pooled(h: Tensor) -> Tensor:
     )
 
 
+def _along(planes: Tensor, direction: str | None) -> Tensor:
+    """The fields turned so that this direction is their last axis."""
+    return planes if direction is None else planes.transpose(-1, -1 - _DIRECTIONS.index(direction))
+
+
 def seen_planes(x: Tensor, images: Microstructure, like: Tensor) -> Tensor:
-    """The image as networks see it, with shape `(N, C, H, W)`: two phases as ±1, grey values on
+    """The image as networks see it, with shape `(N, C, *shape)`: two phases as ±1, grey values on
     the same range, more phases as one indicator each."""
     if images.planes == 1:
-        return (2 * x.to(like.dtype) - 1).unsqueeze(-3)
-    return one_hot(x.long(), images.planes).movedim(-1, -3).to(like.dtype)
+        return (2 * x.to(like.dtype) - 1).unsqueeze(-1 - images.dimensions)
+    return one_hot(x.long(), images.planes).movedim(-1, -1 - images.dimensions).to(like.dtype)
 
 
 def seen_pixels(x: Tensor, images: Microstructure, like: Tensor) -> Tensor:
-    """The same, flattened to shape `(N, C · H · W)`."""
-    return seen_planes(x, images, like).flatten(-3)
+    """The same, flattened, with shape `(N, C · pixels)`."""
+    return seen_planes(x, images, like).flatten(-1 - images.dimensions)
 
 
 _POOLED, _ROWS, _MOST = 5, 500, 5.0
+_DIRECTIONS = ("horizontal", "vertical", "through")
 _SPREADS = [2 ** (i / 4) for i in range(17)]
 """The factors, from 1 to 16, by which standard deviations may be too small."""

@@ -25,7 +25,8 @@ def show_microstructures(
     """Microstructures side by side, one labelled row each; the lighter, the higher the label.
 
     Arguments:
-        rows: Images of phase labels by the label of their row, each with shape `(N, H, W)`.
+        rows: Images of phase labels by the label of their row, each with shape `(N, H, W)`; of
+            volumes with shape `(N, D, H, W)` the layer in the middle is shown.
 
     Other arguments:
         notes: A short text below every image, by the label of the row.
@@ -47,7 +48,8 @@ def show_microstructures(
     colours = PHASES.resampled(last + 1)
     for axes, (label, images) in zip(grid, rows.items(), strict=True):
         texts = (notes or {}).get(label, [""] * len(images))
-        for ax, image, text in zip(axes, images, texts, strict=False):
+        shown = images if images.ndim == 3 else images[:, images.shape[1] // 2]
+        for ax, image, text in zip(axes, shown, texts, strict=False):
             ax.imshow(image, cmap=colours, vmin=0, vmax=last, interpolation="nearest")
             ax.set_xlabel(text, fontsize=7.5, labelpad=3)
         axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize="small")

@@ -55,7 +55,7 @@ class _Images(Protocol):
     """What a symmetry needs to know of the microstructures."""
 
     @property
-    def shape(self) -> tuple[int, int]: ...
+    def shape(self) -> tuple[int, ...]: ...
     @property
     def periodic(self) -> bool: ...
 
@@ -159,21 +159,24 @@ class PeriodicShift(_OfImages):
     def _moved(self, x: Tensor, generator: Generator | None) -> Tensor:
         import torch
 
-        h, w = x.shape[-2:]
-        rows = torch.randint(h, (len(x), 1), generator=generator) + torch.arange(h)
-        columns = torch.randint(w, (len(x), 1), generator=generator) + torch.arange(w)
-        sample = torch.arange(len(x))[:, None, None]
-        return x[sample, (rows % h)[:, :, None], (columns % w)[:, None, :]]
+        index = [torch.arange(len(x)).view(-1, *[1] * (x.ndim - 1))]
+        for axis, side in enumerate(x.shape[1:], 1):
+            places = torch.randint(side, (len(x), 1), generator=generator) + torch.arange(side)
+            view = [-1 if i in (0, axis) else 1 for i in range(x.ndim)]
+            view[0] = len(x)
+            index.append((places % side).view(view))
+        return x[tuple(index)]
 
 
 @dataclass(frozen=True)
 class Reflection(_OfImages):
-    """The process cannot tell left from right, nor up from down: x may be reflected along either
+    """The process cannot tell left from right, nor up from down: x may be reflected along any
     direction; φ and m stay."""
 
     def _moved(self, x: Tensor, generator: Generator | None) -> Tensor:
-        for axis in (-1, -2):
-            x = x.flip(axis).where(_coins(x, generator)[:, None, None], x)
+        for axis in range(-1, -x.ndim, -1):
+            chosen = _coins(x, generator).view(-1, *[1] * (x.ndim - 1))
+            x = x.flip(axis).where(chosen, x)
         return x
 
 
@@ -185,10 +188,10 @@ class _Exchange(Symmetry):
 
     def check_schema(self, order: tuple[int, ...] | None, images: _Images | None) -> None:
         name = type(self).__name__
-        if images is not None and images.shape[0] != images.shape[1]:
+        if images is not None and images.shape[-2] != images.shape[-1]:
             raise InputError(
-                f"'symmetries' has a {name}, but the images have {images.shape[0]}×"
-                f"{images.shape[1]} pixels and only square ones can be transposed; leave it out."
+                f"'symmetries' has a {name}, but the images have {images.shape[-2]}×"
+                f"{images.shape[-1]} pixels and only square ones can be transposed; leave it out."
             )
         if order is None:
             raise InputError(

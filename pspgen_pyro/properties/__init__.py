@@ -23,12 +23,15 @@ from ._flow import flow_images, tensor_of, without_blocked
 from ._inputs import choice, positive
 from .conductivity import conductivity, conductivity_tensor
 from .edges import Edges
+from .elasticity import elastic_moduli, elastic_stiffness
 from .lengths import length, millidarcy
 from .percolation import percolation
 
 __all__ = [
     "conductivity",
     "conductivity_tensor",
+    "elastic_moduli",
+    "elastic_stiffness",
     "length",
     "millidarcy",
     "percolation",

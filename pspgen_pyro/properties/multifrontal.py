@@ -159,7 +159,7 @@ def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) ->
     void = void_cells_at_nodes(x)
     if loads == 4:
         void[:] = np.where(parted_nodes(x), PARTED, void)
-    boxes, number = dissect(x, void)
+    boxes, number = dissect(x, void, VOID_CELLS)
     nodes, offset, owned = find_fronts(x, boxes, number)
     width = _unknowns_of_nodes(void, number, boxes)
     largest, deepest = _storage(boxes, nodes, offset, owned, width, loads)

@@ -39,7 +39,7 @@ LEAF_CELLS = 24
 """A box of at most this many cells is not cut."""
 
 VOID_CELLS = 8
-"""Nor is a box of void alone, if it is at most this many cells long and wide."""
+"""Nor is, for Stokes flow, a box of void alone that is at most this many cells long and wide."""
 
 OFF_CENTRE = 6.0
 """The price of a cut at the edge of its box, relative to one in the middle, less one."""
@@ -73,12 +73,13 @@ def roll_to_cheapest_edges(x: Image) -> Image:
 
 
 @njit(cache=True, nogil=True)
-def dissect(x: Image, void: Image) -> tuple[Ints, Ints]:
+def dissect(x: Image, void: Image, void_cells: int) -> tuple[Ints, Ints]:
     r"""Cuts the cell into boxes and numbers the nodes in the order of their elimination.
 
     Arguments:
         x: The image, 1 = void, with shape `(H, W)`.
         void: The number of void cells at each node, with shape `(H, W)`.
+        void_cells: A box of void alone is not cut if it is at most this many cells long and wide.
 
     Returns:
         The boxes in preorder (a box, all of its first half, all of its second half), with shape
@@ -97,7 +98,7 @@ def dissect(x: Image, void: Image) -> tuple[Ints, Ints]:
         box = boxes[found]
         box[:4] = pending[waiting]
         rows, columns = box[1] - box[0], box[3] - box[2]
-        plain = max(rows, columns) <= VOID_CELLS and _is_void(x, box)
+        plain = max(rows, columns) <= void_cells and _is_void(x, box)
         if plain or rows * columns <= LEAF_CELLS:
             box[5] = 2 if plain else 1
             for line in range(box[0], box[1] + 1):

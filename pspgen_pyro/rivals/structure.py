@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from ..errors import InputError
 from ..model.distributions import NormalMixture
 from ..schema import Schema
 from ._learning import check_sizes
@@ -66,6 +67,11 @@ class StructureNetwork(nn.Module):
 
     def __init__(self, schema: Schema, sizes: StructureSizes, flags: bool) -> None:
         super().__init__()
+        if schema.images.dimensions != 2:
+            raise InputError(
+                f"this network reads images of two dimensions, but the schema has "
+                f"{schema.images}; leave it out, or train on sections."
+            )
         first, second = sizes.channels
         self.components, self.floor, self.flags = sizes.components, sizes.floor, flags
         self.vertical = [int(p.direction == "vertical") for p in schema.properties]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,11 +16,15 @@ from .units import conversion
 __all__ = ["Microstructure"]
 
 
+Side = Annotated[int, Field(ge=1)]
+
+
 class Microstructure(Record):
-    """The images x of a data set: H × W pixels of phase labels or of grey values.
+    """The images x of a data set: H × W pixels, or D × H × W voxels, of phase labels or of grey
+    values.
 
     Arguments:
-        shape: The pixels (H, W): rows, then columns.
+        shape: The pixels (H, W): rows, then columns; of a volume (D, H, W), layers first.
         phases: The number of phases, whose labels run from 0 (two-phase: 0 = solid, 1 = void); or
             "grey" for values between 0 and 1.
         periodic: Whether the image goes on at its opposite edge, as one cell of a lattice does. A
@@ -36,7 +41,7 @@ class Microstructure(Record):
         864
     """
 
-    shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    shape: tuple[Side, Side] | tuple[Side, Side, Side]
     phases: Annotated[int, Field(ge=2, le=256)] | Literal["grey"] = 2
     periodic: bool = True
     pixel_size: Annotated[float, Field(gt=0)] | None = None
@@ -52,8 +57,18 @@ class Microstructure(Record):
 
     @property
     def pixels(self) -> int:
-        """The number H·W of pixels."""
-        return self.shape[0] * self.shape[1]
+        """The number of pixels."""
+        return math.prod(self.shape)
+
+    @property
+    def dimensions(self) -> int:
+        """2 for images, 3 for volumes."""
+        return len(self.shape)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The names of the axes of one image."""
+        return ("layer", "row", "column")[-self.dimensions :]
 
     @property
     def grey(self) -> bool:
@@ -105,4 +120,5 @@ class Microstructure(Record):
         kind = "grey values" if self.grey else f"{self.phases} phases"
         size = f", pixel {self.pixel_size:g} {self.pixel_unit}" if self.pixel_size else ""
         edge = "periodic" if self.periodic else "not periodic"
-        return f"{self.shape[0]}×{self.shape[1]} pixels, {kind}, {edge}{size}"
+        sides = "×".join(str(side) for side in self.shape)
+        return f"{sides} pixels, {kind}, {edge}{size}"

@@ -45,7 +45,8 @@ class Property(Record):
         quantity: What it is a component of, if it is one direction of a quantity. Properties that
             name the same quantity are that quantity along different directions: they share
             weights, and a transposed image exchanges them.
-        direction: The direction, "horizontal" (along the columns' axis) or "vertical".
+        direction: The direction: "horizontal" (along a row of pixels), "vertical" (along a
+            column) or, of volumes, "through" (along the layers).
         detection_limit: The values (below, above) beyond which no measurement tells any more, in
             its unit; None for no such limit.
         measurement_error: The standard deviation of a measurement of m, on the property's scale
@@ -65,7 +66,7 @@ class Property(Record):
     scale: Literal["linear", "log", "logit"] = "linear"
     limits: tuple[float, float] | None = None
     quantity: str | None = None
-    direction: Literal["horizontal", "vertical"] | None = None
+    direction: Literal["horizontal", "vertical", "through"] | None = None
     detection_limit: tuple[float | None, float | None] = (None, None)
     measurement_error: Annotated[float, Field(ge=0)] | None = None
 
@@ -80,7 +81,7 @@ class Property(Record):
         if self.quantity is not None and self.direction is None:
             raise ValueError(
                 f"{self.name} is a component of {self.quantity!r} but says no direction; add "
-                "direction='horizontal' or 'vertical'"
+                "direction='horizontal', 'vertical' or 'through'"
             )
         below, above = self.detection_limit
         if below is not None and above is not None and not below < above:
@@ -226,8 +227,8 @@ class Property(Record):
 
 _FORM = (
     'write "name [unit] scale", such as "k_h [m^2] log" or "porosity logit limits=0:1", and after '
-    "it quantity=…, direction=horizontal or vertical, below=…, above=… (detection limits) or "
-    "error=… as far as they apply."
+    "it quantity=…, direction=horizontal, vertical or through, below=…, above=… (detection "
+    "limits) or error=… as far as they apply."
 )
 
 

@@ -19,6 +19,9 @@ from .properties import Property, check_properties
 __all__ = ["Schema"]
 
 
+_EXCHANGED = ("horizontal", "vertical")
+
+
 class Schema(Record):
     """What a triad is.
 
@@ -111,14 +114,16 @@ class Schema(Record):
 
     @property
     def transposed(self) -> tuple[int, ...] | None:
-        """The order of the properties of a transposed image; None if a property along one
-        direction has no partner along the other. A property without a direction stays."""
+        """The order of the properties of an image whose rows and columns are exchanged; None if a
+        property along one of these directions has no partner along the other. A property of
+        another direction, or of none, stays."""
         order = list(range(len(self.properties)))
         for members in self.groups:
-            if len(members) == 2:
-                order[members[0]], order[members[1]] = members[1], members[0]
-            elif self.properties[members[0]].direction is not None:
+            turned = [j for j in members if self.properties[j].direction in _EXCHANGED]
+            if len(turned) == 1:
                 return None
+            for j, partner in zip(turned, reversed(turned), strict=True):
+                order[j] = partner
         return tuple(order)
 
     @property

@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..io.provenance import name_of
 from ..schema import Microstructure
 from .phase_separation import Spectrum
-from .random_field import gaussian_random_field
+from .random_field import Sides, gaussian_random_field, sides
 
 __all__ = ["ThresholdedField", "threshold_phases"]
 
@@ -33,12 +33,12 @@ def threshold_phases(field: NDArray[np.float64], fractions: Sequence[float]) -> 
     """Labels the pixels of each image by their height, so that every phase fraction is exact.
 
     Arguments:
-        field: The images, with shape `(N, n, n)`.
+        field: The images, with shape `(N, H, W)`.
         fractions: The volume fraction of each phase, positive, with sum 1. Phase c and those above
             it take the nearest whole number of pixels to their share.
 
     Returns:
-        The labels 0, …, C − 1, with shape `(N, n, n)`. Ties are broken by the order of the pixels.
+        The labels 0, …, C − 1, with shape `(N, H, W)`. Ties are broken by the order of the pixels.
         With two fractions this is `threshold`.
 
     Raises:
@@ -67,7 +67,7 @@ class ThresholdedField:
     r"""The structure simulator :math:`p(x \mid \varphi)` with C phases.
 
     Arguments:
-        n: The number of pixels of one side.
+        n: The number of pixels of one side, or of both, (H, W).
         spectrum: The spectral density as a function of `(phi, n)`.
         fractions: The volume fraction of each phase, in the order of the labels.
         smoothing: The width :math:`\ell` of the smoothing kernel, in pixels.
@@ -85,17 +85,17 @@ class ThresholdedField:
         array([72, 36, 36])
     """
 
-    n: int
+    n: Sides
     spectrum: Spectrum
     fractions: tuple[float, ...]
     smoothing: float = 1.5
     filter: Literal["power", "amplitude"] = "amplitude"
 
     def __post_init__(self) -> None:
-        if self.n < 4 or not 0 <= self.smoothing < np.inf:
+        sides(self.n)
+        if not 0 <= self.smoothing < np.inf:
             raise InputError(
-                f"'n' is {self.n} and 'smoothing' is {self.smoothing:g}; give at least 4 pixels a "
-                "side and a width of 0 or more."
+                f"'smoothing' is {self.smoothing:g}; give a width of 0 or more, in pixels."
             )
         if self.filter not in ("power", "amplitude"):
             raise InputError(f"'filter' is {self.filter!r}; choose 'power' or 'amplitude'.")
@@ -104,7 +104,7 @@ class ThresholdedField:
     @property
     def microstructure(self) -> Microstructure:
         """What the images are."""
-        return Microstructure(shape=(self.n, self.n), phases=len(self.fractions))
+        return Microstructure(shape=sides(self.n), phases=len(self.fractions))
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -127,12 +127,15 @@ class ThresholdedField:
             seeds: One seed sequence a row; sample i depends on `phi[i]` and `seeds[i]` only.
 
         Returns:
-            The labels 0, …, C − 1, with shape `(N, n, n)`.
+            The labels 0, …, C − 1, with shape `(N, H, W)`.
         """
         spectrum = self.spectrum(phi, self.n)
         amplitude = np.sqrt(spectrum) if self.filter == "power" else spectrum
-        smooth = np.exp(-((self.smoothing * 2 * np.pi * np.fft.fftfreq(self.n)) ** 2) / 2)
-        field = gaussian_random_field(amplitude * smooth[:, None] * smooth, seeds)
+        down, across = (
+            np.exp(-((self.smoothing * 2 * np.pi * np.fft.fftfreq(n)) ** 2) / 2)
+            for n in sides(self.n)
+        )
+        field = gaussian_random_field(amplitude * down[:, None] * across, seeds)
         return threshold_phases(field, self.fractions)
 
 

@@ -55,17 +55,17 @@ def cahn_hilliard(
     r"""Evolves concentrations by the given time steps.
 
     Arguments:
-        c: The initial concentrations, with shape `(N, n, n)`.
+        c: The initial concentrations, with shape `(N, H, W)`.
         gamma: The gradient coefficient :math:`\gamma`, in pixels squared.
         diffusivity: The coefficient :math:`D`, in pixels squared per unit of time.
         steps: The sizes of the time steps; their sum is the duration.
 
     Returns:
-        The final concentrations, with shape `(N, n, n)`. Each sample is computed as if it were
+        The final concentrations, with shape `(N, H, W)`. Each sample is computed as if it were
         alone.
 
     Raises:
-        InputError: If `c` is not a finite stack of square images, or `gamma`, `diffusivity` or a
+        InputError: If `c` is not a finite stack of images, or `gamma`, `diffusivity` or a
         step is not positive.
         FloatingPointError: If a step is so long that the scheme is unstable.
 
@@ -75,9 +75,8 @@ def cahn_hilliard(
         True
     """
     _check(c, gamma, diffusivity, steps)
-    n = c.shape[-1]
     result = np.empty(c.shape)
-    size = max(1, _CACHED_PIXELS // n**2)
+    size = max(1, _CACHED_PIXELS // (c.shape[1] * c.shape[2]))
     for start in range(0, len(c), size):
         _evolve(c[start : start + size], result[start : start + size], gamma, diffusivity, steps)
     lost = np.flatnonzero(~np.isfinite(result).all(axis=(1, 2)))
@@ -93,17 +92,17 @@ def free_energy(c: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
     r"""The free energy :math:`F(c)` of each sample, with shape `(N,)`; gradients by Fourier.
 
     Arguments:
-        c: The concentrations, with shape `(N, n, n)`.
+        c: The concentrations, with shape `(N, H, W)`.
         gamma: The gradient coefficient :math:`\gamma`, in pixels squared.
 
     Example:
         >>> free_energy(np.ones((1, 8, 8)), 2.0)
         array([0.])
     """
-    n = c.shape[-1]
-    power = np.abs(np.fft.fft2(c)) ** 2 / n**2
-    k2 = (2 * np.pi * np.fft.fftfreq(n)) ** 2
-    gradient = ((k2[:, None] + k2) * power).sum(axis=(1, 2))
+    height, width = c.shape[1:]
+    power = np.abs(np.fft.fft2(c)) ** 2 / (height * width)
+    down, across = ((2 * np.pi * np.fft.fftfreq(n)) ** 2 for n in (height, width))
+    gradient = ((down[:, None] + across) * power).sum(axis=(1, 2))
     return 0.25 * ((c**2 - 1) ** 2).sum(axis=(1, 2)) + 0.5 * gamma * gradient
 
 
@@ -113,7 +112,7 @@ _CACHED_PIXELS = 8 * 36**2
 
 @dataclass(frozen=True)
 class _Coefficients:
-    """The factors of one step, each `(n, n // 2 + 1)`; −D k² is folded into the last four."""
+    """The factors of one step, each `(H, W // 2 + 1)`; −D k² is folded into the last four."""
 
     whole: NDArray[np.float64]
     half: NDArray[np.float64]
@@ -124,10 +123,12 @@ class _Coefficients:
 
 
 @lru_cache(maxsize=32)
-def _coefficients(n: int, gamma: float, diffusivity: float, step: float) -> _Coefficients:
+def _coefficients(
+    height: int, width: int, gamma: float, diffusivity: float, step: float
+) -> _Coefficients:
     r"""The factors as means over a circle around :math:`z = L \Delta t`: no cancellation at 0."""
-    k = 2 * np.pi * np.fft.fftfreq(n)
-    k2 = k[:, None] ** 2 + k[: n // 2 + 1] ** 2
+    down, across = (2 * np.pi * np.fft.fftfreq(n) for n in (height, width))
+    k2 = down[:, None] ** 2 + across[: width // 2 + 1] ** 2
     z = -step * diffusivity * gamma * k2**2
     circle = z[..., None] + np.exp(1j * np.pi * (np.arange(32) + 0.5) / 32)
     e, e_half = np.exp(circle), np.exp(circle / 2)
@@ -149,11 +150,11 @@ def _evolve(
 ) -> None:
     from . import _kernels as kernels
 
-    n = c.shape[-1]
+    height, n = c.shape[1:]
     v = forward(c)
     a, b = np.empty_like(v), np.empty_like(v)
     for step in steps:
-        f = _coefficients(n, gamma, diffusivity, step)
+        f = _coefficients(height, n, gamma, diffusivity, step)
         rate_v = _rate(v.copy(), n)
         kernels.combine(a, f.half, v, f.stage, rate_v)
         rate_a = _rate(a.copy(), n)
@@ -177,10 +178,8 @@ def _rate(v: NDArray[np.complex128], n: int) -> NDArray[np.complex128]:
 def _check(
     c: NDArray[np.float64], gamma: float, diffusivity: float, steps: Sequence[float]
 ) -> None:
-    if c.ndim != 3 or c.shape[1] != c.shape[2]:
-        raise InputError(
-            f"'c' has shape {c.shape}; give a stack of square images with shape (N, n, n)."
-        )
+    if c.ndim != 3:
+        raise InputError(f"'c' has shape {c.shape}; give a stack of images with shape (N, H, W).")
     if not np.isfinite(c).all():
         raise InputError(
             "'c' holds NaN or infinite values; every concentration must be a finite number."

@@ -19,11 +19,11 @@ from ..errors import InputError
 from ..io.provenance import name_of
 from ..schema import Microstructure
 from .phase_field import cahn_hilliard
-from .random_field import gaussian_random_field, threshold
+from .random_field import Sides, gaussian_random_field, sides, threshold
 
 __all__ = ["AS_STATED", "CALIBRATED", "PRESETS", "PhaseSeparatedField", "Preset"]
 
-Spectrum = Callable[[ArrayLike, int], NDArray[np.float64]]
+Spectrum = Callable[[ArrayLike, Sides], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class PhaseSeparatedField:
     r"""The structure simulator :math:`p(x \mid \varphi)`.
 
     Arguments:
-        n: The number of pixels of one side.
+        n: The number of pixels of one side, or of both, (H, W).
         spectrum: The spectral density as a function of `(phi, n)`.
         preset: How the spectrum becomes an initial image.
         gamma: The gradient coefficient of the Cahn–Hilliard equation, in pixels squared.
@@ -81,22 +81,23 @@ class PhaseSeparatedField:
         ((1, 12, 12), dtype('uint8'))
     """
 
-    n: int
+    n: Sides
     spectrum: Spectrum
     preset: Preset = field(default=CALIBRATED)
     gamma: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.n < 4 or self.gamma <= 0:
+        sides(self.n)
+        if not self.gamma > 0:
             raise InputError(
-                f"'n' is {self.n} and 'gamma' is {self.gamma:g}; give at least 4 pixels a side "
-                "and a positive gradient coefficient."
+                f"'gamma' is {self.gamma:g}; give a positive gradient coefficient, in pixels "
+                "squared."
             )
 
     @property
     def microstructure(self) -> Microstructure:
         """What the images are."""
-        return Microstructure(shape=(self.n, self.n))
+        return Microstructure(shape=sides(self.n))
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -120,7 +121,7 @@ class PhaseSeparatedField:
             seeds: One seed sequence a row; sample i depends on `phi[i]` and `seeds[i]` only.
 
         Returns:
-            1 for void and 0 for solid, with shape `(N, n, n)`.
+            1 for void and 0 for solid, with shape `(N, H, W)`.
         """
         initial = self.initial(phi, seeds)
         c = 2.0 * initial.astype(np.float64) - 1.0
@@ -129,6 +130,6 @@ class PhaseSeparatedField:
     def initial(
         self, phi: ArrayLike, seeds: Sequence[np.random.SeedSequence]
     ) -> NDArray[np.uint8]:
-        """The thresholded field before phase separation, with shape `(N, n, n)`."""
+        """The thresholded field before phase separation, with shape `(N, H, W)`."""
         amplitude = self.preset.amplitude(self.spectrum(phi, self.n))
         return threshold(gaussian_random_field(amplitude, seeds), self.preset.void_fraction)

@@ -8,7 +8,8 @@ coefficients by a real amplitude :math:`a_k \ge 0`,
 
 makes a stationary periodic Gaussian field with the spectrum :math:`a^2`. Both spectra of the study
 are functions of the centred *integer* wave numbers :math:`k_x, k_y \in \{-n/2, \dots, n/2 - 1\}`,
-where :math:`k_x` belongs to the horizontal direction, the last axis of the image:
+where :math:`k_x` belongs to the horizontal direction, the last axis of the image. Of an image that
+is no square they count waves along its shorter side, so that it holds more of the same material:
 
 .. math::
     S_2(\varphi) &= \varphi_1 e^{-\varphi_2 k_x^2} + (10 - \varphi_1) e^{-\varphi_2 k_y^2} \\
@@ -32,19 +33,21 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ._fourier import backward, forward
 
+Sides = int | tuple[int, int]
+
 __all__ = ["five_mode_spectrum", "gaussian_random_field", "threshold", "two_mode_spectrum"]
 
 
-def two_mode_spectrum(phi: ArrayLike, n: int) -> NDArray[np.float64]:
+def two_mode_spectrum(phi: ArrayLike, n: Sides) -> NDArray[np.float64]:
     r"""The spectral density :math:`S_2(\varphi)` of Cases 1 to 4 (Eq. 24).
 
     Arguments:
         phi: The process parameters :math:`(\varphi_1, \varphi_2)`, dimensionless, shape
             `(N, 2)`.
-        n: The number of pixels of one side.
+        n: The number of pixels of one side, or of both, (H, W).
 
     Returns:
-        The density over integer wave numbers in the order of `fftfreq`, with shape `(N, n, n)`.
+        The density over wave numbers in the order of `fftfreq`, with shape `(N, H, W)`.
 
     Raises:
         InputError: If `phi` does not have two columns or makes the density negative.
@@ -54,22 +57,22 @@ def two_mode_spectrum(phi: ArrayLike, n: int) -> NDArray[np.float64]:
         (1, 36, 36)
     """
     values = _parameters(phi, 2)
-    horizontal = np.exp(-values[:, 1, None] * _squared_wave_numbers(n))
+    down, across = (np.exp(-values[:, 1, None] * k2) for k2 in _squared_wave_numbers(n))
     weight = values[:, 0, None, None]
-    return weight * horizontal[:, None, :] + (10.0 - weight) * horizontal[:, :, None]
+    return weight * across[:, None, :] + (10.0 - weight) * down[:, :, None]
 
 
-def five_mode_spectrum(phi: ArrayLike, n: int) -> NDArray[np.float64]:
+def five_mode_spectrum(phi: ArrayLike, n: Sides) -> NDArray[np.float64]:
     r"""The spectral density :math:`S_5(\varphi)` of Case 5 (Eq. 25), symmetric in the two
     directions.
 
     Arguments:
         phi: The process parameters :math:`(\varphi_{11}, \dots, \varphi_{51}, \varphi_{12}, \dots,
             \varphi_{52})`, dimensionless, with shape `(N, 10)`.
-        n: The number of pixels of one side.
+        n: The number of pixels of one side, or of both, (H, W).
 
     Returns:
-        The density over integer wave numbers in the order of `fftfreq`, with shape `(N, n, n)`.
+        The density over wave numbers in the order of `fftfreq`, with shape `(N, H, W)`.
 
     Raises:
         InputError: If `phi` does not have ten columns or a negative weight.
@@ -81,8 +84,8 @@ def five_mode_spectrum(phi: ArrayLike, n: int) -> NDArray[np.float64]:
     """
     values = _parameters(phi, 10)
     weight, width = values[:, :5, None], values[:, 5:, None]
-    mode = (weight * np.exp(-width * _squared_wave_numbers(n))).sum(axis=1)
-    return mode[:, None, :] + mode[:, :, None]
+    down, across = ((weight * np.exp(-width * k2)).sum(axis=1) for k2 in _squared_wave_numbers(n))
+    return across[:, None, :] + down[:, :, None]
 
 
 def gaussian_random_field(
@@ -92,11 +95,11 @@ def gaussian_random_field(
 
     Arguments:
         amplitude: The factor of each Fourier coefficient, even in the wave number, with shape
-            `(N, n, n)`.
+            `(N, H, W)`.
         seeds: One seed sequence a sample; sample i depends on `amplitude[i]` and `seeds[i]` only.
 
     Returns:
-        The fields, with shape `(N, n, n)`; their mean periodogram is the square of the amplitude.
+        The fields, with shape `(N, H, W)`; their mean periodogram is the square of the amplitude.
 
     Raises:
         InputError: If there is not one seed a sample.
@@ -124,12 +127,12 @@ def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.ui
     r"""Labels the highest pixels of each image as void, so that the void fraction is exact.
 
     Arguments:
-        field: The images, with shape `(N, n, n)`.
+        field: The images, with shape `(N, H, W)`.
         void_fraction: The fraction :math:`v \in (0, 1)`; the nearest whole number of pixels to
-            :math:`v n^2` is void.
+            :math:`v H W` is void.
 
     Returns:
-        1 for void and 0 for solid, with shape `(N, n, n)`. Ties are broken by the order of the
+        1 for void and 0 for solid, with shape `(N, H, W)`. Ties are broken by the order of the
         pixels.
 
     Raises:
@@ -154,8 +157,26 @@ def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.ui
     return labels.reshape(field.shape)
 
 
-def _squared_wave_numbers(n: int) -> NDArray[np.float64]:
-    return np.fft.fftfreq(n, 1.0 / n) ** 2
+def sides(n: Sides) -> tuple[int, int]:
+    """The pixels (H, W) of an image whose one side, or both, are given.
+
+    Raises:
+        InputError: If they are no whole numbers of at least 4.
+    """
+    both = n if isinstance(n, tuple | list) else (n, n)
+    whole = all(isinstance(k, int | np.integer) and not isinstance(k, bool) for k in both)
+    if len(both) != 2 or not whole or min(both) < 4:
+        raise InputError(
+            f"'n' is {n!r}; give the pixels of a side, or of both as (H, W), at least 4 each."
+        )
+    return int(both[0]), int(both[1])
+
+
+def _squared_wave_numbers(n: Sides) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The squares along the rows' axis and along the columns'."""
+    height, width = sides(n)
+    short = min(height, width)
+    return np.fft.fftfreq(height, 1.0 / short) ** 2, np.fft.fftfreq(width, 1.0 / short) ** 2
 
 
 def _parameters(phi: ArrayLike, count: int) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ r"""The cases of the study: which chain, which data, which targets.
 | case4 | 128 × 128 | 2 | 2,500 φ × 4 | L, M, R |
 | case5 | 36 × 36 | 10 | 10,000 φ × 1 | low, high |
 | three_phase | 36 × 36 | 2 | 2,500 φ × 4 | L, M, R |
+| elastic | 36 × 36 | 2 | 2,500 φ × 4 | L, M, R |
 
 Targets are boxes of :math:`m = \log k` (horizontal, vertical), of a unit cell of side 1. L opens
 the vertical direction and blocks the horizontal one, R the reverse, M opens both.
@@ -16,10 +17,15 @@ the vertical direction and blocks the horizontal one, R the reverse, M opens bot
 fractions 0.4, 0.3 and 0.3 with the conductivities 1, 10 and 100; k is the effective conductivity.
 Layers would give m = 0.837 across and 3.509 along, and every m lies between the two. L asks for
 nearly the one horizontally and nearly the other vertically, R the reverse, M for the middle.
+
+`elastic` is ours too: the images of Case 1 as glass (the phase 1; E = 70 GPa, ν = 0.22) in epoxy
+(3 GPa, 0.35), in plane strain. m is :math:`(\log C_{11}, \log C_{22}, C_{12}, \log C_{66})` in
+GPa. L asks for C22 above 30 and C11 below 20 GPa, R the reverse, M for both above 23.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..chain import Chain, EffectiveConductivity, Permeability
+from ..chain import Chain, EffectiveConductivity, ElasticStiffness, Permeability
 from ..errors import InputError
 from ..process import ProcessSpace
 from ..process.symmetries import Mirror, PeriodicShift, Permutation, Reflection, Transposition
@@ -107,7 +113,7 @@ def case(
     """A case of the study by its name.
 
     Arguments:
-        name: "case1" to "case5", or "three_phase".
+        name: "case1" to "case5", "three_phase" or "elastic".
         preset: "calibrated" or "as_stated", see `pspgen_pyro.structure`; of "three_phase" it
             decides the filter only.
         formulation: That of the property, its own default if None. Permeability has "study" and
@@ -148,6 +154,16 @@ _LAYERED: dict[str, Region] = {
     "L": ((0.8, 3.2), (1.0, 3.6)),
     "M": ((1.75, 1.75), (2.5, 2.5)),
     "R": ((3.2, 0.8), (3.6, 1.0)),
+}
+_SOFT, _STIFF, _EVEN, _ANY = (
+    (-math.inf, math.log(20)),
+    (math.log(30), math.inf),
+    (math.log(23), math.inf),
+    (-math.inf, math.inf),
+)
+_LOADED: dict[str, Region] = {
+    name: ((c11[0], c22[0], _ANY[0], _ANY[0]), (c11[1], c22[1], _ANY[1], _ANY[1]))
+    for name, c11, c22 in (("L", _SOFT, _STIFF), ("M", _EVEN, _EVEN), ("R", _STIFF, _SOFT))
 }
 _MARGIN = 0.5
 
@@ -207,6 +223,13 @@ def _three_phase(preset: Preset, **settings: Any) -> Case:
     return Case("three_phase", chain, preset, _LAYERED, _splits(2500, 4) | _REFERENCE)
 
 
+def _elastic(preset: Preset, **settings: Any) -> Case:
+    structure = PhaseSeparatedField(36, two_mode_spectrum, preset, 2.0)
+    stiffness = ElasticStiffness((3.0, 70.0), (0.35, 0.22), **settings)
+    chain = Chain(_directed(), structure, stiffness)
+    return Case("elastic", chain, preset, _LOADED, _splits(2500, 4) | _REFERENCE)
+
+
 CASES: dict[str, Callable[..., Case]] = {
     "case1": partial(_two_parameters, "case1"),
     "case2": _case2,
@@ -214,5 +237,6 @@ CASES: dict[str, Callable[..., Case]] = {
     "case4": partial(_two_parameters, "case4", n=128, gamma=10.0, targets=_LARGE),
     "case5": _case5,
     "three_phase": _three_phase,
+    "elastic": _elastic,
 }
 """The cases by name, each as a function of the preset and the settings of the property."""

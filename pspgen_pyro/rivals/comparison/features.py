@@ -91,22 +91,24 @@ def two_point_maps(x: Tensor, phases: int = 2) -> NDArray[np.floating]:
     """The two-point maps of every phase but the first, flat and one after the other.
 
     Arguments:
-        x: Labels, with shape `(N, H, W)`.
+        x: Labels, with shape `(N, H, W)` or `(N, D, H, W)`.
         phases: The number of phases.
 
     Returns:
-        The maps, with shape `(N, (phases - 1) * H * W)`; single precision where they are long.
+        The maps, with shape `(N, (phases - 1) * pixels)`; single precision where they are long.
 
     Example:
         >>> two_point_maps(torch.tensor([[[1, 0], [1, 0]]]))
         array([[0.5, 0. , 0.5, 0. ]])
     """
-    height, width = x.shape[1:]
-    size = (phases - 1) * height * width
+    size, dimensions = (phases - 1) * x[0].numel(), x.ndim - 1
     maps = np.empty((len(x), size), dtype=np.float32 if size > _LONG else np.float64)
     for start in range(0, len(x), _CHUNK):
         part = x[start : start + _CHUNK].cpu().numpy()
-        each = [two_point_correlation(part == phase) for phase in range(1, phases)]
+        each = [
+            two_point_correlation(part == phase, dimensions=dimensions)
+            for phase in range(1, phases)
+        ]
         maps[start : start + _CHUNK] = np.stack(each, axis=1).reshape(len(part), size)
     return maps
 
