@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .io.provenance import name_of
-from .properties import Formulation, Solver, conductivity, permeability
+from .properties import Formulation, Solver, conductivity, length, permeability
 from .properties._inputs import choice
 from .properties.conductivity import positive_values
 from .properties.edges import EDGES, Edges
 from .properties.elasticity import Plane, elastic_stiffness, phase_stiffness
 from .schema import Microstructure, Property
+from .schema.units import conversion
 
 __all__ = [
     "EffectiveConductivity",
@@ -157,7 +158,7 @@ class PropertyFunction:
 class Permeability:
     """The permeability of the void phase along (horizontal, vertical), by one formulation only.
 
-    Its unit is the area of an image.
+    Its unit is the area of an image, or that of an area once the size of a pixel is known.
 
     Arguments:
         formulation: "study" or "consistent", see `pspgen_pyro.properties.permeability`.
@@ -167,41 +168,78 @@ class Permeability:
             no limit of "study", whose blocked directions leak.
         edges: "periodic", "walls" or "mirrored", see `pspgen_pyro.properties.permeability`.
             Images that are not periodic need one of the latter two.
+        pixel_size: The side of a pixel with its unit, such as "0.5 um", as the images declare it.
+        unit: The unit of k: "m^2" or what converts to it, as "mD", where the pixel size is known;
+            else "1".
 
     Raises:
-        InputError: If there is no such formulation, solver or edge, or the limit is not positive.
+        InputError: If there is no such formulation, solver or edge, the limit or the pixel size is
+            not positive, or the unit does not go with the pixel size.
+
+    Example:
+        >>> Permeability(pixel_size="0.5 um", unit="mD").properties[0].unit
+        'mD'
     """
 
     formulation: Formulation = "study"
     solver: Solver = "multifrontal"
     detection_limit: float | None = None
     edges: Edges = "periodic"
+    pixel_size: str | None = None
+    unit: str = ""
 
     def __post_init__(self) -> None:
+        unit = self.unit or ("m^2" if self.pixel_size else "1")
+        object.__setattr__(self, "unit", unit)
         choice("formulation", self.formulation, ("study", "consistent"))
         choice("solver", self.solver, ("multifrontal", "dolfinx"))
         choice("edges", self.edges, EDGES)
+        area = self._pixel_area()
         if self.detection_limit is None and self.formulation == "consistent":
-            object.__setattr__(self, "detection_limit", _BLOCKED)
+            object.__setattr__(self, "detection_limit", _BLOCKED * area)
         _ = self.properties
 
     @property
     def properties(self) -> tuple[Property, ...]:
         """Its components along the two directions, as logarithms."""
-        return _along("permeability", "1", self.detection_limit)
+        return _along("permeability", self.unit, self.detection_limit)
 
     @property
     def provenance(self) -> dict[str, Any]:
         made = {"property": "Permeability", "formulation": self.formulation, "solver": self.solver}
         # data sets made before there was a choice are periodic and do not name it
-        return made if self.edges == "periodic" else made | {"edges": self.edges}
+        made |= {} if self.edges == "periodic" else {"edges": self.edges}
+        return made if self.pixel_size is None else made | {"pixel_size": self.pixel_size}
 
     def check_images(self, microstructure: Microstructure | None) -> None:
-        """Takes images of two phases, periodic ones unless the edges are walls or mirrors."""
-        _check_cell(self, microstructure, 2)
+        """Takes images of two phases and of pixels of its size, periodic ones unless the edges are
+        walls or mirrors."""
+        images = _check_cell(self, microstructure, 2)
+        if self.pixel_size is None:
+            return
+        declared = f"{images.pixel_size} {images.pixel_unit}" if images.pixel_size else ""
+        if not declared or not np.isclose(length(declared), length(self.pixel_size), rtol=1e-9):
+            raise InputError(
+                f"'property_' is for pixels of {self.pixel_size}, but 'structure' makes {images}; "
+                "declare the same pixel size in both."
+            )
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return permeability(x, self.formulation, self.solver, edges=self.edges)
+        k = permeability(
+            x, self.formulation, self.solver, edges=self.edges, pixel_size=self.pixel_size
+        )
+        return k if self.pixel_size is None else k * conversion("m^2", self.unit, "unit")[0]
+
+    def _pixel_area(self) -> float:
+        """The area of a pixel in the unit; 1 where its size is not known."""
+        if self.pixel_size is None:
+            if self.unit != "1":
+                raise InputError(
+                    f"'unit' is {self.unit!r}, but without 'pixel_size' the unit of k is the area "
+                    'of an image; pass the side of a pixel, such as "0.5 um".'
+                )
+            return 1.0
+        return length(self.pixel_size, "pixel_size") ** 2 * conversion("m^2", self.unit, "unit")[0]
 
 
 @dataclass(frozen=True)
@@ -349,8 +387,8 @@ def _check_cell(
     simulator: Permeability | EffectiveConductivity | ElasticStiffness,
     images: Microstructure | None,
     phases: int,
-) -> None:
-    """Raises InputError unless the simulator's solver takes the images."""
+) -> Microstructure:
+    """Returns `images`, or raises InputError unless the simulator's solver takes them."""
     if images is None or images.phases != phases:
         made = "no images" if images is None else f"images of {images.phases} phases"
         raise InputError(
@@ -366,3 +404,4 @@ def _check_cell(
         raise InputError(
             f"'structure' makes {images}, but {type(simulator).__name__} solves in two dimensions."
         )
+    return images

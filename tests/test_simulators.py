@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from pspgen_pyro import Box, InputError, ProcessSpace, case, verify
+from pspgen_pyro.chain import Chain, Permeability
 from pspgen_pyro.design import Support, adapted, parse_target
 from pspgen_pyro.errors import SimulationError
 from pspgen_pyro.schema import Microstructure, Schema
+from pspgen_pyro.structure import PhaseSeparatedField, two_mode_spectrum
 
 PROCESS = ProcessSpace(("a", "b"), (0.0, 0.0), (1.0, 1.0))
 SCHEMA = Schema(process=PROCESS, properties=("k [m^2] log", "strength [MPa]"))
@@ -112,3 +114,39 @@ def test_properties_that_were_never_measured_together_support_no_joint_target():
     support = Support(apart)
     assert support.verdict(Box((-1, -np.inf), (1, np.inf))) == ""
     assert support.verdict(Box((-1, -1), (1, 1))).startswith("unsupported: 0 of 0")
+
+
+def test_a_pixel_size_gives_permeabilities_in_square_metres_or_millidarcy():
+    n, cells = 12, PhaseSeparatedField(12, two_mode_spectrum, pixel_size="0.5 um")
+    process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
+    known = Chain(process, cells, Permeability(pixel_size="0.5 um", unit="mD"))
+    plain = Chain(process, PhaseSeparatedField(12, two_mode_spectrum), Permeability())
+    phi, seeds = [[5.0, 1.0]], np.random.SeedSequence(0).spawn(1)
+    k, areas = known.simulate(phi, seeds).value, plain.simulate(phi, seeds).value
+    assert k == pytest.approx(areas * (n * 0.5e-6) ** 2 / 9.869233e-16, rel=1e-6)
+    assert known.schema.properties[0].unit == "mD"
+    assert "pixel 0.5 um" in str(known.schema)
+    assert Permeability(pixel_size="500 nm").properties[0].unit == "m^2"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"pixel_size": "0 um"}, "positive"),
+        ({"pixel_size": "0.5"}, "unit of length"),
+        ({"pixel_size": "3 s"}, "does not convert"),
+        ({"unit": "mD"}, "without 'pixel_size'"),
+        ({"pixel_size": "1 um", "unit": "GPa"}, "does not convert"),
+    ],
+)
+def test_a_pixel_size_that_is_none_is_refused_in_a_sentence(settings, named):
+    with pytest.raises(InputError, match=named):
+        Permeability(**settings)
+
+
+def test_structure_and_property_declare_one_pixel_size():
+    process = ProcessSpace(("phi1", "phi2"), (1.0, 0.2), (9.0, 2.0))
+    for made in ("0.6 um", None):
+        structure = PhaseSeparatedField(12, two_mode_spectrum, pixel_size=made)
+        with pytest.raises(InputError, match="same pixel size"):
+            Chain(process, structure, Permeability(pixel_size="0.5 um"))

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..io.provenance import name_of
 from ..schema import Microstructure
-from .phase_separation import Spectrum
+from .phase_separation import Spectrum, cell
 from .random_field import Sides, gaussian_random_field, sides
 
 __all__ = ["ThresholdedField", "threshold_phases"]
@@ -73,6 +73,7 @@ class ThresholdedField:
         smoothing: The width :math:`\ell` of the smoothing kernel, in pixels.
         filter: "amplitude" takes :math:`S` as the amplitude of the filter, "power" as the power
             spectral density.
+        pixel_size: The side of a pixel with its unit, such as "0.5 um", if the data shall say it.
 
     Raises:
         InputError: If an argument is out of range.
@@ -90,9 +91,10 @@ class ThresholdedField:
     fractions: tuple[float, ...]
     smoothing: float = 1.5
     filter: Literal["power", "amplitude"] = "amplitude"
+    pixel_size: str | None = None
 
     def __post_init__(self) -> None:
-        sides(self.n)
+        _ = self.microstructure
         if not 0 <= self.smoothing < np.inf:
             raise InputError(
                 f"'smoothing' is {self.smoothing:g}; give a width of 0 or more, in pixels."
@@ -104,7 +106,7 @@ class ThresholdedField:
     @property
     def microstructure(self) -> Microstructure:
         """What the images are."""
-        return Microstructure(shape=sides(self.n), phases=len(self.fractions))
+        return cell(self.n, self.pixel_size, phases=len(self.fractions))
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..io.provenance import name_of
 from ..schema import Microstructure
+from ..schema.units import length_parts
 from .phase_field import cahn_hilliard
 from .random_field import Sides, gaussian_random_field, sides, threshold
 
@@ -72,6 +73,10 @@ class PhaseSeparatedField:
         spectrum: The spectral density as a function of `(phi, n)`.
         preset: How the spectrum becomes an initial image.
         gamma: The gradient coefficient of the Cahn–Hilliard equation, in pixels squared.
+        pixel_size: The side of a pixel with its unit, such as "0.5 um", if the data shall say it.
+
+    Raises:
+        InputError: If an argument is out of range.
 
     Example:
         >>> from pspgen_pyro.structure import two_mode_spectrum
@@ -85,9 +90,10 @@ class PhaseSeparatedField:
     spectrum: Spectrum
     preset: Preset = field(default=CALIBRATED)
     gamma: float = 2.0
+    pixel_size: str | None = None
 
     def __post_init__(self) -> None:
-        sides(self.n)
+        _ = self.microstructure
         if not self.gamma > 0:
             raise InputError(
                 f"'gamma' is {self.gamma:g}; give a positive gradient coefficient, in pixels "
@@ -97,7 +103,7 @@ class PhaseSeparatedField:
     @property
     def microstructure(self) -> Microstructure:
         """What the images are."""
-        return Microstructure(shape=sides(self.n))
+        return cell(self.n, self.pixel_size)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -133,3 +139,13 @@ class PhaseSeparatedField:
         """The thresholded field before phase separation, with shape `(N, H, W)`."""
         amplitude = self.preset.amplitude(self.spectrum(phi, self.n))
         return threshold(gaussian_random_field(amplitude, seeds), self.preset.void_fraction)
+
+
+def cell(n: Sides, pixel_size: str | None, phases: int = 2) -> Microstructure:
+    """What the images of a simulator of periodic cells are.
+
+    Raises:
+        InputError: If a side or the pixel size is none.
+    """
+    size, unit = (None, None) if pixel_size is None else length_parts(pixel_size, "pixel_size")
+    return Microstructure(shape=sides(n), phases=phases, pixel_size=size, pixel_unit=unit)
