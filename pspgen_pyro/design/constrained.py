@@ -4,7 +4,9 @@ r"""Climbing where the score has kinks or φ is constrained, by sequential quadr
     \max_{\varphi, t}\; t \;\text{ with }\; s_g(\varphi) \ge t \;\;\forall g, \qquad
     \max_\varphi\; s(\varphi) \;\text{ with }\; q_g(\varphi) \ge 0 \;\;\forall g
 
-The first is the least of several scores :math:`s_g` without its kinks (the epigraph form).
+The first is the least of several scores :math:`s_g` without its kinks (the epigraph form). Where
+settings are discrete or constrained, every start keeps its discrete settings and the linear
+constraints of the process.
 
 References:
     A software package for sequential quadratic programming (Kraft, 1988): SLSQP, here SciPy's
@@ -12,19 +14,20 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from ..errors import InputError
 from ..io.validation import check_positive
 from .chances import Chance
-from .optimisers import LBFGS, Climb, Optimiser, Problem, check_boxed
+from .optimisers import LBFGS, Climb, Optimiser, Problem
+from .within import linear_constraints
 
 __all__ = ["SLSQP", "Numbers", "sequential"]
 
@@ -55,6 +58,7 @@ def sequential(
     bounds: Any,
     iterations: int,
     tolerance: float,
+    linear: Sequence[dict[str, Any]] = (),
 ) -> Any:
     """SciPy's SLSQP on a function from a point to `Numbers`, each point looked at once.
 
@@ -64,6 +68,7 @@ def sequential(
         bounds: The bounds of each variable, as SciPy takes them.
         iterations: The largest number of iterations.
         tolerance: It has arrived where the goal changes by less.
+        linear: Further constraints, as SciPy takes them.
     """
     seen: list[tuple[Array, Numbers]] = []
 
@@ -78,11 +83,14 @@ def sequential(
         jac=lambda point: -at(point).slope,
         method="SLSQP",
         bounds=bounds,
-        constraints={
-            "type": "ineq",
-            "fun": lambda point: at(point).slack,
-            "jac": lambda point: at(point).slopes,
-        },
+        constraints=[
+            {
+                "type": "ineq",
+                "fun": lambda point: at(point).slack,
+                "jac": lambda point: at(point).slopes,
+            },
+            *linear,
+        ],
         options={"maxiter": iterations, "ftol": tolerance},
     )
 
@@ -106,12 +114,11 @@ class SLSQP(Optimiser):
                 f"'optimiser' is SLSQP, which climbs the probability of regions, not {chance}; "
                 "use LBFGS or Adam for this objective."
             )
-        check_boxed(problem, "SLSQP on the least of several scores, or on a cost,")
         near = LBFGS(self.iterations).climb(replace(problem, objective=chance.relaxed()), first)
-        alike, ends, settled = _alike(near.unit), {}, {}
+        alike, ends, settled = _alike(near.unit, problem.held(near.unit)), {}, {}
         for i in np.unique(alike):
-            result = self._solve(problem, chance, near.unit[i])
-            both = np.stack([near.unit[i], np.clip(result.x[: near.unit.shape[1]], 0, 1)])
+            end, result = self._solve(problem, chance, near.unit[i])
+            both = np.stack([near.unit[i], problem.unit(problem.settings(end[None]))[0]])
             # a linearisation may end where the penalty says it is worse
             scores = problem.score(both)
             ends[i] = both[int(scores[1] >= scores[0])]
@@ -127,29 +134,56 @@ class SLSQP(Optimiser):
             "other 'starts'",
         )
 
-    def _solve(self, problem: Problem, chance: Chance, start: Array) -> Any:
+    def _solve(self, problem: Problem, chance: Chance, start: Array) -> tuple[Array, Any]:
+        """The end in the unit cube, and what SciPy says of it."""
         epigraph = chance.program(*_inputs(problem, start))[0] is None
-        bounds = [(0.0, 1.0)] * len(start)
+        free = ~problem.held(start[None])[0]
+        linear = linear_constraints(problem, start, free)
+        bounds = [(0.0, 1.0)] * int(free.sum())
         stop = self.iterations, float(torch.finfo(problem.model.m_loc.dtype).eps ** 0.75)
-        if not epigraph:
-            return sequential(lambda unit: _numbers(problem, chance, unit), start, bounds, *stop)
-        level = float(problem.score(start[None])[0])
+
+        def whole(u: Array) -> Array:
+            unit = start.copy()
+            unit[free] = np.clip(u[: len(bounds)], 0, 1)
+            return unit
+
+        def numbers(u: Array) -> Numbers:
+            found = _numbers(problem, chance, whole(u))
+            return replace(found, slope=found.slope[free], slopes=found.slopes[:, free])
 
         def raised(point: Array) -> Numbers:
-            unit, t = point[:-1], point[-1]
-            found = _numbers(problem, chance, unit)
-            slope = np.append(np.zeros(len(unit)), 1.0)
+            found, t = numbers(point), point[-1]
+            slope = np.append(np.zeros(len(bounds)), 1.0)
             slopes = np.hstack([found.slopes, -np.ones((len(found.slack), 1))])
             return Numbers(t, slope, found.slack - t, slopes)
 
-        first = np.append(start, level)
-        return sequential(raised, first, [*bounds, (None, None)], *stop)
+        if not bounds:
+            return start, OptimizeResult(success=True, status=0)
+        if not epigraph:
+            result = sequential(numbers, start[free], bounds, *stop, linear)
+        else:
+            first = np.append(start[free], problem.score(start[None])[0])
+            above = [_beside(one) for one in linear]
+            result = sequential(raised, first, [*bounds, (None, None)], *stop, above)
+        return whole(result.x), result
 
 
-def _alike(units: Array) -> NDArray[np.int64]:
-    """For each start the first one that is as good as the same, with shape `(starts)`."""
-    apart = np.abs(units[:, None] - units[None]).max(axis=-1)
-    return (apart < _SAME).argmax(axis=1)
+def _beside(constraint: dict[str, Any]) -> dict[str, Any]:
+    """A linear constraint that leaves the last variable out."""
+    value, slope = constraint["fun"], constraint["jac"]
+    return {
+        "type": constraint["type"],
+        "fun": lambda point: value(point[:-1]),
+        "jac": lambda point: np.append(slope(point[:-1]), 0.0),
+    }
+
+
+def _alike(units: Array, held: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each start the first one that is as good as the same, with shape `(starts)`; what is
+    held must be the same."""
+    apart = np.abs(units[:, None] - units[None])
+    near = np.where(held[:, None] | held[None], apart == 0, apart < _SAME).all(axis=-1)
+    return near.argmax(axis=1)
 
 
 def _inputs(problem: Problem, unit: Array) -> tuple[Any, torch.Tensor, torch.Tensor]:

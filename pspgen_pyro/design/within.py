@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 if TYPE_CHECKING:
     from .optimisers import Problem
 
-__all__ = ["climb_within"]
+__all__ = ["climb_within", "linear_constraints"]
 
 Array = NDArray[np.float64]
 # what rounding leaves of a score
@@ -117,7 +117,7 @@ def _from(
             jac=True,
             method="SLSQP",
             bounds=[(0.0, 1.0)] * int(free.sum()),
-            constraints=_constraints(problem, start, free),
+            constraints=linear_constraints(problem, start, free),
             options={"maxiter": iterations, "ftol": _TOLERANCE[problem.model.m_loc.dtype]},
         )
     finally:
@@ -128,8 +128,11 @@ def _from(
     return unit, bool(found.success)
 
 
-def _constraints(problem: Problem, start: Array, free: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """The linear constraints on the free coordinates, as SLSQP takes them."""
+def linear_constraints(
+    problem: Problem, start: Array, free: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    """The linear constraints of the settings on the coordinates of a start that are free, as SLSQP
+    takes them."""
     feasible = problem.space.feasible
     weights, bound, equal = feasible.linear
     scaled = weights * feasible.width
