@@ -1,9 +1,9 @@
 r"""DOLFINx on the periodic unit cell: guarded import, mesh, and direct solves with MUMPS.
 
-The cell is the torus :math:`[0, 1)^2` cut into :math:`N \times N` squares. Its mesh has
-connectivity that wraps, so that the topology is periodic and no constraint is needed; each square
-then gets four points of its own, so that the coordinates are right at the seam. Columns run along
-:math:`x_1`, rows along :math:`x_2`.
+The cell is a torus of area 1 cut into :math:`H \times W` squares of side :math:`h = 1 / \sqrt{H
+W}`. Its mesh has connectivity that wraps, so that the topology is periodic and no constraint is
+needed; each square then gets four points of its own, so that the coordinates are right at the
+seam. Columns run along :math:`x_1`, rows along :math:`x_2`.
 """
 
 from __future__ import annotations
@@ -95,23 +95,25 @@ def _lacking_for_compilation() -> str:
     return "" if header.exists() else str(header)
 
 
-def corners(size: int) -> NDArray[np.int64]:
-    """The nodes of each square of the torus, this row's two and the next one's: `(size**2, 4)`."""
-    rows, columns = np.divmod(np.arange(size * size), size)
-    right, above = (columns + 1) % size, (rows + 1) % size
-    here, there = rows * size, above * size
-    return np.stack([here + columns, here + right, there + columns, there + right], axis=1)
+def corners(rows: int, columns: int) -> NDArray[np.int64]:
+    """The nodes of each square of the torus, this row's two and the next one's, with shape
+    `(rows * columns, 4)`; the squares and the nodes row by row."""
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    right = (column + 1) % columns
+    here, there = row * columns, (row + 1) % rows * columns
+    return np.stack([here + column, here + right, there + column, there + right], axis=1)
 
 
-def periodic_mesh(size: int) -> tuple[Mesh, NDArray[np.int64]]:
-    r"""The periodic unit cell of :math:`N \times N` squares.
+def periodic_mesh(rows: int, columns: int) -> tuple[Mesh, NDArray[np.int64]]:
+    r"""The periodic unit cell of area 1, in squares.
 
     Arguments:
-        size: The number :math:`N \geq 3` of squares a side.
+        rows: The number of squares from top to bottom, at least 3.
+        columns: The number from left to right, at least 3.
 
     Returns:
-        The mesh, and for each of its cells the index :math:`\text{row} \cdot N + \text{column}`
-        of its square.
+        The mesh, and for each of its cells the index :math:`\text{row} \cdot \text{columns} +
+        \text{column}` of its square.
     """
     import basix.ufl
     import ufl
@@ -120,12 +122,13 @@ def periodic_mesh(size: int) -> tuple[Mesh, NDArray[np.int64]]:
     from mpi4py import MPI
 
     element: Any = basix.ufl.element("Lagrange", "quadrilateral", 1, shape=(2,))
-    wrapped = mesh.create_mesh(MPI.COMM_SELF, corners(size), element, np.zeros((size * size, 2)))
+    nodes = corners(rows, columns)
+    wrapped = mesh.create_mesh(MPI.COMM_SELF, nodes, element, np.zeros((len(nodes), 2)))
     squares = np.asarray(wrapped.topology.original_cell_index)
 
-    origin = np.stack([squares % size, squares // size], axis=1)
+    origin = np.stack([squares % columns, squares // columns], axis=1)
     unit = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-    points = (origin[:, None, :] + unit).reshape(-1, 2) / size
+    points = (origin[:, None, :] + unit).reshape(-1, 2) / np.sqrt(rows * columns)
     own = np.arange(len(points))
     geometry = mesh.create_geometry(
         IndexMap(MPI.COMM_SELF, len(points)),

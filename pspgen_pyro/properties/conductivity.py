@@ -116,7 +116,7 @@ class _Cell:
     def __init__(self, size: int) -> None:
         from dolfinx.fem import Function, functionspace
 
-        mesh, self.squares = _fem.periodic_mesh(size)
+        mesh, self.squares = _fem.periodic_mesh(size, size)
         space = functionspace(mesh, ("Lagrange", 1))
         self.kappa: Any = Function(functionspace(mesh, ("Discontinuous Lagrange", 0)))
         everywhere = np.arange(size * size, dtype=np.int32)
@@ -155,7 +155,7 @@ def _by_scipy(kappa: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.sparse import coo_matrix
     from scipy.sparse.linalg import splu
 
-    nodes = _fem.corners(len(kappa))
+    nodes = _fem.corners(*kappa.shape)
     element, gradient = _square(1 / len(kappa))
     flat = kappa.ravel()
     sources = np.zeros((2, flat.size))

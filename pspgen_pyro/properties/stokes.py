@@ -175,7 +175,7 @@ class UnitCell:
         from dolfinx.fem.petsc import create_matrix
 
         self.refinement = refinement
-        mesh, self._squares = _fem.periodic_mesh(n * refinement)
+        mesh, self._squares = _fem.periodic_mesh(n * refinement, n * refinement)
         velocity = element(
             "Lagrange", "quadrilateral", 2 if formulation == "taylor-hood" else 1, shape=(2,)
         )
