@@ -17,7 +17,7 @@ from .errors import InputError
 from .io.provenance import name_of
 from .properties import Formulation, Solver, conductivity, permeability
 from .properties._inputs import choice
-from .properties.conductivity import positive_values
+from .properties.conductivity import phase_values
 from .schema import Microstructure, Property
 
 __all__ = [
@@ -220,7 +220,7 @@ class EffectiveConductivity:
     unit: str = "1"
 
     def __post_init__(self) -> None:
-        positive_values(self.conductivities)
+        phase_values(self.conductivities)
         choice("solver", self.solver, ("scipy", "dolfinx"))
         choice("formulation", self.formulation, ("bilinear",))
 
