@@ -67,7 +67,8 @@ PUBLIC = {
         "Categorical Fixed Integer Mirror Ordinal PeriodicShift Permutation ProcessSpace Real "
         "Reflection Setting Symmetry Transposition augment orbit"
     ),
-    "properties": "conductivity conductivity_tensor percolation permeability permeability_tensor",
+    "properties": "conductivity conductivity_tensor diffusivity percolation permeability "
+    "permeability_tensor tortuosity",
     "report": (
         "Answer SolvedImages SurfaceError Verdict generate_images judge materials_at "
         "model_surface read_answer reference_surface summarise surface_error write_page"

@@ -19,14 +19,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._inputs import choice, positive, with_solid
 from .conductivity import conductivity, conductivity_tensor
+from .diffusion import diffusivity, tortuosity
 from .percolation import percolation
 
 __all__ = [
     "conductivity",
     "conductivity_tensor",
+    "diffusivity",
     "percolation",
     "permeability",
     "permeability_tensor",
+    "tortuosity",
 ]
 
 Formulation = Literal["study", "consistent"]

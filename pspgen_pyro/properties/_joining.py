@@ -8,6 +8,7 @@ image numbers do not differ by the pair's step, closes a path that winds around 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -43,7 +44,7 @@ class Joined:
             np.ones(members, dtype=np.int64),
         )
 
-    def join(self, pairs: NDArray[np.int64], steps: NDArray[np.int64]) -> None:
+    def join(self, pairs: NDArray[np.int64], steps: NDArray[np.integer[Any]]) -> None:
         """Joins the members of each pair `(P, 2)`; `steps` `(P, d)` are how many periods further
         the second lies. Afterwards every parent is a root."""
         _join(pairs, steps, self.parent, self.image, self.winds, self.size)
@@ -88,7 +89,7 @@ def _root(
 @njit(cache=True)
 def _join(
     pairs: NDArray[np.int64],
-    steps: NDArray[np.int64],
+    steps: NDArray[np.integer[Any]],
     parent: NDArray[np.int64],
     image: NDArray[np.int64],
     winds: NDArray[np.bool_],

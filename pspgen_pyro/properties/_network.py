@@ -38,7 +38,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ._joining import Joined
 
-__all__ = ["SPAN", "Network", "element_matrix", "network"]
+__all__ = ["SPAN", "Network", "element_matrix", "network", "node_places"]
 
 SPAN = 1e4
 """Conductivities up to this factor apart are solved for as one group."""
@@ -54,14 +54,17 @@ class Network:
     Arguments:
         elements: Their row-major numbers among all of the cell, shape `(E,)`.
         nodes: Their nodes, the direction x running fastest, `(E, 2**d)`.
-        drive: The mean field's share of the potential at their corners, `(E, 2**d, d)`.
+        drive: The mean field's share of the potential at their corners, in periods,
+            `(E, 2**d, d)`.
+        sides: What a period is worth: the pixels along (x, y, z), `(d,)`.
         groups: The elements of each group, the best conductors first, as places in `elements`.
         roots: For no group joined, then after each: a node of the component of each node.
     """
 
     elements: Ints
     nodes: Ints
-    drive: Floats
+    drive: NDArray[np.int16]
+    sides: Ints
     groups: list[Ints]
     roots: list[Ints]
 
@@ -87,7 +90,7 @@ class Network:
 
     def potentials(self, bases: list[Any], unknowns: Floats) -> Floats:
         """The potentials u at the corners of each element, `(E, 2**d, d)`."""
-        total = self.drive.copy()
+        total = self.drive * self.sides.astype(float)
         for group, basis in zip(self.groups, bases, strict=True):
             total[group] += (basis @ unknowns)[self.nodes[group]]
         return total
@@ -105,7 +108,7 @@ class Network:
         place = (np.repeat(nodes, corners, axis=1).ravel(), np.tile(nodes, corners).ravel())
         shape = (self.size, self.size)
         matrix = coo_array((matrices[group].ravel(), place), shape=shape).tocsc()
-        forces = -np.matmul(matrices[group], self.drive[group])
+        forces = -np.matmul(matrices[group], self.drive[group] * self.sides.astype(float))
         loads = np.stack([_gathered(nodes, force, self.size) for force in forces.T], axis=1)
         if len(self.groups) == 1:
             # the product with a selection, at a tenth of its time
@@ -122,23 +125,30 @@ def _gathered(nodes: Ints, values: Floats, size: int) -> Floats:
 def network(kappa: Floats) -> Network:
     """The network of conductivities `(H, W)` or `(D, H, W)`."""
     nodes, steps = _grid(kappa.shape)
-    flat, sides = kappa.ravel(), np.array(kappa.shape[::-1])
+    flat, sides = kappa.ravel(), np.array(kappa.shape[::-1], dtype=np.int64)
     elements = np.flatnonzero(flat)
     groups = list(_groups(flat[elements]))
     if len(groups) == 1 and len(elements) == flat.size:
         whole = np.arange(flat.size)
-        return Network(elements, nodes, steps * sides * 1.0, groups, [whole, np.zeros_like(whole)])
+        return Network(elements, nodes, steps, sides, groups, [whole, np.zeros_like(whole)])
 
     if len(elements) < flat.size:
         nodes = _split(nodes, flat.reshape(kappa.shape) > 0)
     nodes, steps = nodes[elements], steps[elements]
     joined, roots = _joined(nodes, steps, groups)
-    drive = (steps - joined.image[nodes]) * sides * 1.0
-    drive -= drive[:, :1]
+    drive = steps - joined.image.astype(np.int16)[nodes]
+    drive -= drive[:, :1].copy()
     carries = joined.winds.any(axis=1)[joined.parent[nodes[:, 0]]]
     place = np.cumsum(carries) - 1
     kept = [place[group[carries[group]]] for group in groups]
-    return Network(elements[carries], nodes[carries], drive[carries], kept, roots)
+    return Network(elements[carries], nodes[carries], drive[carries], sides, kept, roots)
+
+
+def node_places(cell: Network, shape: tuple[int, ...]) -> Ints:
+    """The row-major place on the grid of each node, 0 of one that carries no current."""
+    places = np.zeros(cell.size, dtype=np.int64)
+    places[cell.nodes] = _grid(shape)[0][cell.elements]
+    return places
 
 
 @cache
@@ -155,7 +165,7 @@ def element_matrix(dimensions: int) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _grid(shape: tuple[int, ...]) -> tuple[Ints, Ints]:
+def _grid(shape: tuple[int, ...]) -> tuple[Ints, NDArray[np.int16]]:
     """The nodes of each element of the torus, and across which of its seams (x, y, z) they lie:
     shapes `(E, 2**d)` and `(E, 2**d, d)`."""
     sides = np.array(shape)
@@ -164,7 +174,7 @@ def _grid(shape: tuple[int, ...]) -> tuple[Ints, Ints]:
     at = first[:, None, :] + corners
     nodes = np.ravel_multi_index(tuple(np.moveaxis(at % sides, -1, 0)), shape)
     steps = (at // sides)[:, :, ::-1]
-    return nodes.astype(np.int64), np.ascontiguousarray(steps)
+    return nodes.astype(np.int64), np.ascontiguousarray(steps, dtype=np.int16)
 
 
 def _groups(kappa: Floats) -> Iterator[Ints]:
@@ -196,7 +206,9 @@ def _split(nodes: Ints, conducts: NDArray[np.bool_]) -> Ints:
     return found
 
 
-def _joined(nodes: Ints, steps: Ints, groups: list[Ints]) -> tuple[Joined, list[Ints]]:
+def _joined(
+    nodes: Ints, steps: NDArray[np.int16], groups: list[Ints]
+) -> tuple[Joined, list[Ints]]:
     """The components of all groups, and the root of each node before and after each group."""
     joined = Joined.apart(int(nodes.max(initial=-1)) + 1, steps.shape[-1])
     roots = [joined.parent.copy()]

@@ -19,6 +19,9 @@ conducting phases do not wind through the sides of pixels. However small a condu
 is, corners conduct instead: two good conductors that touch at a corner share its node, and only
 refinement takes from this contact what it conducts too much.
 
+Images are solved directly, at any contrast up to `CONTRAST`; volumes by conjugate gradients
+(`_iterative`), at contrasts up to `VOLUME_CONTRAST`.
+
 The same equation rules electrical conduction, diffusion, dielectrics and magnetic permeability. A
 property with another equation needs one weak form such as `weak_form`, and one function that
 fills it for a sample, such as `_elements_by_dolfinx`: mesh, compilation, the choice of squares
@@ -31,27 +34,35 @@ References:
 # pyright: reportOperatorIssue=false, reportArgumentType=false
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.linalg import splu
 
 from ..errors import InputError
 from . import _fem
-from ._inputs import choice, labels, positive
-from ._network import element_matrix, network
+from ._inputs import choice, labels_2d_or_3d, positive
 from .edges import EDGES, Edges, mirrored
 
-__all__ = ["CONTRAST", "conductivity", "conductivity_tensor", "phase_values", "weak_form"]
+__all__ = [
+    "CONTRAST",
+    "VOLUME_CONTRAST",
+    "conductivity",
+    "conductivity_tensor",
+    "phase_values",
+    "weak_form",
+]
 
 Solver = Literal["scipy", "dolfinx"]
 Floats = NDArray[np.float64]
 
 CONTRAST = 1e36
-"""The largest ratio of two conductivities above 0."""
+"""The largest ratio of two conductivities above 0, of images."""
+
+VOLUME_CONTRAST = 1e6
+"""The same of volumes."""
 
 
 def conductivity(
@@ -64,20 +75,25 @@ def conductivity(
     """The effective conductivity along each direction.
 
     Arguments:
-        x: Phase labels 0, …, L - 1 (two-phase: 0 = solid, 1 = void), with shape `(N, H, W)`.
+        x: Phase labels 0, …, L - 1 (two-phase: 0 = solid, 1 = void), with shape `(N, H, W)`, or
+            `(N, D, H, W)` in three dimensions.
         values: The conductivity of each phase, L finite numbers in any one unit; 0 insulates.
-        solver: "scipy" (SuperLU) or "dolfinx" (DOLFINx and MUMPS): the same elements.
-        refinement: The number of squares along each pixel's side.
+        solver: "scipy" (SuperLU; volumes by conjugate gradients) or "dolfinx" (DOLFINx and MUMPS;
+            images only): the same elements.
+        refinement: The number of elements along each pixel's side.
         edges: What lies beyond the edges: "periodic", or "mirrored" and "walls", which are one
             here: two opposite sides are each at one potential, and nothing crosses the others.
+            A mirrored cell has 4 times the pixels, or 8 times the voxels.
 
     Returns:
-        The conductivities of (horizontal, vertical), in the unit of `values`, with shape `(N, 2)`.
+        The conductivities of (horizontal, vertical), in the unit of `values`, with shape `(N, 2)`;
+        of volumes along (columns, rows, layers), `(N, 3)`.
 
     Raises:
-        InputError: If `x` is not a batch of label images, `values` are not conductivities, or an
-            option is unknown.
+        InputError: If `x` is not a batch of labels, `values` are not conductivities, are too far
+            apart, or an option is unknown.
         MissingDependencyError: If `solver` is "dolfinx" and DOLFINx or a C compiler is absent.
+        SimulationError: If a volume's conjugate gradients do not converge.
 
     Example:
         >>> x = np.zeros((1, 8, 12), dtype=int)
@@ -98,19 +114,40 @@ def conductivity_tensor(
     refinement: int = 1,
     edges: Edges = "periodic",
 ) -> Floats:
-    """The whole symmetric tensor, with shape `(N, 2, 2)`; otherwise as `conductivity`."""
+    """The whole symmetric tensor, with shape `(N, 2, 2)` or `(N, 3, 3)`; otherwise as
+    `conductivity`."""
     phases = phase_values(values)
-    images = labels(x, len(phases))
+    images = labels_2d_or_3d(x, len(phases))
     choice("solver", solver, ("scipy", "dolfinx"))
     choice("edges", edges, EDGES)
     positive("refinement", refinement)
+    solve: Callable[[Floats], Floats] = partial(_tensor, solver=solver)
+    if images.ndim == 4:
+        from . import _iterative
+
+        _check_volume(phases, solver)
+        solve = _iterative.tensor
     if edges != "periodic":
         images = mirrored(images)
     for axis in range(1, images.ndim):
         images = np.repeat(images, refinement, axis)
     # in units of the best conductor nothing overflows
     unit = phases.max() or 1.0
-    return unit * np.stack([_tensor(kappa, solver) for kappa in (phases / unit)[images]])
+    return unit * np.stack([solve(kappa) for kappa in (phases / unit)[images]])
+
+
+def _check_volume(phases: Floats, solver: Solver) -> None:
+    if solver == "dolfinx":
+        raise InputError(
+            "'solver' is 'dolfinx', which factorises; a volume needs 'scipy', which does not."
+        )
+    conducts = phases[phases > 0]
+    if len(conducts) and conducts.max() / VOLUME_CONTRAST > conducts.min():
+        raise InputError(
+            f"'values' is {phases.tolist()}, with conductivities further apart than a factor "
+            f"{VOLUME_CONTRAST:g}, the most for a volume; pass 0 for those that are as good as "
+            "none."
+        )
 
 
 def phase_values(values: Sequence[float]) -> Floats:
@@ -121,9 +158,10 @@ def phase_values(values: Sequence[float]) -> Floats:
             are further apart than `CONTRAST`.
     """
     phases = np.asarray(values)
-    if not (phases.ndim == 1 and len(phases) and phases.dtype.kind in "iuf") or not (
-        np.isfinite(phases) & (phases >= 0)
-    ).all():
+    if (
+        not (phases.ndim == 1 and len(phases) and phases.dtype.kind in "iuf")
+        or not (np.isfinite(phases) & (phases >= 0)).all()
+    ):
         raise InputError(
             f"'values' is {values!r}; pass one finite conductivity for each phase, 0 for an "
             "insulator and above 0 otherwise, in the order of the labels."
@@ -139,6 +177,8 @@ def phase_values(values: Sequence[float]) -> Floats:
 
 def _tensor(kappa: Floats, solver: Solver) -> Floats:
     """The tensor of conductivities `(H, W)`."""
+    from ._network import network
+
     cell = network(kappa)
     if not len(cell.elements):
         return np.zeros((kappa.ndim, kappa.ndim))
@@ -157,10 +197,14 @@ def _tensor(kappa: Floats, solver: Solver) -> Floats:
 
 
 def _elements_by_scipy(kappa: Floats) -> Floats:
+    from ._network import element_matrix
+
     return kappa.reshape(-1, 1, 1) * element_matrix(kappa.ndim)
 
 
 def _solve_by_scipy(matrix: Any, loads: Floats) -> Floats:
+    from scipy.sparse.linalg import splu
+
     factor = splu(
         matrix.tocsc(),
         permc_spec="MMD_AT_PLUS_A",

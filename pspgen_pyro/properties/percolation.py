@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._inputs import labels
+from ._inputs import labels_2d_or_3d
 
 __all__ = ["percolation"]
 
@@ -25,13 +25,15 @@ def percolation(x: ArrayLike) -> NDArray[np.bool_]:
     """Whether the void connects around the torus, per direction.
 
     Arguments:
-        x: Microstructures, 1 = void and 0 = solid, with shape `(N, n, n)`.
+        x: Microstructures, 1 = void and 0 = solid, with shape `(N, n, n)`, or `(N, D, H, W)` in
+            three dimensions, where voxels connect through their six faces.
 
     Returns:
-        The flags of (horizontal, vertical), with shape `(N, 2)`.
+        The flags of (horizontal, vertical), with shape `(N, 2)`; of volumes along (columns, rows,
+        layers), `(N, 3)`.
 
     Raises:
-        InputError: If `x` is not a batch of square 0/1 images.
+        InputError: If `x` is not a batch of square 0/1 images or of 0/1 volumes.
 
     Example:
         >>> x = np.zeros((1, 8, 8), dtype=int)
@@ -39,6 +41,7 @@ def percolation(x: ArrayLike) -> NDArray[np.bool_]:
         >>> percolation(x)
         array([[ True, False]])
     """
-    from ._windings import windings
+    from . import _joining, _windings
 
-    return windings(labels(x))
+    values = labels_2d_or_3d(x)
+    return _joining.windings(values) if values.ndim == 4 else _windings.windings(values)
