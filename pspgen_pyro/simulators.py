@@ -18,6 +18,7 @@ from .io.provenance import name_of
 from .properties import Formulation, Solver, conductivity, permeability
 from .properties._inputs import choice
 from .properties.conductivity import phase_values
+from .properties.edges import EDGES, Edges
 from .schema import Microstructure, Property
 
 __all__ = [
@@ -203,10 +204,14 @@ class EffectiveConductivity:
         solver: "scipy" or "dolfinx", see `pspgen_pyro.properties.conductivity`.
         formulation: "bilinear", the only one; data sets name it.
         unit: The unit of the conductivities.
+        detection_limit: The conductivity at or below which a direction counts as blocked. If
+            None, 1e-12 of the best conductor where a phase insulates, so that a blocked
+            direction has a logarithm, and no limit where every phase conducts.
+        edges: What lies beyond the images, see `pspgen_pyro.properties.conductivity`.
 
     Raises:
-        InputError: If a conductivity is not positive and finite, or there is no such formulation
-            or solver.
+        InputError: If a conductivity is negative or not finite, there is no such formulation,
+            solver or edge, or the limit is not positive.
 
     Example:
         >>> layers = np.repeat([0, 1, 2], 2)[None, :, None].repeat(6, axis=2).astype(np.uint8)
@@ -218,32 +223,49 @@ class EffectiveConductivity:
     solver: Literal["scipy", "dolfinx"] = "scipy"
     formulation: Literal["bilinear"] = "bilinear"
     unit: str = "1"
+    detection_limit: float | None = None
+    edges: Edges = "periodic"
 
     def __post_init__(self) -> None:
-        phase_values(self.conductivities)
+        phases = phase_values(self.conductivities)
+        choice("edges", self.edges, EDGES)
         choice("solver", self.solver, ("scipy", "dolfinx"))
         choice("formulation", self.formulation, ("bilinear",))
+        if not phases.any():
+            raise InputError(
+                f"'conductivities' is {self.conductivities!r}; at least one phase has to conduct."
+            )
+        if self.detection_limit is None and not phases.all():
+            object.__setattr__(self, "detection_limit", _BLOCKED * float(phases.max()))
+        _ = self.properties
 
     @property
     def properties(self) -> tuple[Property, ...]:
         """Its components along the two directions, as logarithms."""
-        return _along("conductivity", self.unit, None)
+        return _along("conductivity", self.unit, self.detection_limit)
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {
+        made: dict[str, Any] = {
             "property": "EffectiveConductivity",
             "formulation": self.formulation,
             "solver": self.solver,
             "conductivities": list(self.conductivities),
         }
+        return made if self.edges == "periodic" else made | {"edges": self.edges}
 
     def check_images(self, microstructure: Microstructure | None) -> None:
-        """Takes square periodic images with one phase a conductivity."""
-        _check_cell("EffectiveConductivity", microstructure, len(self.conductivities))
+        """Takes images with one phase a conductivity, which have to be periodic unless the edges
+        are mirrors."""
+        _check_phases(microstructure, len(self.conductivities))
+        if self.edges == "periodic" and microstructure and not microstructure.periodic:
+            raise InputError(
+                f"'structure' makes {microstructure}, but EffectiveConductivity solves on a "
+                "periodic cell; declare such images, or take edges='mirrored'."
+            )
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return conductivity(x, self.conductivities, self.solver)
+        return conductivity(x, self.conductivities, self.solver, edges=self.edges)
 
 
 def _along(quantity: str, unit: str, below: float | None) -> tuple[Property, ...]:
@@ -261,15 +283,20 @@ def _along(quantity: str, unit: str, below: float | None) -> tuple[Property, ...
     )
 
 
-def _check_cell(name: str, images: Microstructure | None, phases: int) -> None:
-    """Raises InputError unless the images are square unit cells of so many phases."""
+def _check_phases(images: Microstructure | None, phases: int) -> None:
+    """Raises InputError unless the images are of so many phases."""
     if images is None or images.phases != phases:
         made = "no images" if images is None else f"images of {images.phases} phases"
         raise InputError(
             f"'property_' is for {phases} phases but 'structure' makes {made}; take a property "
             "simulator for those, such as EffectiveConductivity with one conductivity a phase."
         )
-    if not images.periodic or images.shape[0] != images.shape[1]:
+
+
+def _check_cell(name: str, images: Microstructure | None, phases: int) -> None:
+    """Raises InputError unless the images are square unit cells of so many phases."""
+    _check_phases(images, phases)
+    if images and (not images.periodic or images.shape[0] != images.shape[1]):
         raise InputError(
             f"'structure' makes {images}, but {name} solves on a square periodic cell; declare "
             "such images, or take another property simulator."

@@ -21,7 +21,6 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import fft
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..errors import SimulationError
@@ -72,7 +71,10 @@ def _conjugate_gradients(
     precondition: Callable[[Floats], Floats],
 ) -> Floats:
     shape = (len(load),) * 2
-    matrix, inverse = (LinearOperator(shape, f, dtype=float) for f in (operator, precondition))
+    matrix, inverse = (
+        LinearOperator(shape, f, dtype=float)  # pyright: ignore[reportCallIssue]
+        for f in (operator, precondition)
+    )
     solution, failed = cg(matrix, load, rtol=RESIDUAL, maxiter=STEPS, M=inverse)
     if failed:
         raise SimulationError(
@@ -86,8 +88,8 @@ def _preconditioner(cell: Network, kappa: Floats) -> Callable[[Floats], Floats]:
     inverse = _inverse_symbol(kappa.shape)
 
     def on_grid(load: Floats) -> Floats:
-        waves = fft.rfftn(load.reshape(kappa.shape)) * inverse
-        return fft.irfftn(waves, s=kappa.shape).ravel()
+        waves = np.fft.rfftn(load.reshape(kappa.shape)) * inverse
+        return np.fft.irfftn(waves, s=kappa.shape, axes=range(kappa.ndim)).ravel()
 
     if cell.size == kappa.size == len(cell.elements):
         return on_grid

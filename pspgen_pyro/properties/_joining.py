@@ -51,8 +51,8 @@ class Joined:
 
 
 def windings(x: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Around which of (x, y, z) the void of each sample `(N, D, H, W)` winds, through the faces of
-    its voxels: shape `(N, 3)`."""
+    """Around which of (x, y) or (x, y, z) the void of each sample `(N, H, W)` or `(N, D, H, W)`
+    winds, through the faces of its pixels: shape `(N, d)`."""
     return np.stack([_sample_winds(sample == 1) for sample in x])
 
 

@@ -90,7 +90,7 @@ class Network:
 
     def potentials(self, bases: list[Any], unknowns: Floats) -> Floats:
         """The potentials u at the corners of each element, `(E, 2**d, d)`."""
-        total = self.drive * self.sides.astype(float)
+        total = np.multiply(self.drive, self.sides, dtype=float)
         for group, basis in zip(self.groups, bases, strict=True):
             total[group] += (basis @ unknowns)[self.nodes[group]]
         return total
@@ -108,10 +108,11 @@ class Network:
         place = (np.repeat(nodes, corners, axis=1).ravel(), np.tile(nodes, corners).ravel())
         shape = (self.size, self.size)
         matrix = coo_array((matrices[group].ravel(), place), shape=shape).tocsc()
-        forces = -np.matmul(matrices[group], self.drive[group] * self.sides.astype(float))
+        drive = np.multiply(self.drive[group], self.sides, dtype=float)
+        forces = -np.matmul(matrices[group], drive)
         loads = np.stack([_gathered(nodes, force, self.size) for force in forces.T], axis=1)
         if len(self.groups) == 1:
-            # the product with a selection, at a tenth of its time
+            # the basis is a selection, which indexing does faster than the products below
             kept = np.flatnonzero(np.diff(basis.indptr))
             return matrix[kept][:, kept], loads[kept]
         return basis.T @ matrix @ basis, basis.T @ loads
@@ -172,7 +173,7 @@ def _grid(shape: tuple[int, ...]) -> tuple[Ints, NDArray[np.int16]]:
     first = np.indices(shape).reshape(len(shape), -1).T
     corners = np.array(list(product((0, 1), repeat=len(shape))))
     at = first[:, None, :] + corners
-    nodes = np.ravel_multi_index(tuple(np.moveaxis(at % sides, -1, 0)), shape)
+    nodes = np.asarray(np.ravel_multi_index(tuple(np.moveaxis(at % sides, -1, 0)), shape))
     steps = (at // sides)[:, :, ::-1]
     return nodes.astype(np.int64), np.ascontiguousarray(steps, dtype=np.int16)
 

@@ -70,6 +70,7 @@ def conductivity(
     values: Sequence[float],
     solver: Solver = "scipy",
     refinement: int = 1,
+    *,
     edges: Edges = "periodic",
 ) -> Floats:
     """The effective conductivity along each direction.
@@ -81,6 +82,8 @@ def conductivity(
         solver: "scipy" (SuperLU; volumes by conjugate gradients) or "dolfinx" (DOLFINx and MUMPS;
             images only): the same elements.
         refinement: The number of elements along each pixel's side.
+
+    Keyword arguments:
         edges: What lies beyond the edges: "periodic", or "mirrored" and "walls", which are one
             here: two opposite sides are each at one potential, and nothing crosses the others.
             A mirrored cell has 4 times the pixels, or 8 times the voxels.
@@ -103,7 +106,7 @@ def conductivity(
         >>> conductivity(x, (0.0, 3.0)).round(6)
         array([[1.5, 0. ]])
     """
-    tensor = conductivity_tensor(x, values, solver, refinement, edges)
+    tensor = conductivity_tensor(x, values, solver, refinement, edges=edges)
     return np.ascontiguousarray(np.diagonal(tensor, axis1=1, axis2=2))
 
 
@@ -112,6 +115,7 @@ def conductivity_tensor(
     values: Sequence[float],
     solver: Solver = "scipy",
     refinement: int = 1,
+    *,
     edges: Edges = "periodic",
 ) -> Floats:
     """The whole symmetric tensor, with shape `(N, 2, 2)` or `(N, 3, 3)`; otherwise as
@@ -192,7 +196,7 @@ def _tensor(kappa: Floats, solver: Solver) -> Floats:
     unknowns = solve(matrix, scale[:, None] * loads) * scale[:, None]
     potentials = cell.potentials(bases, unknowns)
     currents = np.matmul(elements, potentials)
-    tensor = np.tensordot(potentials, currents, axes=((0, 1), (0, 1))) / kappa.size
+    tensor = potentials.reshape(-1, kappa.ndim).T @ currents.reshape(-1, kappa.ndim) / kappa.size
     return (tensor + tensor.T) / 2
 
 

@@ -41,6 +41,7 @@ def diffusivity(
     phase: int = 1,
     solver: Solver = "scipy",
     refinement: int = 1,
+    *,
     edges: Edges = "periodic",
 ) -> NDArray[np.float64]:
     r"""The effective diffusivity of one phase relative to its own, :math:`D_\text{eff} / D_0`.
@@ -50,6 +51,8 @@ def diffusivity(
         phase: The label of the phase in which the species diffuses; every other is closed to it.
         solver: As in `pspgen_pyro.properties.conductivity`.
         refinement: The number of elements along each pixel's side.
+
+    Keyword arguments:
         edges: As in `pspgen_pyro.properties.conductivity`.
 
     Returns:
@@ -67,7 +70,7 @@ def diffusivity(
         array([[0.25, 0.  ]])
     """
     pores = _pores(x, phase)
-    return conductivity(pores, (0.0, 1.0), solver, refinement, edges)
+    return conductivity(pores, (0.0, 1.0), solver, refinement, edges=edges)
 
 
 def tortuosity(
@@ -75,6 +78,7 @@ def tortuosity(
     phase: int = 1,
     solver: Solver = "scipy",
     refinement: int = 1,
+    *,
     edges: Edges = "periodic",
 ) -> NDArray[np.float64]:
     r"""The tortuosity :math:`\tau = \varepsilon D_0 / D_\text{eff}`, infinite where blocked;
@@ -87,7 +91,7 @@ def tortuosity(
         array([[ 1., inf]])
     """
     pores = _pores(x, phase)
-    relative = conductivity(pores, (0.0, 1.0), solver, refinement, edges)
+    relative = conductivity(pores, (0.0, 1.0), solver, refinement, edges=edges)
     fraction = pores.reshape(len(pores), -1).mean(axis=1, keepdims=True)
     blocked = relative == 0
     return np.where(blocked, np.inf, fraction / np.where(blocked, 1.0, relative))

@@ -25,7 +25,7 @@ def percolation(x: ArrayLike) -> NDArray[np.bool_]:
     """Whether the void connects around the torus, per direction.
 
     Arguments:
-        x: Microstructures, 1 = void and 0 = solid, with shape `(N, n, n)`, or `(N, D, H, W)` in
+        x: Microstructures, 1 = void and 0 = solid, with shape `(N, H, W)`, or `(N, D, H, W)` in
             three dimensions, where voxels connect through their six faces.
 
     Returns:
@@ -33,7 +33,7 @@ def percolation(x: ArrayLike) -> NDArray[np.bool_]:
         layers), `(N, 3)`.
 
     Raises:
-        InputError: If `x` is not a batch of square 0/1 images or of 0/1 volumes.
+        InputError: If `x` is not a batch of 0/1 images or volumes.
 
     Example:
         >>> x = np.zeros((1, 8, 8), dtype=int)
@@ -44,4 +44,5 @@ def percolation(x: ArrayLike) -> NDArray[np.bool_]:
     from . import _joining, _windings
 
     values = labels_2d_or_3d(x)
-    return _joining.windings(values) if values.ndim == 4 else _windings.windings(values)
+    square = values.ndim == 3 and values.shape[1] == values.shape[2]
+    return _windings.windings(values) if square else _joining.windings(values)
