@@ -185,6 +185,20 @@ def test_the_two_solvers_agree_on_many_phases_and_refined_squares():
         )
 
 
+def test_layers_at_45_degrees_tend_to_the_turned_laminate():
+    """K = (A + H)/2 along the axes and (H - A)/2 between them; what is left are the steps."""
+    errors = []
+    for n in (8, 16, 32):
+        row, column = np.indices((n, n))
+        x = ((row + column) % n < n // 2).astype(int)[None]
+        arithmetic, harmonic = 2.5, 1.6
+        straight, cross = (arithmetic + harmonic) / 2, (harmonic - arithmetic) / 2
+        expected = np.array([[straight, cross], [cross, straight]])
+        errors.append(np.abs(scipy_tensor(x, (1.0, 4.0)) - expected).max())
+    assert errors[2] < 0.6 * errors[1] < 0.36 * errors[0]
+    assert errors[2] < 0.02
+
+
 def test_one_phase_conducts_as_itself():
     assert scipy_tensor(np.zeros((1, 5, 5)), [2.5])[0] == pytest.approx(2.5 * np.eye(2))
 

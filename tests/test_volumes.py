@@ -107,7 +107,7 @@ def test_refining_lowers_the_estimate():
     assert (fine < coarse).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(volumes)
 def test_a_volume_conducts_exactly_where_it_percolates(volume):
     assert ((diffusivity(volume[None]) > 0) == percolation(volume[None])).all()
