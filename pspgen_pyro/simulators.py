@@ -189,7 +189,12 @@ class Permeability:
 
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes square periodic images of two phases."""
-        _check_cell("Permeability", microstructure, 2)
+        images = _of_phases(microstructure, 2)
+        if not images.periodic or images.shape[0] != images.shape[1]:
+            raise InputError(
+                f"'structure' makes {images}, but Permeability solves on a square periodic cell; "
+                "declare such images, or take another property simulator."
+            )
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         return permeability(x, self.formulation, self.solver)
@@ -252,16 +257,17 @@ class EffectiveConductivity:
             "solver": self.solver,
             "conductivities": list(self.conductivities),
         }
+        # data sets made before there was a choice are periodic and do not name it
         return made if self.edges == "periodic" else made | {"edges": self.edges}
 
     def check_images(self, microstructure: Microstructure | None) -> None:
-        """Takes images with one phase a conductivity, which have to be periodic unless the edges
-        are mirrors."""
-        _check_phases(microstructure, len(self.conductivities))
-        if self.edges == "periodic" and microstructure and not microstructure.periodic:
+        """Takes images with one phase a conductivity, periodic ones unless the edges are walls or
+        mirrors."""
+        images = _of_phases(microstructure, len(self.conductivities))
+        if self.edges == "periodic" and not images.periodic:
             raise InputError(
-                f"'structure' makes {microstructure}, but EffectiveConductivity solves on a "
-                "periodic cell; declare such images, or take edges='mirrored'."
+                f"'structure' makes {images}, but EffectiveConductivity solves on a periodic "
+                'cell; pass edges="mirrored", or declare periodic images.'
             )
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -283,21 +289,12 @@ def _along(quantity: str, unit: str, below: float | None) -> tuple[Property, ...
     )
 
 
-def _check_phases(images: Microstructure | None, phases: int) -> None:
-    """Raises InputError unless the images are of so many phases."""
+def _of_phases(images: Microstructure | None, phases: int) -> Microstructure:
+    """Returns `images`, or raises InputError unless they are of so many phases."""
     if images is None or images.phases != phases:
         made = "no images" if images is None else f"images of {images.phases} phases"
         raise InputError(
             f"'property_' is for {phases} phases but 'structure' makes {made}; take a property "
             "simulator for those, such as EffectiveConductivity with one conductivity a phase."
         )
-
-
-def _check_cell(name: str, images: Microstructure | None, phases: int) -> None:
-    """Raises InputError unless the images are square unit cells of so many phases."""
-    _check_phases(images, phases)
-    if images and (not images.periodic or images.shape[0] != images.shape[1]):
-        raise InputError(
-            f"'structure' makes {images}, but {name} solves on a square periodic cell; declare "
-            "such images, or take another property simulator."
-        )
+    return images
