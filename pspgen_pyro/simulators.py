@@ -17,7 +17,7 @@ from .errors import InputError
 from .io.provenance import name_of
 from .properties import Formulation, Solver, conductivity, length, permeability
 from .properties._inputs import choice
-from .properties.conductivity import positive_values
+from .properties.conductivity import phase_values
 from .properties.edges import EDGES, Edges
 from .properties.elasticity import Plane, elastic_stiffness, phase_stiffness
 from .schema import Microstructure, Property
@@ -251,10 +251,14 @@ class EffectiveConductivity:
         solver: "scipy" or "dolfinx", see `pspgen_pyro.properties.conductivity`.
         formulation: "bilinear", the only one; data sets name it.
         unit: The unit of the conductivities.
+        detection_limit: The conductivity at or below which a direction counts as blocked. If
+            None, 1e-12 of the best conductor where a phase insulates, so that a blocked
+            direction has a logarithm, and no limit where every phase conducts.
+        edges: What lies beyond the images, see `pspgen_pyro.properties.conductivity`.
 
     Raises:
-        InputError: If a conductivity is not positive and finite, or there is no such formulation
-            or solver.
+        InputError: If a conductivity is negative or not finite, there is no such formulation,
+            solver or edge, or the limit is not positive.
 
     Example:
         >>> layers = np.repeat([0, 1, 2], 2)[None, :, None].repeat(6, axis=2).astype(np.uint8)
@@ -266,32 +270,45 @@ class EffectiveConductivity:
     solver: Literal["scipy", "dolfinx"] = "scipy"
     formulation: Literal["bilinear"] = "bilinear"
     unit: str = "1"
+    detection_limit: float | None = None
+    edges: Edges = "periodic"
 
     def __post_init__(self) -> None:
-        positive_values(self.conductivities)
+        phases = phase_values(self.conductivities)
+        choice("edges", self.edges, EDGES)
         choice("solver", self.solver, ("scipy", "dolfinx"))
         choice("formulation", self.formulation, ("bilinear",))
+        if not phases.any():
+            raise InputError(
+                f"'conductivities' is {self.conductivities!r}; at least one phase has to conduct."
+            )
+        if self.detection_limit is None and not phases.all():
+            object.__setattr__(self, "detection_limit", _BLOCKED * float(phases.max()))
+        _ = self.properties
 
     @property
     def properties(self) -> tuple[Property, ...]:
         """Its components along the two directions, as logarithms."""
-        return _along("conductivity", self.unit, None)
+        return _along("conductivity", self.unit, self.detection_limit)
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {
+        made: dict[str, Any] = {
             "property": "EffectiveConductivity",
             "formulation": self.formulation,
             "solver": self.solver,
             "conductivities": list(self.conductivities),
         }
+        # data sets made before there was a choice are periodic and do not name it
+        return made if self.edges == "periodic" else made | {"edges": self.edges}
 
     def check_images(self, microstructure: Microstructure | None) -> None:
-        """Takes square periodic images with one phase a conductivity."""
+        """Takes images with one phase a conductivity, periodic ones unless the edges are walls or
+        mirrors."""
         _check_cell(self, microstructure, len(self.conductivities))
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return conductivity(x, self.conductivities, self.solver)
+        return conductivity(x, self.conductivities, self.solver, edges=self.edges)
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,8 @@ PUBLIC = {
         "Reflection Setting Symmetry Transposition augment orbit"
     ),
     "properties": (
-        "conductivity conductivity_tensor elastic_moduli elastic_stiffness length millidarcy "
-        "percolation permeability permeability_tensor"
+        "conductivity conductivity_tensor diffusivity elastic_moduli elastic_stiffness length "
+        "millidarcy percolation permeability permeability_tensor tortuosity"
     ),
     "report": (
         "Answer SolvedImages SurfaceError Verdict generate_images judge materials_at "

@@ -240,6 +240,18 @@ def test_the_chain_records_the_percolation_of_the_last_phase():
     assert (sample.m == np.log(sample.value)).all()
 
 
+def test_an_insulating_phase_blocks_down_to_the_detection_limit_and_rectangles_are_taken():
+    layers = np.repeat([0, 1], 3)[None, :, None].repeat(8, axis=2).astype(np.uint8)
+    simulated = EffectiveConductivity((0.0, 5.0), unit="W/(m K)")
+    assert simulated(layers) == pytest.approx(np.array([[2.5, 0]]))
+    assert [p.detection_limit for p in simulated.properties] == [(5e-12, None)] * 2
+    simulated.check_images(Microstructure(shape=(6, 8)))
+    plain = Microstructure(shape=(6, 8), periodic=False)
+    EffectiveConductivity((0.0, 5.0), edges="mirrored").check_images(plain)
+    with pytest.raises(InputError, match="periodic cell; pass edges="):
+        simulated.check_images(plain)
+
+
 def test_a_property_for_another_number_of_phases_is_refused():
     with pytest.raises(InputError, match="is for 2 phases but 'structure' makes images of 3"):
         Chain(PROCESS, LAYERS, Permeability())
@@ -250,7 +262,9 @@ def test_a_property_for_another_number_of_phases_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (((1.0, 0.0, 2.0),), "'values' is"),
+        (((1.0, -1.0, 2.0),), "'values' is"),
+        (((0.0, 0.0),), "at least one phase has to conduct"),
+        (((1.0, 2.0), "scipy", "bilinear", "1", None, "open"), "'edges' is 'open'"),
         (((1.0, 2.0), "multifrontal"), "'solver' is 'multifrontal'"),
         (((1.0, 2.0), "scipy", "study"), "'formulation' is 'study'"),
     ],

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._flow import flow_images, tensor_of, without_blocked
 from ._inputs import choice, positive
 from .conductivity import conductivity, conductivity_tensor
+from .diffusion import diffusivity, tortuosity
 from .edges import Edges
 from .elasticity import elastic_moduli, elastic_stiffness
 from .lengths import length, millidarcy
@@ -30,6 +31,7 @@ from .percolation import percolation
 __all__ = [
     "conductivity",
     "conductivity_tensor",
+    "diffusivity",
     "elastic_moduli",
     "elastic_stiffness",
     "length",
@@ -37,6 +39,7 @@ __all__ = [
     "percolation",
     "permeability",
     "permeability_tensor",
+    "tortuosity",
 ]
 
 Formulation = Literal["study", "consistent"]

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 
-__all__ = ["choice", "labels", "positive", "with_solid"]
+__all__ = ["choice", "labels", "labels_2d_or_3d", "positive", "with_solid"]
 
 _PIXEL = ("sample", "row", "column")
 
@@ -53,6 +53,15 @@ def labels(x: ArrayLike, phases: int = 2, *, dimensions: int = 2) -> NDArray[np.
         place = ", ".join(f"{name} {index}" for name, index in zip(names, at, strict=True))
         raise InputError(f"'x' holds {values[tuple(at)]} at {place}; only {listed} are allowed.")
     return np.ascontiguousarray(values, dtype=np.uint8)
+
+
+def labels_2d_or_3d(x: ArrayLike, phases: int = 2) -> NDArray[np.uint8]:
+    """Returns `x` as `labels` does, in three dimensions if it has four axes."""
+    try:
+        axes = np.ndim(x)
+    except ValueError:  # ragged, which `labels` says
+        axes = 0
+    return labels(x, phases, dimensions=3 if axes == 4 else 2)
 
 
 def with_solid(x: ArrayLike) -> NDArray[np.uint8]:

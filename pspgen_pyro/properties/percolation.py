@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._inputs import choice, labels
+from ._inputs import choice, labels_2d_or_3d
 from .edges import EDGES, Edges, mirrored
 
 __all__ = ["percolation"]
@@ -29,15 +29,17 @@ def percolation(x: ArrayLike, edges: Edges = "periodic") -> NDArray[np.bool_]:
     """Whether the void connects around the torus, per direction.
 
     Arguments:
-        x: Microstructures, 1 = void and 0 = solid, with shape `(N, H, W)`.
+        x: Microstructures, 1 = void and 0 = solid, with shape `(N, H, W)`, or `(N, D, H, W)` in
+            three dimensions, where voxels connect through their six faces.
         edges: What lies beyond the image, see `pspgen_pyro.properties.edges`; with "walls" and
             "mirrored", whether the void connects its opposite faces.
 
     Returns:
-        The flags of (horizontal, vertical), with shape `(N, 2)`.
+        The flags of (horizontal, vertical), with shape `(N, 2)`; of volumes along (columns, rows,
+        layers), `(N, 3)`.
 
     Raises:
-        InputError: If `x` is not a batch of 0/1 images, or there are no such edges.
+        InputError: If `x` is not a batch of 0/1 images or volumes, or there are no such edges.
 
     Example:
         >>> x = np.zeros((1, 8, 8), dtype=int)
@@ -45,8 +47,9 @@ def percolation(x: ArrayLike, edges: Edges = "periodic") -> NDArray[np.bool_]:
         >>> percolation(x)
         array([[ True, False]])
     """
-    from ._windings import windings
+    from . import _joining, _windings
 
     choice("edges", edges, EDGES)
-    values = labels(x)
-    return windings(values if edges == "periodic" else mirrored(values))
+    values = labels_2d_or_3d(x)
+    cells = values if edges == "periodic" else mirrored(values)
+    return _joining.windings(cells) if cells.ndim == 4 else _windings.windings(cells)
