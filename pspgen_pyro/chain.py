@@ -169,11 +169,11 @@ class Chain:
 
 
 def percolating(microstructure: Microstructure | None) -> bool:
-    """Whether percolation is recorded of such images: labelled phases on a square periodic cell of
-    at least 3 pixels a side."""
+    """Whether percolation is recorded of such images: labelled phases on a periodic cell in two
+    dimensions of at least 3 pixels a side."""
     if microstructure is None or microstructure.grey or not microstructure.periodic:
         return False
-    return len(set(microstructure.shape)) == 1 and microstructure.shape[0] >= 3
+    return microstructure.dimensions == 2 and min(microstructure.shape) >= 3
 
 
 def _flags(x: NDArray[Any] | None, images: Microstructure | None) -> NDArray[np.bool_] | None:

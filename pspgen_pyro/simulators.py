@@ -34,7 +34,11 @@ __all__ = [
 ]
 
 _BLOCKED = 1e-12
-_DIRECTIONS: tuple[Literal["horizontal", "vertical"], ...] = ("horizontal", "vertical")
+_DIRECTIONS: tuple[Literal["horizontal", "vertical", "through"], ...] = (
+    "horizontal",
+    "vertical",
+    "through",
+)
 
 
 class StructureSimulator(Protocol):
@@ -244,7 +248,8 @@ class Permeability:
 
 @dataclass(frozen=True)
 class EffectiveConductivity:
-    """The effective conductivity along (horizontal, vertical) of any number of phases.
+    """The effective conductivity along (horizontal, vertical), of volumes along (horizontal,
+    vertical, through), of any number of phases.
 
     Arguments:
         conductivities: The conductivity of each phase, in the order of the labels.
@@ -255,6 +260,7 @@ class EffectiveConductivity:
             None, 1e-12 of the best conductor where a phase insulates, so that a blocked
             direction has a logarithm, and no limit where every phase conducts.
         edges: What lies beyond the images, see `pspgen_pyro.properties.conductivity`.
+        dimensions: 2, or 3 for volumes, which "scipy" alone solves.
 
     Raises:
         InputError: If a conductivity is negative or not finite, there is no such formulation,
@@ -272,9 +278,15 @@ class EffectiveConductivity:
     unit: str = "1"
     detection_limit: float | None = None
     edges: Edges = "periodic"
+    dimensions: Literal[2, 3] = 2
 
     def __post_init__(self) -> None:
         phases = phase_values(self.conductivities)
+        if self.dimensions not in (2, 3) or (self.dimensions, self.solver) == (3, "dolfinx"):
+            raise InputError(
+                f"'dimensions' is {self.dimensions!r} and 'solver' {self.solver!r}; choose 2, or "
+                "3 with solver='scipy'."
+            )
         choice("edges", self.edges, EDGES)
         choice("solver", self.solver, ("scipy", "dolfinx"))
         choice("formulation", self.formulation, ("bilinear",))
@@ -288,8 +300,9 @@ class EffectiveConductivity:
 
     @property
     def properties(self) -> tuple[Property, ...]:
-        """Its components along the two directions, as logarithms."""
-        return _along("conductivity", self.unit, self.detection_limit)
+        """Its components along the directions, as logarithms."""
+        names = _DIRECTIONS[: self.dimensions]
+        return _along("conductivity", self.unit, self.detection_limit, names)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -305,7 +318,7 @@ class EffectiveConductivity:
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes images with one phase a conductivity, periodic ones unless the edges are walls or
         mirrors."""
-        _check_cell(self, microstructure, len(self.conductivities))
+        _check_cell(self, microstructure, len(self.conductivities), self.dimensions)
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         return conductivity(x, self.conductivities, self.solver, edges=self.edges)
@@ -384,9 +397,9 @@ def _along(
     quantity: str,
     unit: str,
     below: float | None,
-    names: tuple[str, str] = ("horizontal", "vertical"),
+    names: Sequence[str] = ("horizontal", "vertical"),
 ) -> tuple[Property, ...]:
-    """A quantity along the horizontal and the vertical direction, as logarithms."""
+    """A quantity along the first directions, as logarithms by these names."""
     return tuple(
         Property(
             name=name,
@@ -396,7 +409,7 @@ def _along(
             direction=direction,
             detection_limit=(below, None),
         )
-        for name, direction in zip(names, _DIRECTIONS, strict=True)
+        for name, direction in zip(names, _DIRECTIONS, strict=False)
     )
 
 
@@ -404,6 +417,7 @@ def _check_cell(
     simulator: Permeability | EffectiveConductivity | ElasticStiffness,
     images: Microstructure | None,
     phases: int,
+    dimensions: int = 2,
 ) -> Microstructure:
     """Returns `images`, or raises InputError unless the simulator's solver takes them."""
     if images is None or images.phases != phases:
@@ -417,8 +431,9 @@ def _check_cell(
             f"'structure' makes {images}, but {type(simulator).__name__} solves on a periodic "
             'cell; pass edges="mirrored", or declare periodic images.'
         )
-    if images.dimensions != 2:
+    if images.dimensions != dimensions:
         raise InputError(
-            f"'structure' makes {images}, but {type(simulator).__name__} solves in two dimensions."
+            f"'structure' makes {images}, but this {type(simulator).__name__} solves in "
+            f"{dimensions} dimensions; EffectiveConductivity(dimensions=3) takes volumes."
         )
     return images

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from skimage.data import binary_blobs
 
 import pspgen_pyro as psp
+from pspgen_pyro.chain import EffectiveConductivity, StructureFunction
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.model import BottleneckReader
 from pspgen_pyro.model.base import Dimensions
@@ -143,3 +144,22 @@ def test_volumes_are_declared_and_never_taken_for_colours():
         psp.Triads.from_arrays(
             phi, x, phi, microstructure={"phases": 2, "periodic": True}, **declared
         )
+
+
+def test_a_chain_of_volumes_conducts_along_three_directions():
+    def layers(phi, seeds):
+        x = np.zeros((len(phi), 6, 4, 5), dtype=np.uint8)
+        x[:, :3] = 1
+        return x
+
+    images = Microstructure(shape=(6, 4, 5))
+    process = psp.ProcessSpace(("a",), (0.0,), (1.0,))
+    property_ = EffectiveConductivity((1.0, 3.0), dimensions=3)
+    chain = psp.Chain(process, StructureFunction(layers, images), property_)
+    sample = chain.simulate([[0.5]], np.random.SeedSequence(0).spawn(1))
+    assert sample.value[0] == pytest.approx([2.0, 2.0, 1.5])
+    assert chain.schema.property_names == ("horizontal", "vertical", "through")
+    with pytest.raises(InputError, match="takes volumes"):
+        psp.Chain(process, StructureFunction(layers, images), EffectiveConductivity((1.0, 3.0)))
+    with pytest.raises(InputError, match="dimensions"):
+        EffectiveConductivity((1.0, 3.0), "dolfinx", dimensions=3)
