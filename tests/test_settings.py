@@ -22,12 +22,22 @@ from pspgen_pyro import (
     Real,
     Schema,
 )
-from pspgen_pyro.design import LBFGS, Adam, DesignPosterior, maximise
+from pspgen_pyro.design import (
+    LBFGS,
+    Adam,
+    Cost,
+    DesignPosterior,
+    Least,
+    cheapest,
+    maximise,
+    window,
+)
 from pspgen_pyro.design.chances import Probability
 from pspgen_pyro.design.optimisers import Problem
 from pspgen_pyro.design.posterior.coordinates import SliceCoordinates
 from pspgen_pyro.errors import DataError, InputError
 from pspgen_pyro.model import MixturePrior
+from pspgen_pyro.plots import window_bars
 from pspgen_pyro.process.constraints import parse_constraint
 from pspgen_pyro.process.polytope import Polytope
 from pspgen_pyro.process.settings import parse_setting
@@ -428,10 +438,10 @@ class TestDoor:
         assert psp.Triads.open(tmp_path / "kiln.zarr").schema.process == KILN
 
 
-def random_model(space, seed):
+def random_model(space, seed, members=2):
     """A model with some weights: its surface is as rough as networks make it."""
     torch.manual_seed(seed)
-    prior = MixturePrior(components=2, hidden=(32, 32), members=2)
+    prior = MixturePrior(components=2, hidden=(32, 32), members=members)
     model = PSPGen(Schema(process=space, properties=("s [MPa]",)), prior=prior)
     model.standardise_by(torch.randn(100, 1))
     with torch.no_grad():
@@ -528,6 +538,59 @@ class TestDesign:
         found = maximise(model, TARGET)
         assert float(found.value.promised) >= by_enumeration(model) - 1e-3
         assert violation(space, found.phi) <= 1e-9
+
+    @pytest.mark.parametrize("space", [MIXED, BOUND], ids=["mixed", "bound"])
+    def test_the_least_of_two_targets_and_the_least_cost_are_no_worse_than_scattered(self, space):
+        model, other, few = random_model(space, 1, 1), Box((-1.0,), (0.3,)), {"draws": 16}
+        wide = space.sample(20_000, rng())
+        p, q = (psp.probability(model, box, wide).value for box in (TARGET, other))
+        both = maximise(model, Least((Probability(TARGET), Probability(other))), **few)
+        assert float(both.value.value) >= np.minimum(p, q).max() - 1e-4
+        spent, least = wide[:, space.names.index("a")] + wide[:, 0], 0.8 * p.max()
+        cost = Cost.of(f"a + {space.names[0]}", space)
+        found = cheapest(model, Probability(TARGET), cost, least, starts=4, **few)
+        assert found.cost <= spent[p >= least].min() + 1e-4
+        assert float(found.value.value) >= least - 1e-3
+        for design in (both, found):
+            assert violation(space, design.phi) <= 1e-9
+            assert space.check(design.phi).tolist() == design.phi.tolist()
+
+    def test_a_window_lets_real_settings_stray_and_holds_the_others(self):
+        kinds = {
+            "n": Integer(0, 3),
+            "k": Categorical(("u", "v")),
+            "f": Fixed(2.0),
+            "a": Real(0, 1),
+            "t": Real(1, 9, log=True),
+        }
+        space = ProcessSpace.of(kinds)
+        model = random_model(space, 0, 1)
+        phi = maximise(model, TARGET, draws=16).phi
+        best = float(psp.probability(model, TARGET, phi[None]).value[0])
+        found = window(model, Probability(TARGET), phi, 0.8 * best, draws=16)
+        assert found.strays.tolist() == [False, False, False, True, True]
+        assert np.array_equal(found.together[:3], np.repeat(phi[:3, None], 2, axis=1))
+        low, high = found.together.T
+        assert (low <= phi + 1e-9).all()
+        assert (phi <= high + 1e-9).all()
+        inside = low + rng().random((2000, 5)) * (high - low)
+        assert psp.probability(model, TARGET, inside).value.min() >= 0.8 * best - 1e-3
+        for j in (3, 4):
+            for end, bound in zip(found.alone[j], space.settings[j].bounds, strict=True):
+                beyond = phi.copy()
+                beyond[j] = np.clip(end + 0.01 * np.sign(bound - end), *space.settings[j].bounds)
+                p = float(psp.probability(model, TARGET, beyond[None]).value[0])
+                assert end == bound or p < 0.8 * best
+        assert f"k = {('u', 'v')[int(phi[1])]}, f = 2" in str(found)
+        assert len(window_bars(found).get_yticks()) == 2
+
+    def test_a_window_of_what_is_bound_or_has_no_width_is_refused(self):
+        model, phi = random_model(BOUND, 0), BOUND.sample(1, rng())[0]
+        with pytest.raises(InputError, match=r"bound by a \+ b"):
+            window(model, Probability(TARGET), phi, 0.1)
+        space = ProcessSpace.of({"n": Integer(0, 3)})
+        with pytest.raises(InputError, match="discrete or fixed"):
+            window(random_model(space, 0), Probability(TARGET), np.array([1.0]), 0.1)
 
     def test_more_combinations_than_can_be_listed_are_searched(self):
         space = ProcessSpace.of(

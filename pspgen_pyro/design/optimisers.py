@@ -173,7 +173,8 @@ class LBFGS(Optimiser):
         history: list[float] = []
         unit = first
         if len(problem.noise) > 2 * self.coarse:
-            unit = self._descend(problem.coarse(self.coarse), unit, 1e-4, history).x
+            coarse = self._descend(problem.coarse(self.coarse), unit, 1e-4, history)
+            unit = coarse.x.reshape(first.shape)
         eps = torch.finfo(problem.model.m_loc.dtype).eps
         result = self._descend(problem, unit, eps**0.75, history)
         return Climb(
@@ -194,8 +195,7 @@ class LBFGS(Optimiser):
     def _descend(
         self, problem: Problem, unit: Array, tolerance: float, history: list[float]
     ) -> Any:
-        size = problem.model.dims.process
-        unit = unit.reshape(-1, size)
+        size = unit.shape[-1]
         held, latest = problem.held(unit), np.empty(0)
 
         def loss(flat: Array) -> tuple[float, Array]:

@@ -13,7 +13,9 @@ semi-infinite programs). It is a local maximum of the volume. At the end the cor
 1,024), a Sobol sample of 1,024 points and the lowest points that descents from the worst of them
 reach are looked at, and the box shrinks until P is large enough at all of them.
 
-Of a design, what its search was found to put on P is taken off everywhere.
+Of a design, what its search was found to put on P is taken off everywhere. Discrete and fixed
+settings, and zeros by "at most k of …", stay as they are at :math:`\varphi^*`; steps and volumes
+of a setting that is learned by its logarithm are those of the logarithm.
 
 References:
     Semi-infinite programming: theory, methods, and applications (Hettich & Kortanek, 1993)
@@ -21,7 +23,7 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -59,9 +61,10 @@ class Window:
     Arguments:
         phi: The setting :math:`\varphi^*`, with shape `(P)`.
         least: What P must be.
+        strays: Which parameters may stray, with shape `(P)`; the others have no width.
         alone: The ends of each parameter, the others held, with shape `(P, 2)`.
         together: The ends of the box of all, with shape `(P, 2)`.
-        volume: The volume of that box as a share of the process space.
+        volume: The volume of that box as a share of the space of those that stray.
         lowest: The lowest P that was found in it, as a probability.
         checked: How many of its settings were looked at, descents apart.
         question: What P is asked for, in words.
@@ -70,6 +73,7 @@ class Window:
 
     phi: Array
     least: float
+    strays: NDArray[np.bool_]
     alone: Array
     together: Array
     volume: float
@@ -94,13 +98,18 @@ class Window:
 
     def __str__(self) -> str:
         alone, together = (
-            ", ".join(self._words(j, *ends) for j, ends in enumerate(each))
+            ", ".join(self._words(j, *each[j]) for j in np.flatnonzero(self.strays))
             for each in (self.alone, self.together)
         )
+        held = "".join(
+            f", {self.process.names[j]} = {self.process.settings[j].shown(self.phi[j])}"
+            for j in np.flatnonzero(~self.strays)
+        )
+        alone, together = alone + held, together + held
         return (
             f"{self.question} ≥ {self.least:g} while one setting strays: hold {alone}\n"
             f"{self.question} ≥ {self.least:g} while all stray: hold {together} "
-            f"({self.volume:.2g} of the process space; at {self.checked} settings in it and where "
+            f"({self.volume:.2g} of their space; at {self.checked} settings in it and where "
             f"descents from the worst lead P is at least {self.lowest:.3f})"
         )
 
@@ -157,21 +166,19 @@ def window(
     """
     check_level(least)
     chance.check(model)
-    if not model.process.plain:
-        raise InputError(
-            "a window is a box of real settings, but this process has levels, names, logarithms "
-            "or constraints; ask `run.probability` around φ instead."
-        )
     setting = model.process.check(phi)
     if setting.ndim != 1:
         raise InputError(f"'phi' has shape {setting.shape}; give one setting.")
+    strays = _straying(model.process, setting)
     for member in model.members:
         member.eval()
     noise = chance.sample(model, draws, seed)
     prepared: Any = chance.prepared(model, noise[:64])
-    search = _Search(Problem(model, prepared, noise, seed), prepared, least, margin)
-    low, high = np.array(model.process.lower), np.array(model.process.upper)
-    unit = np.clip((setting - low) / (high - low), 0, 1)
+    whole = Problem(model, prepared, noise, seed)
+    at = whole.unit(setting[None])[0]
+    ends = np.tile([0.0, 1.0], (int(strays.sum()), 1))
+    part = _Part(model, prepared, noise, seed, around=whole, at=at, strays=strays, box=ends)
+    search, unit = _Search(part, prepared, least, margin), at[strays]
     if (here := search.score(unit[None])[0]) < search.level:
         raise InputError(
             f"{chance} is {search.p(here):.3f} at this φ, below 'least' {least:g}, so no window "
@@ -179,12 +186,18 @@ def window(
         )
     alone = np.array([search.along(unit, j) for j in range(len(unit))])
     together, lowest = search.box(unit, alone)
-    width = (high - low)[:, None]
+
+    def settings(box: Array) -> Array:
+        found = np.repeat(setting[:, None], 2, axis=1)
+        found[strays] = part.phi(box.T)[:, strays].T
+        return found
+
     return Window(
         phi=setting,
         least=least,
-        alone=low[:, None] + width * alone,
-        together=low[:, None] + width * together,
+        strays=strays,
+        alone=settings(alone),
+        together=settings(together),
         volume=float(np.prod(together[:, 1] - together[:, 0])),
         lowest=search.p(lowest),
         checked=len(search.places),
@@ -218,15 +231,74 @@ def around(design: Design, cautious: bool = False) -> tuple[Chance, float]:
     return (Cautious(chance) if cautious else chance), 0.0
 
 
-class _Search:
-    """What a window asks of P, in the unit cube; of the boxes in it, points have coordinates from
-    0 to 1 too."""
+def _straying(process: ProcessSpace, phi: Array) -> NDArray[np.bool_]:
+    """Which settings may stray by themselves.
 
-    def __init__(self, problem: Problem, chance: Chance, least: float, margin: float) -> None:
+    Raises:
+        InputError: If none may, or some are bound by a constraint.
+    """
+    weights = process.feasible.linear[0]
+    strays = ~process.feasible.held(phi) & (np.subtract(process.upper, process.lower) > 0)
+    if (weights[:, strays] != 0).any():
+        raise InputError(
+            "in a window every setting strays by itself, but here some are bound by "
+            f"{'; '.join(map(str, process.constraints))}; ask `run.probability` around φ instead."
+        )
+    if not strays.any():
+        raise InputError(
+            "a window says how far real settings may stray, but at this φ every setting is "
+            "discrete or fixed; compare their P by `run.probability`."
+        )
+    return strays
+
+
+@dataclass(frozen=True, eq=False)
+class _Part(Problem):
+    """A problem in a box of the coordinates that stray, from 0 to 1 along each of its sides.
+
+    Arguments:
+        around: The problem of all settings.
+        at: The setting around which they stray, in the unit cube, with shape `(P)`.
+        strays: Which of its coordinates do, with shape `(P)`.
+        box: The ends of the box in the unit cube, with shape `(V, 2)`.
+    """
+
+    around: Problem = field(kw_only=True)
+    at: Array = field(kw_only=True)
+    strays: NDArray[np.bool_] = field(kw_only=True)
+    box: Array = field(kw_only=True)
+
+    @property
+    def space(self) -> ProcessSpace:
+        size = int(self.strays.sum())
+        names = tuple(f"u{j}" for j in range(size))
+        return ProcessSpace(names, (0.0,) * size, (1.0,) * size)
+
+    def process(self, unit: Tensor) -> Tensor:
+        low, high = torch.tensor(self.box.T)
+        whole = torch.tensor(self.at).expand(*unit.shape[:-1], -1)
+        place = torch.tensor(np.flatnonzero(self.strays))
+        whole = whole.index_copy(-1, place, low + (high - low) * unit)
+        return self.around.process(whole)
+
+    def phi(self, unit: Array) -> Array:
+        """The settings at points of the box, with shape `(N, P)`."""
+        with torch.no_grad():
+            return self.process(torch.tensor(unit)).double().numpy()
+
+    def held(self, unit: Array) -> NDArray[np.bool_]:
+        return np.zeros(unit.shape, dtype=bool)
+
+
+class _Search:
+    """What a window asks of P, in the unit cube of the settings that stray; of the boxes in it,
+    points have coordinates from 0 to 1 too."""
+
+    def __init__(self, problem: _Part, chance: Chance, least: float, margin: float) -> None:
         self.problem, self.chance, self.margin = problem, chance, margin
         self.score = problem.score
         self.level = chance.level(float(unlink(link(least) + margin)))
-        size = len(problem.model.process)
+        size = int(problem.strays.sum())
         engine = torch.quasirandom.SobolEngine(size, scramble=True, seed=problem.seed)
         corners = np.array(list(product((0.0, 1.0), repeat=min(size, 10))))
         if size > 10:
@@ -309,7 +381,7 @@ class _Search:
         low, width = box[:, 0], box[:, 1] - box[:, 0]
         scores = self.score(low + self.places * width)
         worst = self.places[np.argsort(scores)[:_WORST]]
-        inside = replace(self.problem, objective=_Lowest(self.chance, box))
+        inside = replace(self.problem, objective=_Lowest(self.chance), box=box)
         ends = LBFGS(50).climb(inside, worst).unit
         points = np.concatenate([worst, ends])
         there = self.score(low + points * width)
@@ -322,17 +394,9 @@ def _scaled(unit: Array, box: Array, size: float) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Lowest(Objective):
-    """Minus the score of a chance, within a box of the unit cube."""
+    """Minus the score of a chance."""
 
     of: Chance
-    box: Array
-
-    def space(self, process: ProcessSpace) -> ProcessSpace:
-        low, high = np.array(process.lower), np.array(process.upper)
-        ends = low[:, None] + (high - low)[:, None] * self.box
-        # a parameter that must not stray at all still has a range
-        upper = np.maximum(ends[:, 1], ends[:, 0] + 1e-9 * (high - low))
-        return process.within(ends[:, 0], upper)
 
     def check(self, model: Any) -> None:
         self.of.check(model)

@@ -36,7 +36,8 @@ def pareto_front(front: xr.Dataset, *, ax: Axes | None = None) -> Axes:
 
 
 def window_bars(window: Window, *, ax: Axes | None = None) -> Axes:
-    """How far each setting may stray, as a share of its range: pale alone, dark all together.
+    """How far each setting that may stray does, as a share of its range: pale alone, dark all
+    together.
 
     Arguments:
         window: What `Run.window` returns.
@@ -44,16 +45,24 @@ def window_bars(window: Window, *, ax: Axes | None = None) -> Axes:
     Other arguments:
         ax: The axes; new ones if None.
     """
-    process = window.process
-    ax = ax or panel(height=1.2 + 0.4 * len(process))[1]
-    low, width = np.array(process.lower), np.subtract(process.upper, process.lower)
-    places = np.arange(len(process))
+    process, kept = window.process, np.flatnonzero(window.strays)
+    ax = ax or panel(height=1.2 + 0.4 * len(kept))[1]
+    low = np.array(process.lower)[kept]
+    width, places = np.array(process.upper)[kept] - low, np.arange(len(kept))
     for ends, alpha, label in ((window.alone, 0.35, "alone"), (window.together, 1.0, "together")):
-        left, right = ((ends - low[:, None]) / width[:, None]).T
+        left, right = ((ends[kept] - low[:, None]) / width[:, None]).T
         ax.barh(places, right - left, 0.6, left, color=PALETTE["blue"], alpha=alpha, label=label)
-    ax.plot((window.phi - low) / width, places, "|", ms=14, color=PALETTE["vermilion"], label="φ*")
+    ax.plot(
+        (window.phi[kept] - low) / width,
+        places,
+        "|",
+        ms=14,
+        color=PALETTE["vermilion"],
+        label="φ*",
+    )
     ax.set(xlim=(0, 1), xlabel="share of the range", yticks=places)
-    ax.set_yticklabels(parameter_labels(process))
+    labels = parameter_labels(process)
+    ax.set_yticklabels([labels[j] for j in kept])
     ax.invert_yaxis()
     ax.legend()
     return ax
