@@ -17,8 +17,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .front import TILE, Floats, Indices, clear, column_of, eliminate, extend_add, fours, leave
-from .multifrontal import _place_loads, _place_nodes, _place_unknowns, _storage
+from .front import (
+    TILE,
+    Floats,
+    Indices,
+    clear,
+    column_of,
+    eliminate,
+    extend_add,
+    fours,
+    leave,
+    place_loads,
+    place_nodes,
+    place_unknowns,
+    storage,
+)
 from .nested_dissection import Image, Ints, dissect, find_fronts, void_cells_at_nodes
 
 __all__ = ["bordered_elements", "condense_each"]
@@ -76,7 +89,7 @@ def _condense(x: Image, solid: Image, elements: Floats, response: Floats) -> Non
     boxes, number = dissect(stiff, void_cells_at_nodes(stiff), 0)
     nodes, offset, owned = find_fronts(stiff, boxes, number)
     width = np.full(number.max() + 1, 2, np.uint8)
-    largest, deepest = _storage(boxes, nodes, offset, owned, width, _LOADS)
+    largest, deepest = storage(boxes, nodes, offset, owned, width, _LOADS)
 
     tile = fours(largest + 1) * TILE
     front = np.zeros((largest // TILE + 1) * tile)
@@ -86,7 +99,7 @@ def _condense(x: Image, solid: Image, elements: Floats, response: Floats) -> Non
     row, column = np.empty(largest, np.int64), np.empty(largest, np.uint32)
     waiting, depth = np.empty(len(boxes), np.int32), 0
     for b in range(len(boxes) - 1, -1, -1):
-        pivots, size = _place_nodes(nodes[offset[b] : offset[b + 1]], owned[b], width, start)
+        pivots, size = place_nodes(nodes[offset[b] : offset[b + 1]], owned[b], width, start)
         size += _LOADS
         clear(front, tile, size)
         if boxes[b, 5]:
@@ -96,8 +109,8 @@ def _condense(x: Image, solid: Image, elements: Floats, response: Floats) -> Non
             for i in range(depth, depth + 2):
                 half = waiting[i]
                 kept = nodes[offset[half] + owned[half] : offset[half + 1]]
-                count = _place_unknowns(kept, width, start, tile, row, column)
-                count = _place_loads(count, _LOADS, size, tile, row, column)
+                count = place_unknowns(kept, width, start, tile, row, column)
+                count = place_loads(count, _LOADS, size, tile, row, column)
                 extend_add(stack[top[i] : top[i + 1]], row[:count], column[:count], front)
         eliminate(front, tile, size, pivots, inverse, factor)
         done = fours(pivots)

@@ -24,6 +24,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .nested_dissection import Image, Ints
+
 __all__ = [
     "TILE",
     "Columns",
@@ -35,6 +37,10 @@ __all__ = [
     "extend_add",
     "fours",
     "leave",
+    "place_loads",
+    "place_nodes",
+    "place_unknowns",
+    "storage",
 ]
 
 Floats = NDArray[np.float64]
@@ -178,3 +184,59 @@ def _subtract_within(front: Floats, at: int, factor: Floats, ratios: int, quarte
         p2 = row[j + 2 * TILE] - c0 * p0 - c1 * p1
         p3 = row[j + 3 * TILE] - d0 * p0 - d1 * p1 - d2 * p2
         row[j + TILE], row[j + 2 * TILE], row[j + 3 * TILE] = p1, p2, p3
+
+
+@njit(cache=True, nogil=True)
+def storage(
+    boxes: Ints, nodes: Ints, offset: Ints, owned: Ints, width: Image, loads: int
+) -> tuple[int, int]:
+    """The order of the largest front, and the most numbers that the stack holds."""
+    largest, deepest, depth = 0, 0, 0
+    top = np.zeros(len(boxes) + 1, np.int64)
+    for b in range(len(boxes) - 1, -1, -1):
+        middle = offset[b] + owned[b]
+        kept = loads + np.sum(width[nodes[middle : offset[b + 1]]])
+        largest = max(largest, kept + fours(int(np.sum(width[nodes[offset[b] : middle]]))))
+        depth -= 0 if boxes[b, 5] else 2
+        top[depth + 1] = top[depth] + kept * (kept + 1) // 2
+        depth += 1
+        deepest = max(deepest, top[depth])
+    return int(largest), int(deepest)
+
+
+@njit(cache=True, nogil=True)
+def place_nodes(nodes: Ints, owned: int, width: Image, start: Indices) -> tuple[int, int]:
+    """Sets where each node's unknowns start in the front; returns the pivots and all unknowns."""
+    pivots, size = 0, 0
+    for i in range(len(nodes)):
+        if i == owned:
+            size = fours(pivots)
+        start[nodes[i]] = size
+        size += int(width[nodes[i]])
+        if i < owned:
+            pivots = size
+    return pivots, max(size, fours(pivots))
+
+
+@njit(cache=True, nogil=True)
+def place_unknowns(
+    kept: Ints, width: Image, start: Indices, tile: int, row: Indices, column: Columns
+) -> int:
+    """Sets where the rows and columns of a half go in the front; returns their count."""
+    count = 0
+    for i in range(len(kept)):
+        first = int(start[kept[i]])
+        for place in range(first, first + int(width[kept[i]])):
+            row[count], column[count] = place * TILE, column_of(place, tile)
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def place_loads(
+    count: int, loads: int, size: int, tile: int, row: Indices, column: Columns
+) -> int:
+    for place in range(size - loads, size):
+        row[count], column[count] = place * TILE, column_of(place, tile)
+        count += 1
+    return count

@@ -66,6 +66,10 @@ from .front import (
     extend_add,
     fours,
     leave,
+    place_loads,
+    place_nodes,
+    place_unknowns,
+    storage,
 )
 from .nested_dissection import (
     VOID_CELLS,
@@ -162,7 +166,7 @@ def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) ->
     boxes, number = dissect(x, void, VOID_CELLS)
     nodes, offset, owned = find_fronts(x, boxes, number)
     width = _unknowns_of_nodes(void, number, boxes)
-    largest, deepest = _storage(boxes, nodes, offset, owned, width, loads)
+    largest, deepest = storage(boxes, nodes, offset, owned, width, loads)
 
     tile = fours(largest + 1) * TILE
     front = np.zeros((largest // TILE + 1) * tile)
@@ -173,7 +177,7 @@ def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) ->
     column = np.empty(len(row), np.uint32)
     waiting, depth = np.empty(len(boxes), np.int32), 0
     for b in range(len(boxes) - 1, -1, -1):
-        pivots, size = _place_nodes(nodes[offset[b] : offset[b + 1]], owned[b], width, start)
+        pivots, size = place_nodes(nodes[offset[b] : offset[b + 1]], owned[b], width, start)
         size += loads
         clear(front, tile, size)
         if boxes[b, 5]:
@@ -184,8 +188,8 @@ def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) ->
             for i in range(depth, depth + 2):
                 half = waiting[i]
                 kept = nodes[offset[half] + owned[half] : offset[half + 1]]
-                count = _place_unknowns(kept, width, start, tile, row, column)
-                count = _place_loads(count, loads, size, tile, row, column)
+                count = place_unknowns(kept, width, start, tile, row, column)
+                count = place_loads(count, loads, size, tile, row, column)
                 extend_add(stack[top[i] : top[i + 1]], row[:count], column[:count], front)
         eliminate(front, tile, size, pivots, inverse, factor)
         done = fours(pivots)
@@ -217,62 +221,6 @@ def _unknowns_of_nodes(void: Image, number: Ints, boxes: Ints) -> Image:
                 for c in range(box[2] + 1, box[3]):
                     width[number[r, c]] = 0
     return width
-
-
-@njit(cache=True, nogil=True)
-def _storage(
-    boxes: Ints, nodes: Ints, offset: Ints, owned: Ints, width: Image, loads: int
-) -> tuple[int, int]:
-    """The order of the largest front, and the most numbers that the stack holds."""
-    largest, deepest, depth = 0, 0, 0
-    top = np.zeros(len(boxes) + 1, np.int64)
-    for b in range(len(boxes) - 1, -1, -1):
-        middle = offset[b] + owned[b]
-        kept = loads + np.sum(width[nodes[middle : offset[b + 1]]])
-        largest = max(largest, kept + fours(int(np.sum(width[nodes[offset[b] : middle]]))))
-        depth -= 0 if boxes[b, 5] else 2
-        top[depth + 1] = top[depth] + kept * (kept + 1) // 2
-        depth += 1
-        deepest = max(deepest, top[depth])
-    return int(largest), int(deepest)
-
-
-@njit(cache=True, nogil=True)
-def _place_nodes(nodes: Ints, owned: int, width: Image, start: Indices) -> tuple[int, int]:
-    """Sets where each node's unknowns start in the front; returns the pivots and all unknowns."""
-    pivots, size = 0, 0
-    for i in range(len(nodes)):
-        if i == owned:
-            size = fours(pivots)
-        start[nodes[i]] = size
-        size += int(width[nodes[i]])
-        if i < owned:
-            pivots = size
-    return pivots, max(size, fours(pivots))
-
-
-@njit(cache=True, nogil=True)
-def _place_unknowns(
-    kept: Ints, width: Image, start: Indices, tile: int, row: Indices, column: Columns
-) -> int:
-    """Sets where the rows and columns of a half go in the front; returns their count."""
-    count = 0
-    for i in range(len(kept)):
-        first = int(start[kept[i]])
-        for place in range(first, first + int(width[kept[i]])):
-            row[count], column[count] = place * TILE, column_of(place, tile)
-            count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _place_loads(
-    count: int, loads: int, size: int, tile: int, row: Indices, column: Columns
-) -> int:
-    for place in range(size - loads, size):
-        row[count], column[count] = place * TILE, column_of(place, tile)
-        count += 1
-    return count
 
 
 @njit(cache=True, nogil=True)
@@ -311,7 +259,7 @@ def _add_leaf(
                         place = first + k if open_node else first if k == 2 else size
                         row[count], column[count] = place * TILE, column_of(place, tile)
                         count += 1
-            order = _place_loads(count, loads, size, tile, row, column)
+            order = place_loads(count, loads, size, tile, row, column)
             matrix = void_boxes[begin[height, breadth] :]
             _add_nodes(matrix, row[:order], column[:order], count, front)
 
