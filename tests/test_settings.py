@@ -491,6 +491,39 @@ class TestPosterior:
                 assert (phi[:, column] == level).mean() == pytest.approx(share, abs=0.03)
         assert float(draws.evidence.value) == pytest.approx(weight.mean(), rel=0.05)
 
+    def test_a_prior_by_its_log_density_weighs_levels_and_values(self):
+        space = MIXED
+        model, column = random_model(space, 3), space.names.index("a")
+
+        def prior(phi):
+            return phi[:, 0] - 3 * (phi[:, column] - 0.7) ** 2
+
+        posterior = DesignPosterior(model, TARGET, prior)
+        draws = posterior.sample(chains=64, draws=40, warmup=40)
+        phi = draws.phi.reshape(-1, len(space))
+        wide = space.sample(40_000, rng())
+        tilt = prior(torch.tensor(wide)).exp().numpy()
+        p = psp.probability(model, TARGET, wide).value
+        exact, sd = np.average(wide, axis=0, weights=p * tilt), wide.std(axis=0)
+        assert np.abs((phi.mean(axis=0) - exact) / sd).max() < 0.08
+        plain = np.average(wide, axis=0, weights=p)
+        assert abs(exact[0] - plain[0]) / sd[0] > 0.3
+        assert float(draws.evidence.value) == pytest.approx(np.average(p, weights=tilt), rel=0.06)
+
+    @pytest.mark.parametrize(
+        ("prior", "named"),
+        [
+            (3.0, "pass a distribution, or a function"),
+            (lambda phi: phi, "returned"),
+            (lambda phi: 0.0, "returned float"),
+            (lambda phi: phi[:, 0] * torch.nan, "NaN"),
+            (torch.distributions.Uniform(0.0, 1.0), "pass a function"),
+        ],
+    )
+    def test_a_prior_that_is_none_is_one_sentence(self, prior, named):
+        with pytest.raises(InputError, match=named):
+            DesignPosterior(random_model(MIXED, 0), TARGET, prior)
+
     @given(spaces(), st.integers(0, 2**32 - 1))
     @settings(max_examples=10, deadline=None)
     def test_weighted_coordinates_are_uniform_on_the_space(self, space, seed):

@@ -98,7 +98,7 @@ class Window:
 
     def __str__(self) -> str:
         alone, together = (
-            ", ".join(self._words(j, *each[j]) for j in np.flatnonzero(self.strays))
+            ", ".join(self._words(int(j), *each[j]) for j in np.flatnonzero(self.strays))
             for each in (self.alone, self.together)
         )
         held = "".join(

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import beta
+from torch.distributions import Distribution
 
 from ..design import DesignPosterior, Draws
 from ..design.posterior.draws import RELIABLE_PARETO_K
@@ -96,7 +97,9 @@ def _log_ratios(posterior: DesignPosterior, draws: Draws) -> dict[str, NDArray[n
     own = np.zeros(len(phi))
     if posterior.prior is not None:
         inner = torch.tensor(low + width * v)
-        own = posterior.prior.log_prob(inner).double().cpu().numpy()
+        prior = posterior.prior
+        law = prior.log_prob if isinstance(prior, Distribution) else prior
+        own = law(inner).double().cpu().numpy()
     rows = {"as sampled": np.zeros(len(phi))}
     rows["centre"] = beta.logpdf(v[:, real], 2, 2).sum(axis=1) - own
     rows["edges"] = beta.logpdf(v[:, real], 0.5, 0.5).sum(axis=1) - own

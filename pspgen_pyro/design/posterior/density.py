@@ -55,7 +55,7 @@ from ..estimates import Estimate
 from ..support import NOT_CHECKED, UNRESOLVED, Support
 from ..target import Target
 from .coordinates import BoxCoordinates, ProcessCoordinates, SliceCoordinates
-from .process_prior import ends_inside
+from .process_prior import Tilt, ends_inside
 
 if TYPE_CHECKING:
     from .draws import Draws
@@ -106,13 +106,16 @@ class DesignPosterior:
     Arguments:
         model: The trained model.
         target: The region :math:`\mathcal{M}_d`.
-        prior: The prior :math:`p(\varphi)`, a distribution with event shape `(P)` whose support is
-            a box inside :math:`U_\varphi`; uniform on :math:`U_\varphi` if None.
+        prior: The prior :math:`p(\varphi)`: a distribution with event shape `(P)` whose support is
+            a box inside :math:`U_\varphi`; or, of settings of any kind, a function from φ with
+            shape `(N, P)` to its log-density relative to the prior of the process space, with
+            shape `(N)` and up to a constant; that prior itself if None.
         support: The properties that the model learned from, as `Run.support` holds them.
 
     Raises:
-        InputError: If the target has another dimension than m, the prior does not have shape `(P)`
-            or leaves the process space, or the model was never trained.
+        InputError: If the target has another dimension than m, the prior does not have shape
+            `(P)`, leaves the process space or is a function with other values, or the model was
+            never trained.
 
     Example:
         >>> from pspgen_pyro import Box, ProcessSpace, PSPGen, Schema
@@ -126,25 +129,29 @@ class DesignPosterior:
 
     model: PSPGen
     target: Target
-    prior: Distribution | None = None
+    prior: Distribution | Callable[[Tensor], Tensor] | None = None
     support: Support | None = None
     coordinates: ProcessCoordinates = field(init=False, repr=False)
     _low: Tensor = field(init=False, repr=False)
     _span: Tensor = field(init=False, repr=False)
     _exact: bool = field(init=False, repr=False)
+    _tilt: Tilt | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", self.target.resolve(self.model.schema))
         _check_trained(self.model)
         process = self.model.process
         low, high = np.array(process.lower), np.array(process.upper)
-        if self.prior is not None:
+        if isinstance(self.prior, Distribution):
             if not process.plain:
                 raise InputError(
-                    "'prior' is given, but this process has levels, names, logarithms or "
-                    "constraints, which have a prior of their own; leave it out."
+                    "'prior' is a distribution, but this process has levels, names, logarithms or "
+                    "constraints; pass a function of φ, its log-density relative to the prior "
+                    "that these settings have."
                 )
             low, high = ends_inside(self.prior, low, high, process.names)
+        elif self.prior is not None:
+            object.__setattr__(self, "_tilt", Tilt.of(self.prior, self.model))
         self.model.eval()
         object.__setattr__(self, "_low", self.model.tensor(low))
         object.__setattr__(self, "_span", self.model.tensor(high - low))
@@ -250,13 +257,17 @@ class DesignPosterior:
     def _with_prior(self, phi: Tensor, value: Tensor, odds: Tensor) -> Tensor:
         """A log-density in every slice, with shape `(*, S)`, summed over them, with that of φ
         relative to its own prior added."""
-        value = (value + odds).logsumexp(dim=-1)
-        if self.prior is None:
+        value = (value + odds + self._tilted(phi)).logsumexp(dim=-1)
+        if not isinstance(self.prior, Distribution):
             return value
         phi = phi.squeeze(-2)
         tiny = torch.finfo(phi.dtype).eps
         inner = self._low + self._span * ((phi - self._low) / self._span).clamp(tiny, 1 - tiny)
         return value + (self.prior.log_prob(inner) + self._span.log().sum()).to(value.dtype)
+
+    def _tilted(self, phi: Tensor) -> Tensor:
+        """The log-density of a prior by a function, in every slice, with shape `(*, S)`."""
+        return phi.new_zeros(()) if self._tilt is None else self._tilt(phi)
 
     def verdict(self, scouts: Scouts) -> str:
         """Why the target is unsupported, or that nobody checked; empty if it is supported."""
@@ -323,6 +334,7 @@ class DesignPosterior:
         D)`."""
         phi, odds = self._settings(position)
         if phi.shape[-2] > 1:
+            odds = odds + self._tilted(phi)
             odds = odds + self.target.log_probability(self._law(phi, position))
             chosen = _picked(odds, generator).to(phi.device)
             phi = phi.take_along_dim(chosen[..., None], dim=-2)

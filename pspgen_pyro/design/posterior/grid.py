@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.distributions import Distribution
 
 from ...errors import InputError
 from ..probability import log_probability, sobol_normal
@@ -90,8 +91,10 @@ def on_grid(
             for part in phi.split(max(1, _CHUNK // draws))
         ]
     ).double()
-    if posterior.prior is not None:
+    if isinstance(posterior.prior, Distribution):
         log_weight = log_weight + posterior.prior.log_prob(phi)
+    elif posterior.prior is not None:
+        log_weight = log_weight + posterior.prior(phi)
     return GridPosterior(
         phi.double().cpu().numpy(), torch.softmax(log_weight, dim=0).cpu().numpy()
     )

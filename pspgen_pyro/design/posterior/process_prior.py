@@ -1,8 +1,12 @@
-"""Where a prior of φ has its support, and whether that lies in the process space."""
+"""Where a prior of φ has its support, and whether that lies in the process space; a prior by its
+log-density."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,7 +22,60 @@ from torch.distributions import (
 
 from ...errors import InputError
 
-__all__ = ["ends_inside"]
+if TYPE_CHECKING:
+    from ...model import PSPGen
+
+__all__ = ["Tilt", "ends_inside"]
+
+_DRAWS = 1 << 14
+
+
+@dataclass(frozen=True)
+class Tilt:
+    r"""A prior of φ by its log-density relative to that of the process space.
+
+    .. math:: p(\varphi) = p_U(\varphi)\, e^{\ell(\varphi)} \big/ \mathbb{E}_{p_U}[e^{\ell}]
+
+    Arguments:
+        function: The function :math:`\ell` of φ with shape `(N, P)`, with shape `(N)`.
+        constant: The logarithm of the expectation, from 16,384 draws.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    constant: float
+
+    @classmethod
+    def of(cls, function: Any, model: PSPGen) -> Tilt:
+        """The prior of a model's settings.
+
+        Raises:
+            InputError: If it is no function of φ with shape `(N, P)` to finite numbers or minus
+                infinity with shape `(N)`, or it is minus infinity at every draw.
+        """
+        if not callable(function):
+            raise InputError(f"'prior' is {function!r:.60}; {_HOW}.")
+        phi = model.tensor(model.process.sample(_DRAWS, np.random.default_rng(0)))
+        law: Any = function
+        found: Any = law(phi)
+        if not isinstance(found, Tensor) or found.shape != phi.shape[:1]:
+            came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(f"'prior' returned {came} for φ of shape {tuple(phi.shape)}; {_HOW}.")
+        if bool(found.isnan().any() | (found == torch.inf).any() | (found == -torch.inf).all()):
+            raise InputError(
+                f"'prior' returned NaN, infinity, or minus infinity everywhere; {_HOW}."
+            )
+        return cls(law, float(found.double().logsumexp(0)) - math.log(_DRAWS))
+
+    def __call__(self, phi: Tensor) -> Tensor:
+        """The normalised log-density, with shape `(*)`, of φ with shape `(*, P)`."""
+        rows = self.function(phi.reshape(-1, phi.shape[-1]))
+        return rows.reshape(phi.shape[:-1]).to(phi.dtype) - self.constant
+
+
+_HOW = (
+    "pass a distribution, or a function of torch tensors from φ with shape (N, P) to its "
+    "log-density with shape (N)"
+)
 
 
 def ends_inside(
