@@ -23,9 +23,14 @@ import torch
 from safetensors import numpy as safetensors_numpy
 
 import pspgen_pyro as psp
-from pspgen_pyro.data import Triads
-from pspgen_pyro.data.manifest import KEY, Entry, Manifest
+from pspgen_pyro.data import Store, Triads
+from pspgen_pyro.data.manifest import KEY, Entry
+from pspgen_pyro.design import Support
 from pspgen_pyro.errors import DataError
+from pspgen_pyro.model.ensemble import Ensemble
+from pspgen_pyro.runs import described_data
+from pspgen_pyro.runs.folder import MANIFEST, seal
+from pspgen_pyro.training.checkpoint import History
 
 OVEN = psp.ProcessSpace(("T", "time"), (900.0, 0.0), (1200.0, 8.0), ("K", "h"))
 SECONDS, KILOBYTES = 1.0, 1_000_000
@@ -49,23 +54,37 @@ def triads(seed):
     )  # fmt: skip
 
 
-def make(folder, seed):
+def run_of(known, members, seed):
+    """A run that has learned nothing, with its memories of these triads."""
+    torch.manual_seed(seed)
+    m = torch.as_tensor(known.data["m"].values)
+    models = tuple(psp.PSPGen(known.schema, latent=4, process_latent=3) for _ in range(members))
+    for model in models:
+        model.standardise_by(m)
+        model.float().eval()
+    model = models[0] if members == 1 else Ensemble(models)
+    told = History({"validation_loss": [2.0, 1.0]}, 1, "done")
+    return psp.Run(model, (told,) * members, described_data(known), {}, Support.of(known))
+
+
+def make(folder, seed, *, campaign=True):
     """One of each kind, in a folder."""
     folder.mkdir(parents=True)
     made = triads(seed)
     made.save(folder / "saved")
     psp.generate("case1", folder / "store", samples=60, chunk=20, seed=seed)
+    run_of(made, 1, seed).save(folder / "run")
+    run_of(made, 2, seed).save(folder / "ensemble")
+    if not campaign:
+        return
     plain = Triads(made.schema.without_microstructure(), made.data.drop_vars("x"))
-    few = {"reader_steps": 2, "prior_steps": 4, "epochs": 1, "progress": False, "seed": seed}
-    for name, members in (("run", 1), ("ensemble", 2)):
-        run = psp.fit(made, model="paper", latent=4, members=members, epochs=1, progress=False)
-        run.save(folder / name)
-    run = psp.fit(plain, **few)
-    campaign = psp.Campaign.start(folder / "campaign", run, plain, "strength > 20", seed=seed)
+    begun = psp.Campaign.start(
+        folder / "campaign", run_of(plain, 1, seed), plain, "strength > 20", seed=seed
+    )
     for _ in range(2):
-        table = campaign.ask(2, quiet=True)
+        table = begun.ask(2, quiet=True)
         table["strength [MPa]"], table["share"] = [21.0, 22.0 + seed], [0.5, 0.25]
-        campaign.tell(table)
+        begun.tell(table)
 
 
 def open_whole(kind, path):
@@ -293,18 +312,13 @@ def damages_of(path):
 
 def resealed(kind, folder):
     """Makes the manifest one of what the files are now, as whoever damages on purpose would."""
-    if kind in ("store", "saved"):
-        manifest = Manifest.parsed(json.loads((folder / KEY).read_bytes())["attributes"], "it")
-        files = {key: Entry.of((folder / key).read_bytes()) for key in manifest.files}
-        _, data = manifest.model_copy(update={"files": files}).file()
-        (folder / KEY).write_bytes(data)
-    elif kind in ("run", "ensemble"):
-        try:
-            from pspgen_pyro.runs.folder import seal
-        except ImportError:
-            return
-
+    if kind in ("run", "ensemble"):
         seal(folder)
+        return
+    manifest = Store(folder).manifest()
+    files = {key: Entry.of((folder / key).read_bytes()) for key in manifest.files}
+    _, data = manifest.model_copy(update={"files": files}).file()
+    (folder / KEY).write_bytes(data)
 
 
 def draw(rng, kinds=KINDS):
@@ -323,7 +337,7 @@ def attempt(made, place, kind, seed, reseal):
         choice = damages_of(path)
         damage = choice[int(rng.integers(len(choice)))]
         key = path.relative_to(folder).as_posix()
-        special = damage in OF_JSON + OF_ARRAYS + OF_TENSORS and key not in (KEY, "manifest.json")
+        special = damage in OF_JSON + OF_ARRAYS + OF_TENSORS and key not in (KEY, MANIFEST)
         facts = {"folder": folder, "rng": rng, "other": made / "two" / kind}
         if damage(path, **facts) is not False:
             break

@@ -443,16 +443,18 @@ class TestFolder:
             path.unlink()
         else:
             path.write_bytes(data if damage == "flipped" else data[:place])
-        with pytest.raises(DataError, match=file) as error:
+        with pytest.raises(DataError, match=f"{path.name}.* copy it again") as error:
             psp.Campaign.open(campaign.path).status()
         assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize("file", ["campaign.json", "journal/0001.json"])
     def test_a_newer_format_is_refused_by_name(self, campaign, file):
         path = campaign.path / file
-        stored = json.loads(path.read_text()) | {"format": 2, "more": 1}
+        stored = json.loads(path.read_text()) | {"format": 3, "more": 1}
         path.write_text(json.dumps(stored))
-        with pytest.raises(DataError, match=f"{file}.* of the campaign format 2"):
+        with pytest.raises(
+            DataError, match=f"{file}.* of format 3, this version knows 2; upgrade"
+        ):
             psp.Campaign.open(campaign.path).status()
 
     def test_a_lost_journal_is_no_new_campaign(self, campaign):

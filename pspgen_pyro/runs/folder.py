@@ -216,7 +216,7 @@ def _model(folder: CheckedFolder, k: int, specification: dict[str, Any], schema:
     except SafetensorError as error:
         raise folder.fault(key, f"is damaged ({error})") from error
     if what := _unfit(weights, model.state_dict()):
-        raise folder.fault(key, f"has weights that do not fit its description ({what})")
+        raise folder.fault(key, f"is damaged: its weights do not fit its description ({what})")
     model.to(weights["m_loc"].dtype).load_state_dict(weights)
     model.eval()
     return model
