@@ -25,7 +25,7 @@ KINDS = ["store", "saved", "run", "ensemble"]
 
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=30,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -2,21 +2,65 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any, Literal
+
 import numpy as np
 import xarray as xr
+from pydantic import ConfigDict, Field, field_validator
 
 from ..io.folders import CheckedFolder
+from ..io.validation import Record, read
 from ..schema import Schema
 from .layout import VARIABLES, Layout
 
-__all__ = ["OPTIONAL", "check_arrays"]
+__all__ = ["OPTIONAL", "check_arrays", "check_metadata"]
+
+_CHANGING = {"_FillValue", "missing_value", "scale_factor", "add_offset"}
 
 OPTIONAL = {"x", "percolates", "excluded"}
 """The variables that may be absent; `x` where the schema has no microstructure."""
 
 
+class _Array(Record):
+    """The metadata of an array, as far as they decide what is read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    zarr_format: Literal[3]
+    node_type: Literal["array"]
+    shape: tuple[Annotated[int, Field(ge=0)], ...]
+    dimension_names: tuple[str, ...]
+    fill_value: Any
+    attributes: dict[str, Any] = {}
+
+    @field_validator("fill_value")
+    @classmethod
+    def _nothing(cls, value: Any) -> Any:
+        if value not in (0, ""):
+            raise ValueError(f"a store is filled with nothing but zeros, not with {value!r:.40}")
+        return value
+
+    @field_validator("attributes")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if changing := sorted(_CHANGING & value.keys()):
+            raise ValueError(f"{changing[0]!r} would change the numbers")
+        return value
+
+
+def check_metadata(folder: CheckedFolder, *, verify: bool) -> None:
+    """Looks at the metadata of every array before anything is made of them.
+
+    Raises:
+        DataError: If they are not those of a store.
+    """
+    for key in folder.files:
+        if key.endswith("/zarr.json"):
+            read(_Array, folder.json(key, verify=verify), f"{folder.path}/{key}")
+
+
 def check_arrays(folder: CheckedFolder, schema: Schema, data: xr.Dataset) -> None:
-    """Looks at the type, the dimensions, the shape, the fill value and the files of every array.
+    """Looks at the type, the dimensions, the shape and the files of every array.
 
     Raises:
         DataError: If one is not what a store of this schema holds.
@@ -43,9 +87,6 @@ def _wrong(made: Layout, name: str, found: xr.DataArray, folder: CheckedFolder) 
             f"is of {found.dtype}, dimensions {found.dims} and shape {found.shape}; the schema "
             f"says {dtype}, {dims} and {shape}"
         )
-    fill = folder.json(f"{name}/zarr.json", verify=False).get("fill_value")
-    if fill != 0 or {"_FillValue", "scale_factor", "add_offset"} & set(found.attrs):
-        return "has a fill value, a factor or an offset, which a store does not"
     count = -(-shape[0] // found.encoding["chunks"][0])
     keys = (f"{name}/c.{j}" + ".0" * (len(shape) - 1) for j in range(count))
     missing = [key for key in keys if key not in folder.files]

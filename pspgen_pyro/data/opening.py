@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import xarray as xr
 from pydantic import ConfigDict, Field, Json
 
 from ..errors import DataError, InputError
 from ..io.folders import CheckedFolder
-from ..io.sealing import parsed
+from ..io.sealing import newer, parsed
 from ..io.validation import Record, read
 from ..schema import Schema
 from . import layout
 from .checked import CheckedFiles
-from .expected import check_arrays
-from .manifest import OLD_FORMAT, Manifest, Recipe
+from .expected import check_arrays, check_metadata
+from .manifest import OLD_FORMAT, Manifest, Recipe, version_of
 from .store import Store, case_of
 
 __all__ = ["open_store"]
@@ -41,11 +41,15 @@ def open_store(path: str | Path, *, excluded: bool, verify: bool) -> tuple[Schem
     if verify:
         folder.check()
     old = manifest.format == OLD_FORMAT
+    if not old:
+        check_metadata(folder, verify=verify)
     data = _read(folder, verify=verify, decode=old)
     if old:
         schema, data = _from_old(store.path, manifest, data)
     else:
         root = read(_Root, data.attrs, f"{store.path}/zarr.json.attributes")
+        if root.format != layout.FORMAT:
+            _refuse(folder, root.format)
         schema = Schema.from_json(_parsed(root.schema_, folder), f"{store.path}/schema")
         check_arrays(folder, schema, data)
     for name in ("parameter", "property", "direction"):
@@ -54,6 +58,14 @@ def open_store(path: str | Path, *, excluded: bool, verify: bool) -> tuple[Schem
     if not excluded and "excluded" in data:
         data = data.isel(sample=~data["excluded"].values)
     return schema, data
+
+
+def _refuse(folder: CheckedFolder, format_: str) -> NoReturn:
+    """Raises what is to be said of another format than the manifest's."""
+    version = version_of(format_)
+    if version is not None and version > layout.VERSION:
+        raise newer(f"'path' is {str(folder.path)!r}, whose zarr.json", version, layout.VERSION)
+    raise folder.fault("zarr.json", f"says {format_!r:.60} but the manifest {layout.FORMAT!r}")
 
 
 def _read(folder: CheckedFolder, *, verify: bool, decode: bool) -> xr.Dataset:

@@ -103,7 +103,10 @@ def unsealed(data: bytes, where: str, known: int, cure: str) -> tuple[dict[str, 
     found = stored.get("format") if isinstance(stored, dict) else None
     if isinstance(found, int) and found > known:
         raise newer(where, found, known)
-    record = read(_Sealed, stored, where.strip("'"))
+    try:
+        record = read(_Sealed, stored, where.strip("'"))
+    except DataError as error:
+        raise DataError(f"{str(error).rstrip('.')}; {cure}.") from error
     if data != sealed(record.content, record.format, record.after):
         raise DataError(f"{where} does not have its checksum; {cure}.")
     return record.content, record.after
