@@ -4,8 +4,9 @@ comes of it. `hostile.py` makes the same tries by the thousand, and those of cam
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hostile import attempt, make, open_whole
+from hostile import ANY, attempt, fault, make, open_whole, swapped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,17 @@ def test_whatever_is_damaged_is_one_sentence_with_the_file_and_the_way_out(
     shutil.rmtree(place, ignore_errors=True)
     what, wrong = attempt(made, place, kind, seed, fits)
     assert not wrong, what
+
+
+@pytest.mark.parametrize("damage", sorted({*ANY}, key=lambda damage: damage.__name__))
+@pytest.mark.parametrize("key", ["saved/x/c.0.0.0", "saved/m/zarr.json", "ensemble/run.json"])
+def test_whatever_is_in_place_of_a_file_is_refused(made, tmp_path, key, damage):
+    kind, _, name = key.partition("/")
+    folder = shutil.copytree(made / "one" / kind, tmp_path / kind)
+    facts = {"folder": folder, "rng": np.random.default_rng(0), "other": made / "two" / kind}
+    if damage(folder / name, **facts) is False:
+        pytest.skip("there is nothing to put there")
+    assert not fault(kind, folder, "" if damage is swapped else name, strict=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
