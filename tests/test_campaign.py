@@ -21,6 +21,7 @@ from pspgen_pyro.cli import main
 from pspgen_pyro.design import Box, Boxes, Discrepancy, Estimate, Refinement, Support, maximise
 from pspgen_pyro.design.loop.search import Search
 from pspgen_pyro.errors import DataError, InputError, StorageError
+from pspgen_pyro.io.sealing import sealed, sha256
 from pspgen_pyro.runs import described_data
 from pspgen_pyro.training.checkpoint import History
 
@@ -443,17 +444,50 @@ class TestFolder:
             path.unlink()
         else:
             path.write_bytes(data if damage == "flipped" else data[:place])
-        with pytest.raises(DataError, match=file) as error:
+        with pytest.raises(DataError, match=f"{path.name}.* copy it again") as error:
             psp.Campaign.open(campaign.path).status()
         assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize("file", ["campaign.json", "journal/0001.json"])
     def test_a_newer_format_is_refused_by_name(self, campaign, file):
         path = campaign.path / file
-        stored = json.loads(path.read_text()) | {"format": 2, "more": 1}
+        stored = json.loads(path.read_text()) | {"format": 3, "more": 1}
         path.write_text(json.dumps(stored))
-        with pytest.raises(DataError, match=f"{file}.* of the campaign format 2"):
+        with pytest.raises(
+            DataError, match=f"{file}.* of format 3, this version knows 2; upgrade"
+        ):
             psp.Campaign.open(campaign.path).status()
+
+    def test_entries_that_changed_places_or_came_from_elsewhere_are_refused(self, campaign):
+        campaign.tell(filled(campaign, 2))
+        first, second = (campaign.path / "journal" / f"000{i}.json" for i in (1, 2))
+        kept = first.read_bytes(), second.read_bytes()
+        first.write_bytes(kept[1])
+        second.write_bytes(kept[0])
+        with pytest.raises(DataError, match="0001.json' does not follow what is before it"):
+            psp.Campaign.open(campaign.path).status()
+        first.write_bytes(kept[0])
+        second.write_bytes(kept[0])
+        with pytest.raises(DataError, match="0002.json' does not follow what is before it"):
+            psp.Campaign.open(campaign.path).status()
+
+    def test_a_campaign_of_the_first_format_goes_on(self, campaign):
+        for path in (campaign.path / "journal" / "0001.json", campaign.path / "campaign.json"):
+            content = json.loads(path.read_text())["content"]
+            if path.name == "campaign.json":
+                run = sorted((campaign.path / "run").iterdir())
+                content["files"] |= {f"run/{one.name}": sha256(one.read_bytes()) for one in run}
+            path.write_bytes(sealed(content, 1))
+        old = psp.Campaign.open(campaign.path)
+        old.tell(filled(old, 2))
+        assert counts(psp.Campaign.open(campaign.path))[0] == 2
+
+    def test_a_link_out_of_the_folder_is_refused_unless_one_insists(self, campaign, tmp_path):
+        (campaign.path / "run").rename(tmp_path / "elsewhere")
+        (campaign.path / "run").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(DataError, match="where run is a link; put the folder itself there"):
+            psp.Campaign.open(campaign.path)
+        assert psp.Campaign.open(campaign.path, verify=False).run.members
 
     def test_a_lost_journal_is_no_new_campaign(self, campaign):
         shutil.rmtree(campaign.path / "journal")

@@ -1,6 +1,7 @@
 """Opening is checking: a damaged store never becomes numbers; what is saved comes back."""
 
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -88,6 +89,32 @@ def test_a_missing_or_truncated_file_is_found_before_anything_is_read(copy):
     (copy / "m" / "c.0.0").write_bytes(b"torn")
     with pytest.raises(DataError, match=r"m/c\.0\.0 has 4 bytes instead of .* \(and 1 more\)"):
         Triads.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("source", "more"), [("case1", []), (own_chain(), ["test_opening:own_chain"])]
+)
+def test_the_way_out_is_a_command_that_can_be_typed_as_it_is_printed(
+    source, more, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    path = tmp_path / "my $data.zarr"
+    generate(source, path, samples=8, seed=1)
+    (path / "m" / "c.0.0").write_bytes(b"torn")
+    with pytest.raises(DataError) as caught:
+        Triads.open(path)
+    pspgen, *words = shlex.split(str(caught.value).split("`")[1])
+    assert pspgen == "pspgen"
+    assert (words[-1] == "MODULE:FUNCTION") == bool(more)
+    assert main([*(words[:-1] if more else words), *more]) == 0
+    assert len(Triads.open(path)) == 8
+
+
+def test_what_was_saved_has_to_be_copied_again(tmp_path):
+    path = triads(Schema(process=OVEN, properties=FIRST), OVEN.grid(3)).save(tmp_path / "t.zarr")
+    (path / "m" / "c.0.0").write_bytes(b"torn")
+    with pytest.raises(DataError, match="m/c.0.0 has 4 bytes instead of .*; copy it again"):
+        Triads.open(path)
 
 
 def test_whoever_insists_reads_a_damaged_store(copy):
@@ -325,7 +352,7 @@ def test_a_store_of_a_later_version_is_refused(tmp_path):
     digest = sha256(json.dumps(content, sort_keys=True).encode())
     manifest["attributes"] = content | {"sha256": digest}
     (path / "manifest" / "zarr.json").write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match="of the format 'pspgen triads 9'"):
+    with pytest.raises(DataError, match="of format 9, this version knows 2; upgrade pspgen-pyro"):
         Triads.open(path)
 
 

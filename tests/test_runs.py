@@ -12,7 +12,7 @@ import pytest
 import torch
 import xarray as xr
 from exact import exact_model
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 import pspgen_pyro as psp
 from pspgen_pyro import Box, InputError, PSPGen, Run, load_run
@@ -20,6 +20,7 @@ from pspgen_pyro.data import Triads
 from pspgen_pyro.design import Support, probability
 from pspgen_pyro.errors import DataError, StorageError
 from pspgen_pyro.model.ensemble import Ensemble
+from pspgen_pyro.runs.folder import seal
 from pspgen_pyro.schema import Microstructure, Schema
 from pspgen_pyro.training.checkpoint import History
 
@@ -260,6 +261,7 @@ class Hostile:
 def test_a_pickle_in_place_of_the_weights_is_refused_and_not_executed(run, tmp_path, capsys):
     folder = run.save(tmp_path / "run")
     (folder / "model-1.safetensors").write_bytes(pickle.dumps(Hostile()))
+    seal(folder)
     with pytest.raises(DataError, match="damaged"):
         load_run(folder)
     assert "executed" not in capsys.readouterr().out
@@ -286,7 +288,7 @@ def edited(content, *path, value=None):
             "run.json",
             ("format",),
             1,
-            "of format 1, but this version .* reads format 2; fit it again",
+            "of format 1, but this version .* reads format 3; fit it again",
         ),
         ("run.json", ("format",), None, r"run.json.format': field required"),
         ("run.json", ("data",), [], r"run.json.data' is \[\]: input should be a valid dict"),
@@ -315,6 +317,7 @@ def edited(content, *path, value=None):
 def test_a_malformed_entry_is_one_sentence_with_its_path(tmp_path, name, path, value, words):
     folder = of(small_model()).save(tmp_path / "run")
     (folder / name).write_text(edited((folder / name).read_text(), *path, value=value))
+    seal(folder)
     with pytest.raises(DataError, match=words) as error:
         load_run(folder)
     assert "\n" not in str(error.value)
@@ -323,7 +326,10 @@ def test_a_malformed_entry_is_one_sentence_with_its_path(tmp_path, name, path, v
 def test_half_a_file_and_an_ensemble_of_format_1_are_refused(run, tmp_path):
     folder = run.save(tmp_path / "run")
     (folder / "run.json").write_text((folder / "run.json").read_text()[:100])
-    with pytest.raises(DataError, match="run.json', which is damaged"):
+    with pytest.raises(DataError, match="run.json has 100 bytes instead of .* copy it again"):
+        load_run(folder)
+    seal(folder)
+    with pytest.raises(DataError, match="run.json is no JSON"):
         load_run(folder)
     (folder / "ensemble.json").write_text("{}")
     with pytest.raises(DataError, match="of format 1, but"):
@@ -362,15 +368,54 @@ def test_of_many_training_properties_an_even_sample_of_known_ones_is_kept():
 def test_a_damaged_support_is_refused(run, tmp_path, content):
     folder = run.save(tmp_path / "run")
     save_file(content, folder / "support.safetensors")
+    seal(folder)
     with pytest.raises(DataError, match="damaged"):
         load_run(folder)
 
 
-@pytest.mark.parametrize("missing", ["run.json", "history.json", "model-1.safetensors"])
-def test_a_folder_without_one_of_its_files_is_no_run(run, tmp_path, missing):
+@pytest.mark.parametrize(
+    "missing", ["run.json", "history.json", "model-1.safetensors", "manifest.json"]
+)
+def test_a_run_without_one_of_its_files_says_which(run, tmp_path, missing):
     folder = run.save(tmp_path / "run")
     (folder / missing).unlink()
-    with pytest.raises(DataError, match=f"no run folder \\({missing} is missing\\)"):
+    with pytest.raises(DataError, match=f"where {missing} is missing; copy it again"):
+        load_run(folder)
+
+
+def test_a_folder_without_a_run_is_none(tmp_path):
+    with pytest.raises(DataError, match=r"no run folder \(run.json is missing\)"):
+        load_run(tmp_path)
+
+
+def test_a_run_of_format_2_has_no_manifest_and_opens_with_a_warning(run, tmp_path):
+    folder = run.save(tmp_path / "run")
+    (folder / "run.json").write_text(edited((folder / "run.json").read_text(), "format", value=2))
+    (folder / "manifest.json").unlink()
+    with pytest.warns(UserWarning, match="has no checksums; save it again"):
+        back = load_run(folder)
+    load_run(back.save(tmp_path / "new"))
+    load_run(folder, verify=False)
+
+
+def test_a_run_of_a_newer_format_is_refused_by_that_name(run, tmp_path):
+    folder = run.save(tmp_path / "run")
+    (folder / "run.json").write_text(edited((folder / "run.json").read_text(), "format", value=4))
+    for act in (lambda: seal(folder), lambda: (folder / "manifest.json").unlink()):
+        act()
+        with pytest.raises(DataError, match="format 4, this version knows 3; upgrade pspgen-pyro"):
+            load_run(folder)
+
+
+@pytest.mark.parametrize("change", [np.float16, np.int64])
+def test_weights_of_another_type_are_refused(run, tmp_path, change):
+    folder = run.save(tmp_path / "run")
+    file = folder / "model-1.safetensors"
+    found = load_file(file)
+    name = next(name for name, values in found.items() if values.dtype.kind == "f")
+    save_file(found | {name: found[name].astype(change)}, file)
+    seal(folder)
+    with pytest.raises(DataError, match="weights do not fit its description"):
         load_run(folder)
 
 

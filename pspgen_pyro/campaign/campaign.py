@@ -119,14 +119,20 @@ class Campaign:
         )
 
     @classmethod
-    def open(cls, folder: str | Path) -> Campaign:
+    def open(cls, folder: str | Path, *, verify: bool = True) -> Campaign:
         """Goes on with a campaign.
+
+        Arguments:
+            folder: Its folder.
+
+        Other arguments:
+            verify: Whether the sizes and checksums of its run and its triads matter.
 
         Raises:
             DataError: If the folder is no campaign, or a file of it is missing, damaged or of
                 another format; the sentence names it.
         """
-        return cls(Folder(Path(folder)))
+        return cls(Folder(Path(folder), verify=verify))
 
     @property
     def path(self) -> Path:

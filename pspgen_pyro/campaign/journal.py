@@ -3,26 +3,29 @@
 The folder `journal` holds `0001.json`, `0002.json` and so on. Each is published whole, under a
 number that nobody else can take: of two processes that add at once one is refused, reads what the
 other wrote, and adds after it. So a process that is killed leaves a whole entry or none, and the
-state of a campaign is what its entries say, in their order.
+state of a campaign is what its entries say, in their order. Each carries its own checksum and that
+of the one before it, so that none can be changed, exchanged or lost among the others.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from ..data.layout import encoded, sha256
 from ..errors import DataError
+from ..io.folders import CheckedFolder
 from ..io.publish import publish_new
+from ..io.sealing import sealed, sha256, unsealed
 from ..io.validation import Record, read
 
-__all__ = ["FORMAT", "Asked", "Experiment", "Journal", "Result", "Told", "sealed", "unsealed"]
+__all__ = ["COPY", "FORMAT", "Asked", "Experiment", "Journal", "Result", "Told"]
 
-FORMAT = 1
+FORMAT = 2
+"""The format of a campaign's files; in the first one entries did not know what they follow."""
+COPY = "copy it again"
 
 
 class Experiment(Record):
@@ -104,51 +107,10 @@ class Told(Record):
 Entry = Asked | Told
 
 
-class _Stored(Record):
-    """A sealed file."""
-
-    format: int
-    content: dict[str, Any]
-    sha256: str
-
-    @model_validator(mode="after")
-    def _whole(self) -> _Stored:
-        if self.sha256 != sha256(encoded(self.content).encode()):
-            raise ValueError("the file does not have its checksum; restore it from a copy")
-        return self
-
-
 class _Line(Record):
     """The content of an entry, told apart by its kind."""
 
     entry: Annotated[Entry, Field(discriminator="kind")]
-
-
-def sealed(content: dict[str, Any]) -> bytes:
-    """The bytes of a file with its format and its checksum."""
-    stored = {"format": FORMAT, "content": content, "sha256": sha256(encoded(content).encode())}
-    return (json.dumps(stored, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def unsealed(path: Path) -> dict[str, Any]:
-    """The content of a sealed file.
-
-    Raises:
-        DataError: If it is missing, damaged, or of another format; the sentence has its path.
-    """
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{str(path)!r} cannot be read ({error}); restore it from a copy."
-        ) from error
-    format_ = stored.get("format") if isinstance(stored, dict) else None
-    if isinstance(format_, int) and format_ != FORMAT:
-        raise DataError(
-            f"{str(path)!r} is of the campaign format {format_}; this version of the package "
-            f"reads format {FORMAT}, so take the version that wrote it."
-        )
-    return read(_Stored, stored, str(path)).content
 
 
 @dataclass(frozen=True)
@@ -157,29 +119,37 @@ class Journal:
 
     Arguments:
         folder: Where they are.
+        beginning: The file that the first one follows.
     """
 
     folder: Path
+    beginning: Path
 
     def entries(self) -> tuple[Entry, ...]:
         """Every entry, in order.
 
         Raises:
-            DataError: If one is missing or damaged; the sentence names it.
+            DataError: If one is missing or damaged, or does not follow the one before it; the
+                sentence names it.
         """
         if not self.folder.is_dir():
-            raise DataError(f"{str(self.folder)!r} is missing; restore it from a copy.")
+            raise DataError(f"{str(self.folder)!r} is missing; {COPY}.")
         found = {path.name for path in self.folder.glob("[0-9]*.json")}
-        expected = [self._path(number).name for number in range(1, len(found) + 1)]
-        if missing := [name for name in expected if name not in found]:
-            raise DataError(
-                f"{str(self.folder / missing[0])!r} is missing among {len(found)} entries; "
-                "restore it from a copy."
-            )
-        return tuple(
-            read(_Line, {"entry": unsealed(path)}, str(path)).entry
-            for path in (self.folder / name for name in expected)
-        )
+        expected = [self._path(number) for number in range(1, len(found) + 1)]
+        if missing := [path for path in expected if path.name not in found]:
+            raise DataError(f"{str(missing[0])!r} is missing among {len(found)} entries; {COPY}.")
+        entries, before = [], self._digest(0)
+        for path in expected:
+            data = self._read(path)
+            content, after = unsealed(data, repr(str(path)), FORMAT, COPY)
+            if after not in (None, before):
+                raise DataError(
+                    f"{str(path)!r} does not follow what is before it; {COPY}, with the whole "
+                    "journal."
+                )
+            entries.append(read(_Line, {"entry": content}, str(path)).entry)
+            before = sha256(data)
+        return tuple(entries)
 
     def add(self, before: int, entry: Entry) -> bool:
         """Adds the entry that follows so many; False if somebody else has added one.
@@ -187,7 +157,16 @@ class Journal:
         Raises:
             StorageError: If writing fails.
         """
-        return publish_new(self._path(before + 1), sealed(entry.model_dump(mode="json")))
+        data = sealed(entry.model_dump(mode="json"), FORMAT, self._digest(before))
+        return publish_new(self._path(before + 1), data)
+
+    def _digest(self, number: int) -> str:
+        """The checksum of an entry; of the beginning for number 0."""
+        return sha256(self._read(self._path(number) if number else self.beginning))
+
+    @staticmethod
+    def _read(path: Path) -> bytes:
+        return CheckedFolder(path.parent, "folder", COPY).read(path.name)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:04d}.json"

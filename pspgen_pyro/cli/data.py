@@ -42,9 +42,14 @@ class DataInfo:
 class DataVerify:
     """Compare every file of a triads store with its checksum.
 
-    Exit code 0 if the store is sound, 1 if it is not.
+    Exit code 0 if the store is sound, 1 if it is not. With --repair what is damaged is simulated
+    again, by the case that the store names or by the chain that you name, and a file is replaced
+    only if the new bytes have the recorded checksum. What was saved or imported has to be copied
+    again.
 
     Example: pspgen data verify triads.zarr --repair
+
+    Example: pspgen data verify powder.zarr --repair --chain powder:chain
     """
 
     path: Positional[Path]

@@ -6,8 +6,6 @@ of every variable. Nothing here touches the disk; only whole files do.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +15,23 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import MemoryStore
 
+from ..io.sealing import encoded, sha256
 from ..schema import Schema
 from ..structure import phase_names
 
-__all__ = ["FORMAT", "VARIABLES", "Layout", "chunk_of", "chunk_size", "encoded", "sha256"]
+__all__ = [
+    "FORMAT",
+    "VARIABLES",
+    "VERSION",
+    "Layout",
+    "chunk_of",
+    "chunk_size",
+    "encoded",
+    "sha256",
+]
 
-FORMAT = "pspgen triads 2"
+VERSION = 2
+FORMAT = f"pspgen triads {VERSION}"
 """The name and the version of the format, in the attribute `format`."""
 
 _FOLDS = {"flag_values": [0, 1], "flag_meanings": "train validation"}
@@ -95,7 +104,7 @@ class Layout:
         """The files that do not belong to a chunk: groups, arrays and coordinates."""
         fixed = {"format": FORMAT, "schema": encoded(self.schema.to_json())}
         files, arrays = self._store({**self.attributes, **fixed})
-        for name, labels in self._coordinates().items():
+        for name, labels in self.coordinates().items():
             arrays[name][:] = np.array(labels, dtype=object)
         return {key: value.to_bytes() for key, value in files.items()}
 
@@ -107,7 +116,8 @@ class Layout:
             arrays[name][span.start : span.stop] = variables[name]
         return {key: value.to_bytes() for key, value in files.items() if key not in known}
 
-    def _coordinates(self) -> dict[str, tuple[str, ...]]:
+    def coordinates(self) -> dict[str, tuple[str, ...]]:
+        """The labels of the coordinates."""
         found = {"parameter": self.schema.process.names, "property": self.schema.property_names}
         if "percolates" in self.variables:
             found["direction"] = ("horizontal", "vertical")
@@ -142,7 +152,7 @@ class Layout:
         group = zarr.create_group(MemoryStore(files), attributes=dict(attributes))
         arrays = {
             name: _array(group, name, (len(labels),), (len(labels),), str, (name,), {})
-            for name, labels in self._coordinates().items()
+            for name, labels in self.coordinates().items()
         }
         for name in self.variables:
             dims, shape = self.dims(name), self.shape(name)
@@ -163,16 +173,6 @@ def chunk_of(key: str) -> int | None:
     """The chunk to which a file belongs; None for metadata and coordinates."""
     name, _, rest = key.partition("/")
     return int(rest.split(".")[1]) if name in VARIABLES and rest.startswith("c.") else None
-
-
-def encoded(content: Any) -> str:
-    """JSON whose bytes depend on the content only."""
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def sha256(data: bytes) -> str:
-    """The SHA-256 of some bytes, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def _array(

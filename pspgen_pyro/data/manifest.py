@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,31 +11,15 @@ import zarr
 from pydantic import ConfigDict, field_validator
 from zarr.storage import MemoryStore
 
-from ..errors import DataError
+from ..io.folders import CheckedFolder, Entry
+from ..io.sealing import encoded, newer, sha256
 from ..io.validation import Record, read
-from .layout import FORMAT, encoded, sha256
+from .layout import FORMAT, VERSION
 
-__all__ = ["OLD_FORMAT", "Entry", "Manifest", "Recipe", "attributes_of"]
+__all__ = ["KEY", "OLD_FORMAT", "Entry", "Manifest", "Recipe", "version_of"]
 
 OLD_FORMAT = "pspgen triads 1"
 KEY = "manifest/zarr.json"
-
-
-class Entry(Record):
-    """One file of a store.
-
-    Arguments:
-        sha256: Its checksum.
-        size: Its bytes; None in a store of the first format.
-    """
-
-    sha256: str
-    size: int | None = None
-
-    @classmethod
-    def of(cls, data: bytes) -> Entry:
-        """The entry of a file with these bytes."""
-        return cls(sha256=sha256(data), size=len(data))
 
 
 class Recipe(Record):
@@ -87,27 +72,39 @@ class Manifest(Record):
         return KEY, files["zarr.json"].to_bytes()
 
     @classmethod
-    def parsed(cls, content: dict[str, Any], where: str) -> Manifest:
-        """The manifest with these attributes, if they are what was written.
+    def opened(cls, folder: CheckedFolder) -> Manifest:
+        """The manifest of a store, if it is what was written.
 
         Raises:
-            DataError: If they are not.
+            DataError: If it is not, or the store is of a newer format.
         """
-        rest = dict(content)
-        digest = rest.pop("sha256", None)
+        found = folder.json(KEY)
+        rest = dict(_of(found, "attributes"))
+        digest, version = rest.pop("sha256", None), version_of(rest.get("format"))
+        if version is not None and version > VERSION:
+            raise newer(f"'{folder.name}' is {str(folder.path)!r}, which", version, VERSION)
         # the first format hashed JSON with escapes
         written = (encoded(rest), json.dumps(rest, sort_keys=True))
-        if not rest or digest not in [sha256(text.encode()) for text in written]:
-            raise DataError(
-                f"'path' is {where!r}, a triads store whose manifest is damaged; simulate it "
-                "again, or restore it from a copy."
-            )
-        return read(cls, rest, f"{where}/{KEY}")
+        if digest not in [sha256(text.encode()) for text in written] or not _is_group(found):
+            raise folder.fault(KEY, "does not have its checksum")
+        return read(cls, rest, f"{folder.path}/{KEY}")
 
 
-def attributes_of(data: bytes) -> dict[str, Any]:
-    """The attributes in a Zarr metadata file, or none if it cannot be read."""
-    try:
-        return dict(json.loads(data)["attributes"])
-    except (ValueError, KeyError, TypeError):
-        return {}
+def version_of(format_: Any) -> int | None:
+    """The number of a format of a store; None if it is none."""
+    found = re.fullmatch(r"pspgen triads (\d{1,9})", format_) if isinstance(format_, str) else None
+    return None if found is None else int(found[1])
+
+
+def _of(content: Any, name: str) -> dict[str, Any]:
+    """An entry that is a JSON object; an empty one if there is none."""
+    found = content.get(name) if isinstance(content, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _is_group(found: dict[str, Any]) -> bool:
+    """Whether everything beside the attributes is what Zarr writes of a group."""
+    rest = {name: value for name, value in found.items() if name != "attributes"}
+    # versions of zarr differ in whether they say that there is no consolidated metadata
+    rest.pop("consolidated_metadata", None)
+    return rest == {"zarr_format": 3, "node_type": "group"}

@@ -13,12 +13,11 @@ from ..errors import InputError
 from ..io.publish import publishing
 from ..schema import Schema
 from . import layout
+from .expected import OPTIONAL
 from .layout import Layout
 from .manifest import Entry, Manifest
 
 __all__ = ["save_store"]
-
-_OPTIONAL = {"x", "percolates", "excluded"}
 
 
 def save_store(schema: Schema, data: xr.Dataset, path: str | Path) -> None:
@@ -59,7 +58,7 @@ def _has(schema: Schema, data: xr.Dataset, name: str) -> bool:
         InputError: If it should be there and is not, or the other way round.
     """
     present = name in data
-    needed = name not in _OPTIONAL or (name == "x" and schema.microstructure is not None)
+    needed = name not in OPTIONAL or (name == "x" and schema.microstructure is not None)
     if needed and not present or name == "x" and present and not needed:
         raise InputError(
             f"'triads' has {'a' if present else 'no'} variable {name!r}, but its schema says "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +11,18 @@ from typing import Any
 
 from ..chain import Chain
 from ..errors import DataError, InputError
+from ..io.folders import CheckedFolder
 from ..io.validation import read
-from ..study import Case
+from ..study import CASES, Case
 from ..study import case as study_case
 from . import layout
 from .files import Workplace
-from .manifest import KEY, OLD_FORMAT, Entry, Manifest, Recipe, attributes_of
+from .manifest import KEY, Entry, Manifest, Recipe, version_of
 from .plan import Plan, make_plan
 
 __all__ = ["Store", "StoreReport", "case_of", "check_store"]
+
+_COPY = "copy it again, or make it again"
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,9 @@ def check_store(
         InputError: If another process repairs it.
     """
     store = Store(Path(path).absolute())
-    files = store.manifest().files
-    damaged = [key for key, entry in files.items() if store.digest(key) != entry.sha256]
+    folder = store.checked(store.manifest())
+    files = folder.files
+    damaged = [key for key in files if not _whole(folder, key)]
     known = {*files, KEY}
     unexpected = sorted(set(store.names()) - known)
     chunks = sorted({j for key in damaged if (j := layout.chunk_of(key)) is not None})
@@ -94,19 +100,34 @@ class Store:
                 " It was interrupted: resume it." if Workplace(self.path).folder.exists() else ""
             )
             raise DataError(f"'path' is {name!r}, where there is no triads store.{left}")
-        format_ = self._attributes("zarr.json").get("format")
-        if format_ not in (layout.FORMAT, OLD_FORMAT) and not (self.path / KEY).is_file():
+        folder = CheckedFolder(self.path, "path", _COPY)
+        if not os.path.lexists(self.path / KEY) and not self._of_a_format(folder):
             raise DataError(
                 f"'path' is {name!r}, which is not a triads store ({layout.FORMAT!r}); make one "
                 "with `pspgen simulate`."
             )
-        manifest = Manifest.parsed(self._attributes(KEY), name)
-        if manifest.format not in (layout.FORMAT, OLD_FORMAT):
-            raise DataError(
-                f"'path' is {name!r}, a store of the format {manifest.format!r}; this version "
-                f"reads {layout.FORMAT!r}, so take the version of the package that wrote it."
-            )
-        return manifest
+        return Manifest.opened(folder)
+
+    def _of_a_format(self, folder: CheckedFolder) -> bool:
+        """Whether this says that it is a store."""
+        try:
+            return version_of(folder.json("zarr.json")["attributes"]["format"]) is not None
+        except (DataError, KeyError, TypeError):
+            return False
+
+    def checked(self, manifest: Manifest) -> CheckedFolder:
+        """The files of the store, with what the manifest knows of them."""
+        return CheckedFolder(self.path, "path", self._cure(manifest), manifest.files)
+
+    def _cure(self, manifest: Manifest) -> str:
+        """What to do about a damaged file."""
+        if manifest.format != layout.FORMAT or manifest.configuration is None:
+            return _COPY
+        case, chain = manifest.configuration.get("case"), ""
+        if case not in CASES:
+            chain = " --chain MODULE:FUNCTION"
+        command = f"`pspgen data verify {shlex.quote(str(self.path))} --repair{chain}`"
+        return f"run {command}, which simulates what is damaged again, or copy it again"
 
     def check_configuration(self, wanted: dict[str, Any]) -> None:
         """Refuses a store made by another configuration.
@@ -178,11 +199,13 @@ class Store:
                 )
         place.put(files, self.path)
 
-    def _attributes(self, key: str) -> dict[str, Any]:
-        try:
-            return attributes_of((self.path / key).read_bytes())
-        except OSError:
-            return {}
+
+def _whole(folder: CheckedFolder, key: str) -> bool:
+    try:
+        folder.read(key)
+    except DataError:
+        return False
+    return True
 
 
 def _difference(found: Any, wanted: Any, key: str = "") -> tuple[str, Any, Any] | None:
