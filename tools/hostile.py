@@ -116,8 +116,9 @@ def data_tries(folder: Path) -> Iterator[Try]:
         (0, 1, 5), (0, torch.ones(2)), 3,
     ):  # fmt: skip
         told = {"a": bounds, "b": (0, 1)}
-        yield f"{door}(bounds {bounds!r:.40})".replace("\x1b", "^["), partial(
-            from_arrays, process=told
+        yield (
+            f"{door}(bounds {bounds!r:.40})".replace("\x1b", "^["),
+            partial(from_arrays, process=told),
         )
     for bad in ("", "a +", "a <= nan", "a <= 1e999", 3, None, {"a <= 1"}, "a < \x1b[31m", [3]):
         yield f"{door}(constraints={bad!r})", partial(from_arrays, constraints=bad)
@@ -238,9 +239,13 @@ def physics_tries(folder: Path) -> Iterator[Try]:
         for said, images in bad.items():
             if not (name == "two_point_correlation" and said in ("empty", "objects")):
                 yield f"{name}(x={said})", partial(solve, images)
-        yield from each(name, partial(solve, x), "edges", ("open", None, 3, ["periodic"], b"walls"))
+        yield from each(
+            name, partial(solve, x), "edges", ("open", None, 3, ["periodic"], b"walls")
+        )
     yield from each("permeability", partial(permeability, x), "workers", WHOLE)
-    yield from each("elastic_stiffness", partial(solvers["elastic_stiffness"], x), "workers", WHOLE)
+    yield from each(
+        "elastic_stiffness", partial(solvers["elastic_stiffness"], x), "workers", WHOLE
+    )
     yield from each("conductivity", partial(solvers["conductivity"], x), "refinement", WHOLE)
     yield from each("conductivity", partial(solvers["conductivity"], x), "refinement", (10**6,))
     for text in ("1", "um", "-1 um", "1_0 um", 3, "nan um", "1 kg", "\x1b[31m um", "1e999 m"):
@@ -248,11 +253,13 @@ def physics_tries(folder: Path) -> Iterator[Try]:
     for values in ((1,), "12", (1, NAN), (1, -1), (1, INF), None, {1.0, 2.0}, (1, 1j), ("1", "2"),
                    (True, False), (1, 1e300, 2), (1e-300, 1e300), 3):  # fmt: skip
         yield f"conductivity(values={values!r})", partial(conductivity, x, values)
-        yield f"elastic_stiffness(young={values!r})", partial(
-            elastic_stiffness, x, values, (0.3, 0.3)
+        yield (
+            f"elastic_stiffness(young={values!r})",
+            partial(elastic_stiffness, x, values, (0.3, 0.3)),
         )
-        yield f"elastic_stiffness(poisson={values!r})", partial(
-            elastic_stiffness, x, (1.0, 2.0), values
+        yield (
+            f"elastic_stiffness(poisson={values!r})",
+            partial(elastic_stiffness, x, (1.0, 2.0), values),
         )
     yield "conductivity(label 256 of 300)", lambda: conductivity(x * 256, range(1, 301))
     yield from each("two_point_correlation", partial(two_point_correlation, x), "dimensions",
@@ -271,8 +278,9 @@ def physics_tries(folder: Path) -> Iterator[Try]:
             yield f"gaussian_random_field({name})", partial(gaussian_random_field, field, [0])
     for gamma in (*REAL, 0.0, 1e300):
         yield f"cahn_hilliard(gamma={gamma!r})", partial(cahn_hilliard, c, gamma)
-        yield f"cahn_hilliard(diffusivity={gamma!r})", partial(
-            cahn_hilliard, c, 2.0, diffusivity=gamma
+        yield (
+            f"cahn_hilliard(diffusivity={gamma!r})",
+            partial(cahn_hilliard, c, 2.0, diffusivity=gamma),
         )
     for steps in ((1.0,), (5.0,) * 3, (50.0,), (1e6,), (1e300,), (NAN,), (-1,), "12", None, {1.0},
                   0.1, ("0.1",), (0.1, 1j), (True,), (INF,)):  # fmt: skip
@@ -293,8 +301,9 @@ def physics_tries(folder: Path) -> Iterator[Try]:
     process = psp.ProcessSpace(("a",), (0.0,), (1.0,))
     for found in (None, "u", [1.0], [[NAN, 1.0]], [["1"]], [[1j]], {1.0}, [[[1.0]]], object()):
         chain = psp.Chain(process, None, Property(found))
-        yield f"Chain(returns {found!r:.20})", lambda chain=chain: chain.simulate(
-            [[0.5]], np.random.SeedSequence(0).spawn(1)
+        yield (
+            f"Chain(returns {found!r:.20})",
+            lambda chain=chain: chain.simulate([[0.5]], np.random.SeedSequence(0).spawn(1)),
         )
     yield from each("Chain", partial(psp.Chain, process, None), "property_", (None, 3, print, "u"))
     yield from each("Chain", partial(psp.Chain, structure=None, property_=Property(1)), "process",
@@ -310,7 +319,9 @@ def physics_tries(folder: Path) -> Iterator[Try]:
     yield from each("generate", make, "samples", (HUGE, 10**15, 10**30))
     yield from each("generate", partial(make, samples=4), "seed", SEEDS)
     yield from each("generate", make, "scale", (*REAL, 0.0, 1e300, 1e9))
-    yield from each("generate", partial(make, split="reference"), "points", (*WHOLE, HUGE), (None,))
+    yield from each(
+        "generate", partial(make, split="reference"), "points", (*WHOLE, HUGE), (None,)
+    )
     yield from each("generate", partial(make, samples=4), "split", ("x", None, 3, ["train"]))
     yield from each("generate", partial(make, samples=4), "scheduler",
                     ("nonsense", "", 3, "tcp://", "tcp://localhost:1"))  # fmt: skip
@@ -327,7 +338,9 @@ def model_tries(run: psp.Run, triads: psp.Triads) -> Iterator[Try]:
         yield from each("fit", fit, option, WHOLE, allowed)
     for option in ("batch_size", "reader_steps", "prior_steps"):
         allowed = () if option == "batch_size" else (None,)
-        yield from each("fit", partial(psp.fit, triads, **{**FEW, option: 1}), option, WHOLE, allowed)
+        yield from each(
+            "fit", partial(psp.fit, triads, **{**FEW, option: 1}), option, WHOLE, allowed
+        )
     yield from each("fit", fit, "epochs", WHOLE, (0, None))
     for option in ("learning_rate", "beta"):
         yield from each("fit", fit, option, (*REAL, 0.0, 1e300))
@@ -379,7 +392,9 @@ def model_tries(run: psp.Run, triads: psp.Triads) -> Iterator[Try]:
     yield from each("posterior", partial(posterior.sample, **counts), "seed", SEEDS)
     yield from each("posterior", partial(posterior.sample, **counts), "workers", WHOLE)
     yield from each("posterior", partial(posterior.sample, **counts), "method", ("x", None, 3, []))
-    yield from each("posterior", partial(posterior.sample, "svi", **counts), "guide", ("x", 3, None))
+    yield from each(
+        "posterior", partial(posterior.sample, "svi", **counts), "guide", ("x", 3, None)
+    )
     chain = psp.Chain(run.schema.process, None, _Two())
     verify = partial(run.verify, [0.5, 0.5], "u > 0.5", simulator=chain)
     yield from each("verify", verify, "samples", (*WHOLE, HUGE))
@@ -407,7 +422,18 @@ class _Two(Property):
 def command_tries(folder: Path) -> Iterator[Try]:
     """Commands on a store and a run in the folder `folder`; each must leave no file behind."""
     store, run, out = (str(folder / name) for name in ("t.zarr", "run", "out"))
-    fit = ["fit", store, "--out", out, "--epochs", "0", "--reader-steps", "2", "--prior-steps", "2"]
+    fit = [
+        "fit",
+        store,
+        "--out",
+        out,
+        "--epochs",
+        "0",
+        "--reader-steps",
+        "2",
+        "--prior-steps",
+        "2",
+    ]
     design = ["design", run, "--target=u > 0.5"]
     simulate = ["simulate", "case1", "--out", out]
     posterior = ["posterior", run, "--target=u > 0.5", "--out", out]
@@ -434,14 +460,26 @@ def command_tries(folder: Path) -> Iterator[Try]:
         if (option, value) not in {("epochs", "1_0")}
     ]
     lines += [[*fit, f"--device={device}"] for device in map(str, DEVICES)]
-    lines += [[*design[:2], f"--target={target}"] for target in ("", "w>1", "u>\x1b[31m", "u", "1")]
-    lines += [[*design, f"--simulator={text}"] for text in ("x", "x:y", ":", "\x1b[31m:a", "os:nope")]
+    lines += [
+        [*design[:2], f"--target={target}"] for target in ("", "w>1", "u>\x1b[31m", "u", "1")
+    ]
+    lines += [
+        [*design, f"--simulator={text}"] for text in ("x", "x:y", ":", "\x1b[31m:a", "os:nope")
+    ]
     lines += [[*design, "--verify=3", "--simulator=os:getcwd"], [*fit, "--latent", "1"]]
     lines += [[*fit, "--patience", "-1"], [*simulate, "--scheduler", "nonsense", "--samples", "4"]]
     lines += [[*loop, "--out", out, "--refined", out], ["simulate", "case1", "--out", "y" * 300]]
-    lines += [[*simulate, "--samples", "4", "--split", "x"], ["demo"], [], ["nonsense"], ["--what"]]
+    lines += [
+        [*simulate, "--samples", "4", "--split", "x"],
+        ["demo"],
+        [],
+        ["nonsense"],
+        ["--what"],
+    ]
     lines += [["fit", str(folder / name), "--out", out] for name in ("no", "dangling", "x" * 300)]
-    lines += [["fit", store, "--out", path] for path in ("", str(folder / "no" / "run"), "y" * 300)]
+    lines += [
+        ["fit", store, "--out", path] for path in ("", str(folder / "no" / "run"), "y" * 300)
+    ]
     lines += [["data", "info", ""], ["data", "verify", "nowhere"], ["data"], ["import", "no.csv"]]
     lines += [["import", "no.csv", "--process", "a", "--property", "u", "--out", out]]
     lines += [["import", str(folder), "--process", "a", "--property", "u", "--out", out]]
@@ -451,8 +489,10 @@ def command_tries(folder: Path) -> Iterator[Try]:
               "max-epochs", "seed") for v in ("-1", "0", "x", "") if (o, v) != ("seed", "0")]  # fmt: skip
     lines += [["check", run, "--out", out, f"--{o}={v}"] for o in ("sbc", "materials", "seed")
               for v in ("-1", "x", "", "9" * 30)]  # fmt: skip
-    lines += [["campaign", "start", out, "--run", run, "--triads", store, "--target=u>0.5", *rest]
-              for rest in (["--seed=-1"], ["--worth=nan"], ["--doubt=inf"], [f"--seed={2**70}"])]
+    lines += [
+        ["campaign", "start", out, "--run", run, "--triads", store, "--target=u>0.5", *rest]
+        for rest in (["--seed=-1"], ["--worth=nan"], ["--doubt=inf"], [f"--seed={2**70}"])
+    ]
     for words in lines:
         said = " ".join(word.replace(str(folder), "…") for word in words)
         yield f"pspgen {said[:100]}".encode("unicode_escape").decode(), partial(_command, words)

@@ -15,10 +15,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, printable
+from ..io.validation import check_seed, is_number, plain
 from ..schema import Property, Schema
 from . import checks
-from .columns import chosen, frame_of, numbers, plain
+from .columns import chosen, frame_of, numbers
 from .declared import (
     Images,
     Process,
@@ -54,6 +55,9 @@ def triads_of_arrays(
         source: Where the arrays came from, in words.
         said: What a reader of the summary should know of how they were read.
     """
+    check_seed(seed)
+    if not is_number(validation):
+        raise InputError(f"'validation' is {validation!r:.40}; give a part such as 0.1.")
     read = _read(phi, x, m, read_settings(process, frame_of(phi, "phi"), constraints), properties)
     structure = read_microstructure(microstructure, read.x)
     space = read.settings.process(read.phi)
@@ -182,4 +186,4 @@ def _on_limits(
 
 
 def _listed(sentences: Sequence[str]) -> str:
-    return json.dumps(list(sentences), ensure_ascii=False)
+    return json.dumps([printable(one) for one in sentences], ensure_ascii=False)

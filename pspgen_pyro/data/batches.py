@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.validation import check_seed, check_whole
 
 if TYPE_CHECKING:
     from ..process import ProcessSpace, Symmetry
@@ -164,6 +165,8 @@ class Batches:
         Raises:
             InputError: If fewer than 10 labels are to be kept, or more than there are.
         """
+        check_whole(labels=labelled)
+        check_seed(seed)
         total = len(self.train) + len(self.validation)
         share = max(1, round(labelled * len(self.validation) / total))
         generator = torch.Generator().manual_seed(seed)

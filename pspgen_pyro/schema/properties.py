@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from ..errors import InputError
-from ..io.validation import Record
+from ..io.validation import Record, check_instance, check_name
 from .units import conversion
 
 __all__ = ["Property"]
@@ -74,6 +74,7 @@ class Property(Record):
     def _consistent(self) -> Property:
         if not _WORD.fullmatch(self.name):
             raise ValueError(f"the name {self.name!r} is no word of letters, digits and _")
+        check_name(self.unit, "unit")
         if (self.scale == "logit") != (self.limits is not None):
             raise ValueError("a logit scale and its two limits go together; give both or neither")
         if self.limits is not None and not self.limits[0] < self.limits[1]:
@@ -105,13 +106,19 @@ class Property(Record):
         Raises:
             InputError: If the text is not of this form.
         """
+        check_instance(str, "'name [unit] scale'", property=text)
         found = _HEAD.fullmatch(text)
         if found is None:
             raise InputError(f"'property' is {text!r}; {_FORM}")
         entries: dict[str, Any] = {"name": found["name"], "unit": (found["unit"] or "1").strip()}
         below, above = None, None
+        told: set[str] = set()
         for word in found["rest"].split():
             key, _, value = word.partition("=")
+            kind = key if value else "scale"
+            if kind in told:
+                raise InputError(f"'property' is {text!r}, which says the {kind} twice; {_FORM}")
+            told.add(kind)
             if not value and key in ("linear", "log", "logit"):
                 entries["scale"] = key
             elif key in ("quantity", "direction") and value:
@@ -234,6 +241,8 @@ _FORM = (
 
 def _number(text: str, word: str) -> float:
     try:
+        if "_" in word:
+            raise ValueError
         return float(word)
     except ValueError as error:
         raise InputError(f"'property' is {text!r}, where {word!r} is no number.") from error

@@ -36,8 +36,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ._fourier import backward, forward
+from ..io.validation import check_instance, check_positive
+from ._fourier import backward, forward, image_stack
 
 __all__ = ["GRADED_STEPS", "cahn_hilliard", "free_energy"]
 
@@ -67,24 +67,20 @@ def cahn_hilliard(
     Raises:
         InputError: If `c` is not a finite stack of images, or `gamma`, `diffusivity` or a
         step is not positive.
-        FloatingPointError: If a step is so long that the scheme is unstable.
+        FloatingPointError: If a step is so long that the scheme is unstable: the free energy rose.
 
     Example:
         >>> c = np.sign(np.random.default_rng(0).standard_normal((2, 16, 16)))
         >>> bool(np.allclose(cahn_hilliard(c, 2.0).mean((1, 2)), c.mean((1, 2))))
         True
     """
-    _check(c, gamma, diffusivity, steps)
+    c = image_stack(c, "c")
+    _check(gamma, diffusivity, steps)
     result = np.empty(c.shape)
     size = max(1, _CACHED_PIXELS // (c.shape[1] * c.shape[2]))
     for start in range(0, len(c), size):
         _evolve(c[start : start + size], result[start : start + size], gamma, diffusivity, steps)
-    lost = np.flatnonzero(~np.isfinite(result).all(axis=(1, 2)))
-    if len(lost):
-        raise FloatingPointError(
-            f"'steps' are too long for sample {lost[0]}, whose concentration overflowed; give "
-            "shorter steps."
-        )
+    _check_energy(c, result, gamma)
     return result
 
 
@@ -105,6 +101,8 @@ def free_energy(c: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
     gradient = ((down[:, None] + across) * power).sum(axis=(1, 2))
     return 0.25 * ((c**2 - 1) ** 2).sum(axis=(1, 2)) + 0.5 * gamma * gradient
 
+
+_ROUNDING = 1e-6
 
 # a sub-batch of this size keeps the seven work arrays of a step in the second-level cache
 _CACHED_PIXELS = 8 * 36**2
@@ -175,17 +173,24 @@ def _rate(v: NDArray[np.complex128], n: int) -> NDArray[np.complex128]:
     return forward(c, overwrite=True)
 
 
-def _check(
-    c: NDArray[np.float64], gamma: float, diffusivity: float, steps: Sequence[float]
-) -> None:
-    if c.ndim != 3:
-        raise InputError(f"'c' has shape {c.shape}; give a stack of images with shape (N, H, W).")
-    if not np.isfinite(c).all():
-        raise InputError(
-            "'c' holds NaN or infinite values; every concentration must be a finite number."
-        )
-    if not (gamma > 0 and diffusivity > 0 and all(step > 0 for step in steps)):
-        raise InputError(
-            f"'gamma' is {gamma:g} and 'diffusivity' {diffusivity:g}; both, and every one of "
-            "'steps', must be positive."
+def _check(gamma: float, diffusivity: float, steps: Sequence[float]) -> None:
+    check_positive(optional=False, gamma=gamma, diffusivity=diffusivity)
+    check_instance((list, tuple, np.ndarray), "the sizes of the time steps", steps=steps)
+    for step in steps:
+        check_positive(optional=False, steps=step)
+
+
+def _check_energy(before: NDArray[np.float64], after: NDArray[np.float64], gamma: float) -> None:
+    """The equation never raises the free energy, an unstable scheme does.
+
+    Raises:
+        FloatingPointError: If a sample's energy rose or overflowed.
+    """
+    with np.errstate(all="ignore"):
+        end, start = free_energy(after, gamma), free_energy(before, gamma)
+        lost = np.flatnonzero(~(end <= start + _ROUNDING * (1 + np.abs(start))))
+    if len(lost):
+        raise FloatingPointError(
+            f"'steps' are too long for sample {lost[0]}, whose free energy rose from "
+            f"{start[lost[0]]:g} to {end[lost[0]]:g}; give shorter steps."
         )
