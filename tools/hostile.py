@@ -44,7 +44,16 @@ from pspgen_pyro.structure import (
 
 SECONDS, BYTES = 5.0, 1 << 30
 NAN, INF = float("nan"), float("inf")
-OURS = tuple(getattr(errors, name) for name in errors.__all__)
+# what `cahn_hilliard` documents where its scheme is unstable is no class of ours
+OURS = (
+    errors.InputError,
+    errors.MissingDependencyError,
+    errors.SimulationError,
+    errors.StorageError,
+    errors.TrainingError,
+    errors.WorkerError,
+    FloatingPointError,
+)
 WHOLE = (-1, 0, 2.5, NAN, INF, "3", "1_0", True, 1j, [1], {1, 2}, None, np.ones(2), "\x1b[31mred")
 REAL = (-1.0, NAN, INF, -INF, "0.5", "1_0", True, 1j, [0.5], {1.0}, None, torch.ones(2), "\x1b[2J")
 SEEDS = (-1, 2**63, 2**70, 1.5, NAN, INF, "0", True, 1j, None, [0])
@@ -96,10 +105,10 @@ def data_tries(folder: Path) -> Iterator[Try]:
     bad_tables = {
         "text": "phi", "nothing": object(), "ragged": [[1, 2], [3]], "set": {1, 2},
         "complex": phi + 0j, "NaN": phi * NAN, "huge": phi * 1e300, "words": [["a", "b"]] * 60,
-        "objects": np.array([[object(), 1]] * 60), "booleans": phi > 0.5, "empty": [],
+        "objects": np.array([[object(), 1]] * 60), "empty": [],
         "dates": np.full((60, 2), "2020-01-01", "datetime64[D]"), "bytes": b"abc", "dict": {},
-        "digits in strings": phi.astype(str), "1_0": [["1_0", "0.5"]] + [["0.1", "0.2"]] * 59,
-        "meta": torch.empty(60, 2, device="meta"), "sparse": torch.eye(60)[:, :2].to_sparse(),
+        "1_0": [["1_0", "0.5"]] + [["0.1", "0.2"]] * 59,
+        "meta": torch.empty(60, 2, device="meta"),
         "generator": (row for row in phi), "dataset": small().data, "volume": np.ones((60, 2, 2)),
     }  # fmt: skip
     for name, table in bad_tables.items():
@@ -137,7 +146,7 @@ def data_tries(folder: Path) -> Iterator[Try]:
         "phases": (0, 1, 257, 2.5, "2", True, NAN, None, 1e300, "colour"),
         "periodic": ("yes", 2, None, "false", 0.5, NAN),
         "pixel_size": (-1, 0, NAN, INF, "1", True, 1j),
-        "shape": ((8,), (8, 9), "88", {8}, (8.5, 8), ("8", "8"), (True, 8), None, (0, 8)),
+        "shape": ((8,), "88", {8}, (8.5, 8), ("8", "8"), (True, 8), None, (0, 8)),
     }.items():
         for value in values:
             unit = {"pixel_unit": "um"} if key == "pixel_size" else {}
@@ -159,7 +168,7 @@ def schema_tries() -> Iterator[Try]:
     real, space = psp.Real, psp.ProcessSpace
     for low, high in (
         (NAN, 1), (0, INF), (1, 1), ("0", "1"), (True, 2), (0, 1j), (None, 1), ([0], [1]),
-        (-1e308, 1e308), (0, np.ones(2)), (0, {1}), (1.0, 1.0 + 2**-52), (0, 10**400),
+        (-1e308, 1e308), (0, np.ones(2)), (0, {1}), (0, 10**400),
     ):  # fmt: skip
         yield f"Real({low!r:.20}, {high!r:.20})", partial(real, low, high)
         yield f"Integer({low!r:.20}, {high!r:.20})", partial(psp.Integer, low, high)
@@ -333,6 +342,7 @@ def physics_tries(folder: Path) -> Iterator[Try]:
 
 def model_tries(run: psp.Run, triads: psp.Triads) -> Iterator[Try]:
     fit = partial(psp.fit, triads, **FEW)
+    yield from each("fit", fit, "checkpoint", (3, ["x"], NAN, "x\0", "y" * 300))
     for option in ("members", "workers", "latent", "process_latent", "labels", "patience"):
         allowed = (None,) if option not in ("members", "workers") else ()
         yield from each("fit", fit, option, WHOLE, allowed)
@@ -346,9 +356,9 @@ def model_tries(run: psp.Run, triads: psp.Triads) -> Iterator[Try]:
         yield from each("fit", fit, option, (*REAL, 0.0, 1e300))
     yield from each("fit", fit, "seed", SEEDS)
     yield from each("fit", fit, "device", DEVICES)
-    yield from each("fit", fit, "latent", (1, HUGE, 10**30))
+    yield from each("fit", fit, "latent", (HUGE, 10**30))
     yield from each("fit", fit, "members", (HUGE,))
-    for option in ("updates", "schedule", "model", "symmetries", "pairs", "stages", "checkpoint"):
+    for option in ("updates", "schedule", "model", "symmetries", "pairs", "stages"):
         yield from each("fit", fit, option, ("x", 3, ["x"], "\x1b[31m", NAN))
     yield from each("fit", partial(psp.fit, **FEW), "triads", (None, "t.zarr", 3, triads.data))
     few: dict[str, Any] = {"starts": 1, "draws": 8, "iterations": 2}
@@ -466,7 +476,7 @@ def command_tries(folder: Path) -> Iterator[Try]:
     lines += [
         [*design, f"--simulator={text}"] for text in ("x", "x:y", ":", "\x1b[31m:a", "os:nope")
     ]
-    lines += [[*design, "--verify=3", "--simulator=os:getcwd"], [*fit, "--latent", "1"]]
+    lines += [[*design, "--verify=3", "--simulator=os:getcwd"]]
     lines += [[*fit, "--patience", "-1"], [*simulate, "--scheduler", "nonsense", "--samples", "4"]]
     lines += [[*loop, "--out", out, "--refined", out], ["simulate", "case1", "--out", "y" * 300]]
     lines += [

@@ -25,12 +25,11 @@ people read and write (`shown`, `read`) are values and names.
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +41,7 @@ from ..io.validation import check_flags, check_name, is_number
 __all__ = ["Categorical", "Fixed", "Integer", "Ordinal", "Real", "Setting", "parse_setting"]
 
 _MOST_LEVELS = 100_000
+_LARGEST = 1e37
 _TEXT = re.compile(
     r"\s*(?P<name>[^\[\]]+?)\s*(?:\[(?P<unit>[^\]]*)\])?"
     r"\s+(?P<kind>real|integer|levels|names|fixed)\s+(?P<rest>.+?)\s*"
@@ -96,7 +96,7 @@ class Real(Setting):
         log: Whether it is drawn, plotted and learned by its logarithm.
 
     Raises:
-        InputError: If a bound is not finite, they are not in order, or a logarithm has none.
+        InputError: If a bound is no finite number, they are not in order, or a logarithm has none.
 
     Example:
         >>> Real(900, 1200, "K").describe()
@@ -112,10 +112,10 @@ class Real(Setting):
         _numbers(self, "low", "high")
         check_name(self.unit, "unit")
         check_flags(log=self.log)
-        if not (self.low < self.high and math.isfinite(self.high - self.low)):
+        if not self.low < self.high:
             raise InputError(
-                f"'low' is {self.low:g} and 'high' {self.high:g}; both and their difference must "
-                "be finite, and the lower bound below the upper one."
+                f"'low' is {self.low:g} and 'high' {self.high:g}; give a lower bound below the "
+                "upper one."
             )
         if self.log and self.low <= 0:
             raise InputError(
@@ -192,7 +192,7 @@ class Ordinal(Setting):
     def __post_init__(self) -> None:
         check_name(self.unit, "unit")
         listed = self.values if isinstance(self.values, list | tuple | np.ndarray) else ()
-        fit = all(is_number(value) for value in listed)
+        fit = all(_fits(value) for value in listed)
         values = tuple(sorted(float(value) for value in listed)) if fit else ()
         if len(set(values)) < max(2, len(values)) or not np.isfinite(values).all():
             raise InputError(
@@ -339,9 +339,16 @@ def _numbers(setting: Setting, *names: str) -> None:
     """Makes plain numbers of some entries."""
     for name in names:
         came = getattr(setting, name)
-        if not is_number(came):
-            raise InputError(f"'{name}' is {came!r:.40}; give a finite number.")
+        if not _fits(came):
+            raise InputError(
+                f"'{name}' is {came!r:.40}; give a finite number, at most {_LARGEST:g} in size."
+            )
         object.__setattr__(setting, name, float(came))  # type: ignore[arg-type]
+
+
+def _fits(value: Any) -> bool:
+    """Whether it is a number that single precision holds, in which the networks work."""
+    return is_number(value) and abs(value) <= _LARGEST
 
 
 def _of(unit: str) -> str:

@@ -30,6 +30,7 @@ from .units import conversion
 
 __all__ = ["Property"]
 
+_LARGEST = 1e37
 _WORD = re.compile(r"[^\W\d]\w*")
 _HEAD = re.compile(r"\s*(?P<name>\w+)\s*(?:\[(?P<unit>[^\]]*)\])?\s*(?P<rest>.*)")
 
@@ -155,13 +156,15 @@ class Property(Record):
         v = np.where(v < below, below, v) if below is not None else v
         v = np.where(v > above, above, v) if above is not None else v
         a, b = self.domain
-        bad = ~(np.isnan(v) | ((v > a) & (v < b) & np.isfinite(v)))
+        # the networks work in single precision
+        bad = ~(np.isnan(v) | ((v > a) & (v < b) & (np.abs(v) <= _LARGEST)))
         if bad.any():
             row = int(np.argwhere(bad)[0][0]) if v.ndim else 0
             came = float(v[bad].flat[0])
             raise InputError(
                 f"property {self.name!r} is {came:g} in row {row + 1} ({int(bad.sum())} such), "
-                f"but a {self.scale} scale needs values inside ({a:g}, {b:g}); declare a "
+                f"but a {self.scale} scale needs finite values inside ({a:g}, {b:g}), at most "
+                f"{_LARGEST:g} in size; declare a "
                 "detection limit (below=… or above=…), another scale, or leave the value empty "
                 "if it is unknown."
             )
