@@ -131,7 +131,7 @@ class Batches:
         A row without m whose image is all zeros is one whose simulation failed; it is left out.
 
         Raises:
-            InputError: If a fold is empty, or has no property that is known.
+            InputError: If a fold is empty, has no property that is known, or a value without an m.
         """
         found = []
         for value, name in ((0, "training"), (1, "validation")):
@@ -148,6 +148,9 @@ class Batches:
                     f"'triads' has {int(m.isinf().any(-1).sum())} {name} row(s) with an infinite "
                     "m; declare a detection limit of that property, or leave the value empty."
                 )
+            if "value" in part:
+                # a value that has no m, as 0 on a log scale, must not pass for an unknown one
+                triads.schema.scaled(part["value"].values)
             x = torch.tensor(part["x"].values) if "x" in part else None
             batch = Batch(torch.tensor(part["phi"].values, dtype=dtype), x, m)
             if x is not None:

@@ -142,8 +142,8 @@ def check_name(name: Any, what: str) -> None:
     without spaces around it, line breaks or control characters."""
     if not (isinstance(name, str) and name and name == name.strip() and name.isprintable()):
         raise InputError(
-            f"'{what}' has {name!r:.40}; give text without spaces around it, line breaks or "
-            "control characters."
+            f"'{what}' has {name!r:.40}; give words without spaces around them, line breaks "
+            "or control characters."
         )
 
 

@@ -341,7 +341,8 @@ def _numbers(setting: Setting, *names: str) -> None:
         came = getattr(setting, name)
         if not _fits(came):
             raise InputError(
-                f"'{name}' is {came!r:.40}; give a finite number, at most {_LARGEST:g} in size."
+                f"'{name}' is {came!r:.40}; give a number, finite and at most {_LARGEST:g} in "
+                "size."
             )
         object.__setattr__(setting, name, float(came))  # type: ignore[arg-type]
 
