@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError, printable
-from ..io.validation import check_seed, is_number, plain
+from ..io.validation import plain
 from ..schema import Property, Schema
 from . import checks
 from .columns import chosen, frame_of, numbers
@@ -55,9 +55,6 @@ def triads_of_arrays(
         source: Where the arrays came from, in words.
         said: What a reader of the summary should know of how they were read.
     """
-    check_seed(seed)
-    if not is_number(validation):
-        raise InputError(f"'validation' is {validation!r:.40}; give a part such as 0.1.")
     read = _read(phi, x, m, read_settings(process, frame_of(phi, "phi"), constraints), properties)
     structure = read_microstructure(microstructure, read.x)
     space = read.settings.process(read.phi)

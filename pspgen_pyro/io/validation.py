@@ -192,7 +192,11 @@ def plain(value: Any, what: str) -> NDArray[Any]:
             value = np.ma.filled(value.astype(np.float64), np.nan)
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{what!r} is no array of numbers ({error}).") from error
+        ragged = "inhomogeneous" in str(error)
+        why = (
+            "is ragged; give rows of one length" if ragged else f"is no array of numbers ({error})"
+        )
+        raise InputError(f"{what!r} {why}.") from error
     if np.iscomplexobj(array):
         raise InputError(f"{what!r} holds complex numbers; give real ones.")
     return array
