@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
-from .io.validation import returned_numbers
+from .io.validation import check_instance, returned_numbers
 from .process import ProcessSpace
 from .properties import percolation
 from .schema import Microstructure, Schema
@@ -103,6 +103,12 @@ class Chain:
     property_: PropertySimulator
 
     def __post_init__(self) -> None:
+        check_instance(ProcessSpace, "a ProcessSpace", process=self.process)
+        if self.structure is not None:
+            what = "a structure simulator, such as a StructureFunction, or None"
+            check_instance(StructureSimulator, what, structure=self.structure)
+        what = "a property simulator, such as a PropertyFunction"
+        check_instance(PropertySimulator, what, property_=self.property_)
         self.property_.check_images(self.schema.microstructure)
 
     @cached_property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ _DIRECTIONS: tuple[Literal["horizontal", "vertical", "through"], ...] = (
 )
 
 
+@runtime_checkable
 class StructureSimulator(Protocol):
     """Process → structure: an image x for each row of φ."""
 
@@ -62,6 +63,7 @@ class StructureSimulator(Protocol):
         ...
 
 
+@runtime_checkable
 class PropertySimulator(Protocol):
     """Structure → property: values `(N, K)`, in the declared units, of images `(N, H, W)`.
 

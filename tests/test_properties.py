@@ -360,7 +360,7 @@ def test_what_percolates_flows_once_it_is_refined(void):
         (np.zeros((1, 4, 2)), "4 by 2 pixels"),
         (np.zeros((1, 2, 2)), "2 by 2 pixels"),
         (np.zeros((0, 4, 4)), "'x' is empty"),
-        (np.zeros((1, 4, 4), dtype=complex), "'x' has dtype complex128"),
+        (np.zeros((1, 4, 4), dtype=complex), "'x' holds complex numbers"),
         ([[[0, 1], [0]]], "'x' is ragged"),
         (np.stack([np.zeros((4, 4)), np.ones((4, 4))]), "'x' has no solid in sample 1"),
     ],

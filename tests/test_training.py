@@ -195,9 +195,9 @@ def test_a_cosine_starts_at_the_full_rate_and_ends_near_its_floor():
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ({"epochs": -1}, "'epochs' -1"),
-        ({"batch_size": -1}, "'batch_size' -1"),
-        ({"clip": 0.0}, "'clip' 0"),
+        ({"epochs": -1}, "'epochs' is -1"),
+        ({"batch_size": -1}, "'batch_size' is -1"),
+        ({"clip": 0.0}, "'clip' is 0"),
         ({"patience": -1}, "'patience' is -1"),
     ],
 )

@@ -34,7 +34,7 @@ from ..design.loop.refinement import Refinement, alike
 from ..errors import InputError
 from ..io.provenance import versions
 from ..io.publish import refuse_existing
-from ..io.validation import check_positive
+from ..io.validation import check_positive, check_seed, check_whole
 from ..runs import Run
 from ..runs.run import Question
 from ..schema import Schema
@@ -96,9 +96,9 @@ class Campaign:
             StorageError: If writing fails.
         """
         refuse_existing(Path(folder), "folder")
-        check_positive(doubt=doubt, worth=worth)
-        if seed < 0:
-            raise InputError(f"'seed' is {seed}; give a whole number that is not negative.")
+        check_positive(doubt=doubt)
+        check_positive(optional=False, worth=worth)
+        check_seed(seed)
         run.one("campaign")
         run.trained_on(triads, pairs)
         region = run.target(target)
@@ -167,7 +167,7 @@ class Campaign:
             DataError: If the journal is damaged.
             StorageError: If writing fails.
         """
-        check_positive(batch=batch)
+        check_whole(batch=batch)
         while True:
             ledger = self._ledger()
             if ledger.pending and not more:

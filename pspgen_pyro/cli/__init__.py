@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import tyro
 from tyro.conf import arg, subcommand
 
+from .. import __version__
 from ..errors import (
     InputError,
     MissingDependencyError,
@@ -32,6 +32,7 @@ from .design import DesignCommand
 from .fit import Fit
 from .import_ import Import
 from .loop import Loop
+from .parsing import parsed
 from .posterior import PosteriorCommand
 from .report import ReportCommand
 from .simulate import Simulate
@@ -39,6 +40,10 @@ from .study import StudyCommand
 
 __all__ = ["main"]
 
+_ABOUT = (
+    "Inverse materials design under uncertainty: simulate triads, fit the model, ask for a "
+    "design, check it against fresh physics. `pspgen --version` prints the version."
+)
 _FAILURES = (MissingDependencyError, SimulationError, StorageError, TrainingError, WorkerError)
 
 
@@ -93,19 +98,12 @@ def main(args: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     # on matrices of this size a second thread gains little, and on a busy machine it costs tenfold
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    command = tyro.cli(
-        Command,  # type: ignore[arg-type]
-        prog="pspgen",
-        description=(
-            "Inverse materials design under uncertainty: simulate triads, fit the model, ask for "
-            "a design, "
-            "check it against fresh physics."
-        ),
-        args=args,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    args = sys.argv[1:] if args is None else args
+    if [*args] == ["--version"]:
+        print(f"pspgen {__version__}")
+        return 0
     try:
-        return command.run() or 0
+        return parsed(Command, _ABOUT, args).run() or 0
     except InputError as error:
         print(f"pspgen: error: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +36,14 @@ class Demo:
 
     def run(self) -> int | None:
         from ..io.publish import refuse_existing
+        from ..io.validation import check_seed, check_whole
         from ..study import case
 
         refuse_existing(self.out)
+        counts = {name: vars(self)[name] for name in ("samples", "epochs", "workers")}
+        check_whole(**counts)
+        check_whole(least=0, reference=self.reference, verify=self.verify)
+        check_seed(self.seed)
         self.out.mkdir()
         start = time.perf_counter()
         triads, run, reference = (
@@ -69,6 +75,8 @@ class Demo:
         commands.append([*report, "--out", str(self.out / "report.html")])
         for command in commands:
             if code := _echo_and_run(command):
+                with suppress(OSError):  # a folder that nothing was written to does not stay
+                    self.out.rmdir()
                 return code
         print(
             f"\nThe whole chain took {time.perf_counter() - start:.0f} s. Open "

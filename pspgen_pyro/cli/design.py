@@ -73,11 +73,11 @@ class DesignCommand:
 
     def run(self) -> int | None:
         from ..io.publish import publish_file, refuse_existing
+        from ..io.validation import check_whole
 
         if self.out is not None:
             refuse_existing(self.out)
-        if self.verify < 0:
-            raise InputError(f"'verify' is {self.verify}; give the number of simulations, or 0.")
+        check_whole(least=0, verify=self.verify)
         if self.verify and len(self.target) > 1:
             raise InputError(
                 f"'verify' simulates for one target, but there are {len(self.target)}; leave it "

@@ -82,7 +82,7 @@ class Fit:
 
     def run(self) -> int | None:
         from ..io.publish import refuse_existing
-        from ..io.validation import check_positive
+        from ..io.validation import check_whole
 
         refuse_existing(self.out)
         unfinished = self.out.with_name(self.out.name + ".partial")
@@ -91,7 +91,7 @@ class Fit:
                 f"'out' is {str(self.out)!r}, whose training was interrupted; add --resume to go "
                 f"on, or remove {str(unfinished)!r}."
             )
-        check_positive(threads=self.threads)
+        check_whole(threads=self.threads, most=1000)
         from ..data import Triads
 
         triads = Triads.open(self.triads)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from ..design import ClosedLoop
     from ..runs import Run
@@ -59,6 +61,10 @@ class Loop:
         for name, path in (("out", self.out), ("refined", self.refined)):
             if path is not None:
                 refuse_existing(path, name)
+        if self.out is not None and self.out == self.refined:
+            raise InputError(
+                f"'out' and 'refined' are both {str(self.out)!r}; give each a name of its own."
+            )
         from ..data import Triads
         from .questions import open_run, simulator_from
 

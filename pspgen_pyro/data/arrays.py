@@ -15,10 +15,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, printable
+from ..io.validation import plain
 from ..schema import Property, Schema
 from . import checks
-from .columns import chosen, frame_of, numbers, plain
+from .columns import chosen, frame_of, numbers
 from .declared import (
     Images,
     Process,
@@ -182,4 +183,4 @@ def _on_limits(
 
 
 def _listed(sentences: Sequence[str]) -> str:
-    return json.dumps(list(sentences), ensure_ascii=False)
+    return json.dumps([printable(one) for one in sentences], ensure_ascii=False)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.validation import check_seed, check_whole
 
 if TYPE_CHECKING:
     from ..process import ProcessSpace, Symmetry
@@ -130,7 +131,7 @@ class Batches:
         A row without m whose image is all zeros is one whose simulation failed; it is left out.
 
         Raises:
-            InputError: If a fold is empty, or has no property that is known.
+            InputError: If a fold is empty, has no property that is known, or a value without an m.
         """
         found = []
         for value, name in ((0, "training"), (1, "validation")):
@@ -147,6 +148,9 @@ class Batches:
                     f"'triads' has {int(m.isinf().any(-1).sum())} {name} row(s) with an infinite "
                     "m; declare a detection limit of that property, or leave the value empty."
                 )
+            if "value" in part:
+                # a value that has no m, as 0 on a log scale, must not pass for an unknown one
+                triads.schema.scaled(part["value"].values)
             x = torch.tensor(part["x"].values) if "x" in part else None
             batch = Batch(torch.tensor(part["phi"].values, dtype=dtype), x, m)
             if x is not None:
@@ -164,6 +168,8 @@ class Batches:
         Raises:
             InputError: If fewer than 10 labels are to be kept, or more than there are.
         """
+        check_whole(labels=labelled)
+        check_seed(seed)
         total = len(self.train) + len(self.validation)
         share = max(1, round(labelled * len(self.validation) / total))
         generator = torch.Generator().manual_seed(seed)

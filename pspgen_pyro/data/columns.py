@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +12,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.validation import plain
 from ..schema.units import conversion
 
-__all__ = ["chosen", "frame_of", "named", "numbers", "plain", "split_unit"]
+__all__ = ["chosen", "frame_of", "named", "numbers", "split_unit"]
 
 _WORDS = "give numbers; for settings that are words, one column of 0 and 1 for each word"
 _UNIT = re.compile(r"\s*(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\])?\s*")
@@ -31,27 +31,6 @@ def split_unit(text: str) -> tuple[str, str | None]:
     """
     found = _UNIT.fullmatch(text)
     return (text, None) if found is None else (found["name"], found["unit"])
-
-
-def plain(value: Any, what: str) -> NDArray[Any]:
-    """A numpy array from numpy, torch, xarray or nested lists; masked entries become NaN.
-
-    Raises:
-        InputError: If the entries form no array, or are complex.
-    """
-    torch = sys.modules.get("torch")  # whoever hands over a tensor has loaded it
-    if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        value = (value.double() if value.is_floating_point() else value).numpy()
-    if isinstance(value, np.ma.MaskedArray):
-        value = np.ma.filled(value.astype(np.float64), np.nan)
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what!r} is no array of numbers ({error}).") from error
-    if np.iscomplexobj(array):
-        raise InputError(f"{what!r} holds complex numbers; give real ones.")
-    return array
 
 
 def frame_of(value: Any, what: str) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.validation import check_instance
 from ..process import ProcessSpace, Real, Setting
 from ..process.settings import parse_setting
 from ..schema import Microstructure, Property
@@ -102,6 +103,7 @@ def read_settings(
     Raises:
         InputError: If the declaration has another form.
     """
+    check_instance((str, list, tuple), "texts such as 'a + b = 1'", constraints=constraints)
     bound = (constraints,) if isinstance(constraints, str) else tuple(constraints)
     if isinstance(process, ProcessSpace):
         if bound:
@@ -214,13 +216,14 @@ def _parameter(key: Any, value: Any) -> tuple[str, str, Setting | None]:
     if value is None:
         return name, unit or "1", None
     try:
+        check_instance((list, tuple, np.ndarray), "a pair", value=value)
         low, high, *rest = value
-        bounds = float(low), float(high)
         (unit,) = rest or (unit,)
     except (TypeError, ValueError) as error:
         raise InputError(f"'process' has {key!r}: {value!r}; {_PROCESS}") from error
     try:
-        return name, str(unit or "1"), Real(*bounds, str(unit or "1"))
+        unit = "1" if unit in (None, "") else unit
+        return name, unit, Real(low, high, unit)
     except InputError as error:
         raise InputError(f"'process' has {key!r}: {value!r}: {error}") from error
 

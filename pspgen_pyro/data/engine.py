@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Generator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from ..chain import Chain
 from ..errors import DataError, InputError
 from ..io.publish import refuse_existing
-from ..io.validation import Record, check_positive, read
+from ..io.validation import Record, check_flags, check_instance, check_whole, local_path, read
 from ..study import Case
 from ..study import case as study_case
 from . import workers
@@ -24,6 +26,7 @@ from .manifest import Entry, Manifest
 from .plan import Plan, make_plan
 from .store import Store
 from .triads import Triads
+from .workers import check_cluster
 
 __all__ = ["generate"]
 
@@ -90,8 +93,10 @@ def generate(
         >>> len(triads), triads.schema.property_names
         (8, ('horizontal', 'vertical'))
     """
+    source = study_case(source) if isinstance(source, str) else source
+    check_instance((Case, Chain), "a case of the study, its name, or a Chain", source=source)
     plan = make_plan(
-        study_case(source) if isinstance(source, str) else source,
+        source,
         split=split,
         samples=samples,
         replicates=replicates,
@@ -100,15 +105,19 @@ def generate(
         scale=scale,
         chunk=chunk,
     )
-    check_positive(workers=workers)
-    out = Path(path).absolute()
+    check_whole(workers=workers)
+    check_flags(resume=resume, progress=progress)
+    out = local_path(path, "path").absolute()
     if resume and out.exists():
         Store(out).check_configuration(plan.configuration())
         Workplace(out).discard()
         return Triads.open(out)
     if workers > 1 or scheduler is not None:
         _check_importable(plan)
+    if scheduler is not None:
+        check_cluster(scheduler)
     refuse_existing(out)
+    _check_room(plan, out)
     place = Workplace(out)
     with place.locked(resume=resume):
         _begin(plan, place)
@@ -135,6 +144,20 @@ def _simulate(
     with bar, closing(done):
         for j in done:
             bar.update(len(spans[j]))
+
+
+def _check_room(plan: Plan, out: Path) -> None:
+    """Refuses a store that does not fit the disk, though its bytes be packed to an eighth."""
+    schema, images = plan.chain.schema, plan.chain.schema.microstructure
+    pixels = 0 if images is None else images.pixels * np.dtype(images.dtype).itemsize
+    numbers = len(schema.process) + 2 * len(schema.properties)
+    needs = plan.samples * (pixels + 8 * numbers) / 8
+    if needs > (free := shutil.disk_usage(out.parent).free):
+        raise InputError(
+            f"{plan.samples} triads need at least {needs / 2**30:.3g} GiB of disk, and "
+            f"{str(out.parent)!r} has {free / 2**30:.3g} free; give fewer 'samples', or less of "
+            "what multiplies them."
+        )
 
 
 def _check_importable(plan: Plan) -> None:

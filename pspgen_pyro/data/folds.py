@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.validation import check_seed, is_number
 
 __all__ = ["VALIDATION", "draw_settings", "hold_out", "settings_of"]
 
@@ -71,10 +72,9 @@ def draw_settings(
     Raises:
         InputError: If one part would be empty.
     """
-    if not (isinstance(fraction, int | float | np.number) and 0 < fraction < 1):
+    if not (is_number(fraction) and 0 < fraction < 1):
         raise InputError(f"{fraction!r} of the settings are asked for; give a part such as 0.1.")
-    if not (isinstance(seed, int | np.integer) and seed >= 0):
-        raise InputError(f"'seed' is {seed!r}; give a whole number that is not negative.")
+    check_seed(seed)
     _, first, place = np.unique(phi_index, return_index=True, return_inverse=True)
     kinds = np.zeros(len(first), dtype=np.int64)
     np.maximum.at(kinds, place, kind)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..chain import Chain, percolating
 from ..errors import InputError
 from ..io.provenance import versions
-from ..io.validation import check_positive
+from ..io.validation import check_positive, check_seed, check_whole
 from ..study import Case, Split
 from .layout import Layout, chunk_size, encoded
 
@@ -170,10 +170,10 @@ def make_plan(
     Raises:
         InputError: If the split does not exist, or the numbers do not fit together.
     """
-    sizes = {"samples": samples, "replicates": replicates, "points": points}
-    check_positive(**sizes, scale=scale, chunk=chunk)
-    if seed < 0:
-        raise InputError(f"'seed' is {seed}; give a whole number that is not negative.")
+    sizes = {"samples": samples, "replicates": replicates, "points": points, "chunk": chunk}
+    check_whole(**sizes, optional=True)
+    check_positive(scale=scale, optional=False)
+    check_seed(seed)
     if samples is not None and scale != 1.0:
         raise InputError(
             f"'samples' ({samples}) and 'scale' ({scale:g}) both set the size; give one."
@@ -195,7 +195,7 @@ def _split_of(
 ) -> Split:
     """The split of this name, with its sizes."""
     known = _SPLITS if case is None else case.splits
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         owner = "a chain" if case is None else case.name
         raise InputError(
             f"'split' is {name!r} but {owner} has {', '.join(known)}; choose one of those."

@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.validation import check_instance
 from ..schema import Property, Schema
 from .arrays import triads_of_arrays
 from .columns import chosen
@@ -185,6 +186,7 @@ def images_of(
     """The image of each row, by a column of paths or by a pattern, and how they were matched."""
     if images is None:
         return None, []
+    check_instance(str, "the name of a column, or a pattern of files", images=images)
     if images in frame.columns:
         column = frame[images]
         empty = np.flatnonzero(column.isna())

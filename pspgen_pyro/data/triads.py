@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from ..io.validation import local_path
 from ..schema import Schema
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class Triads:
         from .table import triads_of_table
 
         schema, data = triads_of_table(
-            Path(path),
+            local_path(path, "path"),
             process=process,
             constraints=constraints,
             properties=properties,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -15,11 +16,12 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from multiprocessing.connection import wait
+from typing import Any
 
 from ..errors import InputError, WorkerError
 from ..io.optional import optional
 
-__all__ = ["die_with_parent", "on_cluster", "on_pool", "on_this_process"]
+__all__ = ["check_cluster", "die_with_parent", "on_cluster", "on_pool", "on_this_process"]
 
 Task = Callable[[int], int]
 _RESTARTS = 3
@@ -60,14 +62,7 @@ def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Generator[int
         InputError: If no scheduler answers.
         WorkerError: If the cluster loses the workers of a chunk again and again.
     """
-    dask = optional("distributed", "A dask scheduler", "cluster")
-    try:
-        client = dask.Client(address, timeout="5s", set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"'scheduler' is {address!r}, where no scheduler answers ({error}); start one, or "
-            "leave it out."
-        ) from error
+    dask, client = _client(address)
     with client:
         futures = client.map(task, list(chunks), pure=False)
         try:
@@ -80,6 +75,25 @@ def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Generator[int
             ) from error
         finally:
             client.cancel(futures)
+
+
+def check_cluster(address: str) -> None:
+    """Raises as `on_cluster` does unless a scheduler answers at this address."""
+    if not (isinstance(address, str) and re.fullmatch(r"\w+://[^/\s]+:\d+", address)):
+        raise InputError(f"'scheduler' is {address!r:.60}; give its address, as tcp://host:8786.")
+    _client(address)[1].close()
+
+
+def _client(address: str) -> tuple[Any, Any]:
+    """The library, and a client of the scheduler at this address."""
+    dask = optional("distributed", "A dask scheduler", "cluster")
+    try:
+        return dask, dask.Client(address, timeout="3s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"'scheduler' is {address!r}, where no scheduler answers ({error}); start one, or "
+            "leave it out."
+        ) from error
 
 
 def _one_pool(task: Task, chunks: list[int], workers: int) -> Generator[int]:

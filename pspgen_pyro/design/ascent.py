@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.validation import check_instance, check_seed, check_whole
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..process import ProcessSpace
@@ -42,6 +43,7 @@ _SCOUT_DRAWS = 64
 _FRESH, _SCRAMBLINGS = 1024, 8
 _AGREE = 0.05
 _RARE = 1e-4
+_MOST_STARTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -184,12 +186,15 @@ def maximise(
     if isinstance(target, Requirement):
         target = target.resolve(model.schema)
     objective = Probability(target) if isinstance(target, Target) else target
+    check_instance(Objective, "a target or an objective", target=objective)
     objective.check(model)
-    if min(starts, draws, iterations) < 1:
-        raise InputError(
-            f"'starts' {starts}, 'draws' {draws} and 'iterations' {iterations} must all be at "
-            "least 1."
-        )
+    check_whole(starts=starts, most=_MOST_STARTS)
+    check_whole(draws=draws, iterations=iterations)
+    check_seed(seed)
+    if support is not None:
+        check_instance(Support, "a Support, such as `run.support`", support=support)
+    if optimiser is not None:
+        check_instance(Optimiser, "an LBFGS, an Adam, an SGD or an SLSQP", optimiser=optimiser)
     chosen = _chosen(objective, optimiser, iterations)
     begin = time.process_time()
     regions = objective.regions

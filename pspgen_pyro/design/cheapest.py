@@ -17,7 +17,7 @@ import torch
 import xarray as xr
 
 from ..errors import InputError
-from ..io.validation import check_positive
+from ..io.validation import check_whole
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from .ascent import Design, maximise
@@ -99,9 +99,7 @@ def pareto(
     Raises:
         InputError: If there are fewer than two points, or as `maximise` does.
     """
-    check_positive(points=points)
-    if points < 2:
-        raise InputError(f"'points' is {points}; a front has at least 2.")
+    check_whole(least=2, points=points)
     top = maximise(model, chance, **options)
     # so dear that only the cost counts, and P where settings cost the same
     first = maximise(model, Priced(chance, cost, 1e3 / cost.scale), **options)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
 from ..errors import InputError
-from ..io.validation import check_positive
+from ..io.validation import check_whole
 from .chances import Chance
 from .optimisers import LBFGS, Climb, Optimiser, Problem
 from .within import linear_constraints
@@ -107,7 +107,7 @@ class SLSQP(Optimiser):
     iterations: int = 200
 
     def climb(self, problem: Problem, first: Array) -> Climb:
-        check_positive(iterations=self.iterations)
+        check_whole(iterations=self.iterations)
         chance = problem.objective
         if not isinstance(chance, Chance):
             raise InputError(

@@ -38,7 +38,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal
 
 from ..errors import InputError
-from ..io.validation import check_positive
+from ..io.validation import check_whole
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..process import ProcessSpace
@@ -183,7 +183,7 @@ class KullbackLeibler(Objective):
                 f"'density' has batch shape {shapes[0]} and event shape {shapes[1]}; it must be "
                 "one distribution over the properties: make it with `Independent(…, 1)`."
             )
-        check_positive(points=self.points)
+        check_whole(points=self.points)
         m = _quasi_random(self.density, self.points, self.seed).detach()
         object.__setattr__(self, "_m", m)
         object.__setattr__(self, "_negative_entropy", self.density.log_prob(m).mean().item())

@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from ..errors import InputError
-from ..io.validation import check_positive
+from ..io.validation import check_positive, check_whole
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..process import ProcessSpace
@@ -166,7 +166,7 @@ class LBFGS(Optimiser):
     coarse: int = 64
 
     def climb(self, problem: Problem, first: Array) -> Climb:
-        check_positive(iterations=self.iterations, coarse=self.coarse)
+        check_whole(iterations=self.iterations, coarse=self.coarse)
         if problem.space.constraints:
             ends, best, arrived = climb_within(problem, first, self.iterations)
             return Climb(ends, best, arrived, self._unfinished)
@@ -230,7 +230,8 @@ class Adam(Optimiser):
     learning_rate: float = 0.2
 
     def climb(self, problem: Problem, first: Array) -> Climb:
-        check_positive(steps=self.steps, learning_rate=self.learning_rate)
+        check_whole(steps=self.steps)
+        check_positive(learning_rate=self.learning_rate)
         check_boxed(problem, "Adam")
         logits = torch.logit(torch.tensor(first), eps=0.02).requires_grad_()
         adam = torch.optim.Adam([logits], self.learning_rate, maximize=True)
@@ -272,12 +273,8 @@ class SGD(Optimiser):
     learning_rate: float = 0.2
 
     def climb(self, problem: Problem, first: Array) -> Climb:
-        check_positive(
-            draws=self.estimator.draws,
-            samples=self.samples,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-        )
+        check_whole(draws=self.estimator.draws, samples=self.samples, epochs=self.epochs)
+        check_positive(learning_rate=self.learning_rate)
         check_boxed(problem, "SGD")
         model = problem.model
         asked = problem.objective

@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..io.validation import check_instance
 from ..schema.units import conversion
-from .target import Box, Boxes, Target
+from .target import MOST_REGIONS, Box, Boxes, Target
 
 if TYPE_CHECKING:
     from ..schema import Property, Schema
@@ -159,7 +160,13 @@ class Requirement:
     text: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_regions", tuple(map(_region, _SEMICOLON.split(self.text))))
+        check_instance(str, "a text such as 'strength > 30 MPa'", target=self.text)
+        regions = _SEMICOLON.split(self.text)
+        if len(regions) > MOST_REGIONS:
+            raise InputError(
+                f"'target' has {len(regions)} regions; give at most {MOST_REGIONS}, wider ones."
+            )
+        object.__setattr__(self, "_regions", tuple(map(_region, regions)))
 
     @property
     def regions(self) -> tuple[tuple[Bound, ...] | Box, ...]:
@@ -238,6 +245,8 @@ def _bound(text: str) -> Bound:
             "name=number±tolerance, each with its unit if it is not the property's, separated by "
             "commas, for example --target='k_h<1e-12 m^2, strength>30 MPa'."
         )
+    if "inf" in {str(abs(float(n))) for n in re.findall(_NUMBER, text)}:
+        raise InputError(f"'target' has {text!r}, with a number that is not finite; leave it out.")
     empty = {"b": None, "reach": None, "sign": None, "again": None}
     parts: dict[str, Any] = empty | found.groupdict()
     name, unit, a = parts["name"], (parts["unit"] or "").strip() or None, float(parts["a"])

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.validation import is_number
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from .cautious import Derived
@@ -50,7 +49,7 @@ class Priced(Derived):
     price: float
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.price, Real) and 0 <= self.price < np.inf):
+        if not (is_number(self.price) and self.price >= 0):
             raise InputError(
                 f"'price' is {self.price!r:.40}; give what one unit of the cost is worth as a "
                 "probability, a number that is not negative."
@@ -141,7 +140,7 @@ class Cheapest(Derived):
 
 def check_level(least: float) -> None:
     """Raises an InputError unless a P is between 0 and 1."""
-    if not (isinstance(least, Real) and 0 < least < 1):
+    if not (is_number(least) and 0 < least < 1):
         raise InputError(
             f"'least' is {least!r:.40}; give a probability between 0 and 1, such as 0.8."
         )

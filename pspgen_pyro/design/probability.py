@@ -20,8 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import InputError
-from ..io.validation import check_positive
+from ..io.validation import check_memory, check_seed, check_whole
 from ..model import PSPGen
 from ..model.distributions import NormalMixture
 from ..model.ensemble import Ensemble
@@ -42,6 +41,8 @@ __all__ = [
 CHUNK = 1 << 12
 """So many rows at once: the widest layer of them fits the second-level cache."""
 
+_MOST_DRAWS, _MOST_REPLICATES = 2**30, 10_000
+
 # δ has few dimensions, and nothing else is sampled
 _FEWER = 4
 
@@ -52,7 +53,9 @@ def sobol_normal(draws: int, size: int, seed: int, dtype: torch.dtype = torch.fl
     Raises:
         InputError: If `draws` is not positive.
     """
-    check_positive(draws=draws)
+    check_whole(draws=draws, most=_MOST_DRAWS)
+    check_seed(seed)
+    check_memory("draws", draws, 32 * size)
     uniform = torch.quasirandom.SobolEngine(size, scramble=True, seed=seed).draw(
         draws, dtype=torch.float64
     )
@@ -207,8 +210,9 @@ def scrambled(
     Raises:
         InputError: If there are fewer than two replicates.
     """
-    if replicates < 2:
-        raise InputError(f"'replicates' is {replicates}; a standard error needs at least 2.")
+    # a standard error needs two
+    check_whole(replicates=replicates, least=2, most=_MOST_REPLICATES)
+    check_seed(seed)
     inputs = model.tensor(phi.reshape(-1, len(model.process)))
     estimates = []
     # a closed form is the same for every sample

@@ -23,14 +23,17 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..io.validation import Record, read
+from ..io.validation import Record, read, real_array
 from ..model.distributions import NormalMixture
 from ..model.normal import truncated_normal
 
 if TYPE_CHECKING:
     from ..schema import Schema
 
-__all__ = ["Box", "Boxes", "Target", "target_from_json"]
+__all__ = ["MOST_REGIONS", "Box", "Boxes", "Target", "target_from_json"]
+
+
+MOST_REGIONS, _MOST_PIECES = 200, 2000
 
 
 class Target(ABC):
@@ -138,8 +141,9 @@ class Box(Target):
     words: str = field(default="", compare=False, repr=False)  # type: ignore[override]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lower", tuple(float(a) for a in self.lower))
-        object.__setattr__(self, "upper", tuple(float(b) for b in self.upper))
+        for name in ("lower", "upper"):
+            ends = real_array(vars(self)[name], name, "one number a property")
+            object.__setattr__(self, name, tuple(ends.tolist()) if ends.ndim == 1 else ())
         if len(self.lower) != len(self.upper) or not self.lower:
             raise InputError(
                 f"'target' has {len(self.lower)} lower and {len(self.upper)} upper ends; "
@@ -165,6 +169,8 @@ class Box(Target):
             InputError: If the text is empty or not of this form.
         """
         try:
+            if "_" in text:
+                raise ValueError(text)
             ends = [tuple(float(end) for end in part.split(":")) for part in text.split(",")]
             lower, upper = zip(*[(a, b) for a, b in ends], strict=True)
         except ValueError as error:
@@ -259,12 +265,22 @@ class Boxes(Target):
                 f"'members' has {len(self.members)} boxes of {sizes} intervals; "
                 "give at least one box, and as many intervals in each."
             )
+        if len(self.members) > MOST_REGIONS:
+            raise InputError(
+                f"'target' has {len(self.members)} regions; give at most {MOST_REGIONS}, wider "
+                "ones."
+            )
         disjoint: list[Box] = []
         for box in self.members:
             pieces = [box]
             for other in disjoint:
                 pieces = [part for piece in pieces for part in _minus(piece, other)]
             disjoint += pieces
+            if len(disjoint) > _MOST_PIECES:
+                raise InputError(
+                    f"'target' has regions that overlap in more than {_MOST_PIECES} pieces; give "
+                    "fewer or simpler ones."
+                )
         object.__setattr__(self, "_disjoint", tuple(disjoint))
 
     @property

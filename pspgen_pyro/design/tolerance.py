@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.validation import is_number
 from ..process import ProcessSpace
 
 __all__ = ["Tolerance", "named_numbers"]
@@ -184,12 +185,9 @@ def named_numbers(given: Mapping[str, float], process: ProcessSpace, what: str) 
     found = np.zeros(len(process))
     for name, number in given.items():
         j = _place(name, process, what)
-        try:
-            found[j] = float(number)
-        except (TypeError, ValueError):
-            found[j] = np.nan
-        if not np.isfinite(found[j]):
+        if not is_number(number):
             raise InputError(f"'{what}' has {name}: {number!r:.40}; give a finite number.")
+        found[j] = number
     return found
 
 
@@ -207,7 +205,9 @@ def _number(name: str, entry: Any) -> tuple[float, bool]:
     text = str(entry).strip()
     percent = isinstance(entry, str) and text.endswith("%")
     try:
-        number = np.nan if isinstance(entry, bool) else float(text.removesuffix("%"))
+        number = (
+            np.nan if isinstance(entry, bool) or "_" in text else float(text.removesuffix("%"))
+        )
     except ValueError:
         number = np.nan
     if not (np.isfinite(number) and number >= 0):

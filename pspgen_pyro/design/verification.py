@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, SimulationError
-from ..io.validation import check_positive
+from ..io.validation import check_memory, check_seed, check_whole
 from ..schema import Schema
 from .estimates import Estimate
 from .optimism import combined
@@ -100,8 +100,10 @@ def verify(
             returns other sizes than the schema says.
         SimulationError: If a simulation failed; the sentence says why.
     """
-    check_positive(samples=samples)
+    check_whole(samples=samples)
+    check_seed(seed)
     asked = adapted(simulator, schema)
+    check_memory("samples", samples, 8 * len(asked.process))
     region = target.resolve(schema)
     setting = asked.process.check(phi)
     if setting.ndim != 1:

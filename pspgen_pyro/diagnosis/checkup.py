@@ -16,6 +16,7 @@ import numpy as np
 from ..design import DesignPosterior, Draws, Materials, Target, sample_hmc
 from ..design.simulation import Simulator, SimulatorFunction, adapted
 from ..errors import InputError
+from ..io.validation import check_seed, check_whole
 from .checked import Checkup
 from .coverage import plot_coverage, tarp
 from .guides import guide_check, plot_guide
@@ -72,6 +73,8 @@ def check_run(
         InputError: If there is neither a simulator nor a reference, the reference belongs to
             another run, or a number is too small.
     """
+    check_whole(least=0, sbc=simulations, materials=materials)
+    check_seed(seed)
     if (simulations != 0 and simulations < 10) or materials < 10:
         raise InputError(
             f"'sbc' is {simulations} and 'materials' {materials}; both must be at least 10, or "

@@ -39,7 +39,7 @@ from ..design.posterior.draws import Draws
 from ..design.target import Target
 from ..errors import InputError
 from ..io.provenance import versions
-from ..io.validation import check_positive
+from ..io.validation import check_seed, check_whole
 from ..model import PSPGen
 from ..process import ProcessSpace
 from .ranks import randomised_ranks
@@ -108,7 +108,8 @@ def to_datatree(
         >>> tree["posterior"]["phi"].sizes
         Frozen({'chain': 4, 'draw': 10, 'parameter': 2})
     """
-    check_positive(draws=draws)
+    check_whole(draws=draws)
+    check_seed(seed)
     if isinstance(answer, EnsembleEstimate):
         return _of_estimate(answer, model)
     if not isinstance(model, PSPGen):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError, StorageError
+from ..io.validation import local_path
 
 __all__ = [
     "publish_file",
@@ -30,15 +31,21 @@ def refuse_existing(out: Path, name: str = "out") -> None:
     """Refuses to write over something, or into a folder that is not there.
 
     Raises:
-        InputError: If `out` exists or its parent does not.
+        InputError: If `out` exists, is no name that a file can have, or its parent does not exist
+            or cannot be written to.
     """
-    if out.exists():
+    out = local_path(out, name)
+    if out.exists() or out.is_symlink():
         raise InputError(
             f"'{name}' is {str(out)!r}, which exists; choose another name or remove it first."
         )
     if not out.absolute().parent.is_dir():
         raise InputError(
             f"'{name}' is {str(out)!r}, whose parent folder does not exist; create it first."
+        )
+    if not os.access(out.absolute().parent, os.W_OK | os.X_OK):
+        raise InputError(
+            f"'{name}' is {str(out)!r}, in a folder that you may not write to; choose another."
         )
 
 

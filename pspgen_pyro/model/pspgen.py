@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ..data.scales import location_and_scale
 from ..errors import DataError, InputError
-from ..io.validation import Record, read
+from ..io.validation import Record, check_whole, read
 from ..process import ProcessSpace
 from ..schema import Schema
 from .base import Dimensions, ImageDecoder, Part, Prior, PropertyDecoder
@@ -47,6 +47,10 @@ _KINDS: dict[str, type[nn.Module]] = {
     "decoder_x": ImageDecoder,
     "encoder": Encoder,
 }
+
+
+# z0 and z1 are wider than this in no use of theirs, and weights grow with them
+_WIDEST = 10_000
 
 
 class PSPGen(PyroModule):
@@ -117,11 +121,7 @@ class PSPGen(PyroModule):
     ) -> None:
         # parameters are stored globally by name: a name of its own keeps two models apart
         super().__init__(f"pspgen{next(_instances)}")
-        if min(latent, process_latent) < 1:
-            raise InputError(
-                f"'latent' is {latent} and 'process_latent' {process_latent}; both must be "
-                "positive."
-            )
+        check_whole(most=_WIDEST, latent=latent, process_latent=process_latent)
         self.schema, self.measured = schema, measured
         tabular = schema.microstructure is None
         self.dims = Dimensions(

@@ -25,22 +25,23 @@ people read and write (`shown`, `read`) are values and names.
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.kinds import Kind
+from ..io.validation import check_flags, check_name, is_number
 
 __all__ = ["Categorical", "Fixed", "Integer", "Ordinal", "Real", "Setting", "parse_setting"]
 
 _MOST_LEVELS = 100_000
+_LARGEST = 1e37
 _TEXT = re.compile(
     r"\s*(?P<name>[^\[\]]+?)\s*(?:\[(?P<unit>[^\]]*)\])?"
     r"\s+(?P<kind>real|integer|levels|names|fixed)\s+(?P<rest>.+?)\s*"
@@ -95,7 +96,7 @@ class Real(Setting):
         log: Whether it is drawn, plotted and learned by its logarithm.
 
     Raises:
-        InputError: If a bound is not finite, they are not in order, or a logarithm has none.
+        InputError: If a bound is no finite number, they are not in order, or a logarithm has none.
 
     Example:
         >>> Real(900, 1200, "K").describe()
@@ -109,10 +110,12 @@ class Real(Setting):
 
     def __post_init__(self) -> None:
         _numbers(self, "low", "high")
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+        check_name(self.unit, "unit")
+        check_flags(log=self.log)
+        if not self.low < self.high:
             raise InputError(
-                f"'low' is {self.low:g} and 'high' {self.high:g}; both must be finite, and the "
-                "lower bound below the upper one."
+                f"'low' is {self.low:g} and 'high' {self.high:g}; give a lower bound below the "
+                "upper one."
             )
         if self.log and self.low <= 0:
             raise InputError(
@@ -151,6 +154,7 @@ class Integer(Setting):
 
     def __post_init__(self) -> None:
         _numbers(self, "low", "high")
+        check_name(self.unit, "unit")
         whole = float(self.low).is_integer() and float(self.high).is_integer()
         if not (whole and self.low < self.high and self.high - self.low < _MOST_LEVELS):
             raise InputError(
@@ -186,10 +190,10 @@ class Ordinal(Setting):
     unit: str = "1"
 
     def __post_init__(self) -> None:
-        try:
-            values = tuple(sorted(float(value) for value in self.values))
-        except (TypeError, ValueError):
-            values = ()
+        check_name(self.unit, "unit")
+        listed = self.values if isinstance(self.values, list | tuple | np.ndarray) else ()
+        fit = all(_fits(value) for value in listed)
+        values = tuple(sorted(float(value) for value in listed)) if fit else ()
         if len(set(values)) < max(2, len(values)) or not np.isfinite(values).all():
             raise InputError(
                 f"'values' is {self.values!r:.80}; give at least two finite numbers, each once."
@@ -223,9 +227,10 @@ class Categorical(Setting):
     unit: ClassVar[str] = "1"
 
     def __post_init__(self) -> None:
-        names = () if isinstance(self.names, str) else tuple(self.names)
-        fit = all(isinstance(name, str) and name == name.strip() != "" for name in names)
-        if not fit or len(set(names)) < max(2, len(names)):
+        names = tuple(self.names) if isinstance(self.names, list | tuple) else ()
+        for name in names:
+            check_name(name, "names")
+        if len(set(names)) < max(2, len(names)):
             raise InputError(
                 f"'names' is {self.names!r:.80}; give at least two words, each once and without "
                 "spaces around it."
@@ -268,8 +273,7 @@ class Fixed(Setting):
 
     def __post_init__(self) -> None:
         _numbers(self, "value")
-        if not math.isfinite(self.value):
-            raise InputError(f"'value' is {self.value:g}; give a finite number.")
+        check_name(self.unit, "unit")
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -335,9 +339,17 @@ def _numbers(setting: Setting, *names: str) -> None:
     """Makes plain numbers of some entries."""
     for name in names:
         came = getattr(setting, name)
-        if isinstance(came, bool) or not isinstance(came, int | float | np.number):
-            raise InputError(f"'{name}' is {came!r:.40}; give a number.")
+        if not _fits(came):
+            raise InputError(
+                f"'{name}' is {came!r:.40}; give a number, finite and at most {_LARGEST:g} in "
+                "size."
+            )
         object.__setattr__(setting, name, float(came))  # type: ignore[arg-type]
+
+
+def _fits(value: Any) -> bool:
+    """Whether it is a number that single precision holds, in which the networks work."""
+    return is_number(value) and abs(value) <= _LARGEST
 
 
 def _of(unit: str) -> str:

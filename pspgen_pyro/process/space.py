@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, InputError
-from ..io.validation import Record, read
+from ..io.validation import Record, check_instance, check_name, read, real_array
 from .constraints import parse_constraint
 from .feasible import Feasible
 from .features import Features
@@ -65,6 +65,7 @@ class ProcessSpace:
     constraints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_listed()
         if not self.units:
             object.__setattr__(self, "units", ("1",) * len(self.names))
         if not len(self.names) == len(self.lower) == len(self.upper) == len(self.units):
@@ -90,14 +91,23 @@ class ProcessSpace:
         for symmetry in self.symmetries:
             symmetry.check_against(self)
 
+    def _check_listed(self) -> None:
+        """Makes tuples of lists, and refuses names and units that nobody can read."""
+        for entry in ("names", "lower", "upper", "units"):
+            check_instance((list, tuple), "one for each parameter", **{entry: vars(self)[entry]})
+            object.__setattr__(self, entry, tuple(vars(self)[entry]))
+        for entry in ("names", "units"):
+            for text in vars(self)[entry]:
+                check_name(text, entry)
+
     def _box(self) -> tuple[Setting, ...]:
-        bounds = np.array([self.lower, self.upper], dtype=float)
-        if not np.isfinite(bounds).all() or (bounds[0] >= bounds[1]).any():
+        try:
+            return tuple(map(Real, self.lower, self.upper, self.units))
+        except InputError as error:
             raise InputError(
-                f"'lower' {self.lower} and 'upper' {self.upper} must be finite, each lower bound "
-                "below its upper one."
-            )
-        return tuple(map(Real, self.lower, self.upper, self.units))
+                f"'lower' {self.lower!r:.80} and 'upper' {self.upper!r:.80} must be finite, each "
+                f"lower bound below its upper one: {error}"
+            ) from error
 
     @classmethod
     def of(
@@ -225,7 +235,7 @@ class ProcessSpace:
             InputError: If the last axis is not P long, a value is not finite or not allowed, or a
                 constraint is violated.
         """
-        values = np.asarray(phi, dtype=float)
+        values = real_array(phi, "phi", "the settings as numbers")
         if values.ndim == 0 or values.shape[-1] != len(self):
             came = 1 if values.ndim == 0 else values.shape[-1]
             raise InputError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..errors import InputError
 
 __all__ = ["read_sum"]
@@ -37,6 +39,8 @@ def read_sum(text: str, names: Sequence[str], said: str) -> tuple[dict[str, floa
         sign, rest = _sign(rest, first, said)
         number = _NUMBER.match(rest)
         weight, first = sign, False
+        if number is not None and float(number[0]) == np.inf:
+            raise InputError(f"{said}, but {number[0]!r:.40} is no finite number.")
         if number is not None:
             weight, rest = sign * float(number[0]), rest[number.end() :].lstrip()
             if rest.startswith("*"):

@@ -19,8 +19,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..io.validation import check_whole
 from ._flow import flow_images, tensor_of, without_blocked
-from ._inputs import choice, positive
+from ._inputs import choice
 from .conductivity import conductivity, conductivity_tensor
 from .diffusion import diffusivity, tortuosity
 from .edges import Edges
@@ -117,7 +118,7 @@ def permeability_tensor(
     values = flow_images(x, edges)
     choice("formulation", formulation, ("study", "consistent"))
     choice("solver", solver, ("multifrontal", "dolfinx"))
-    positive("workers", workers)
+    check_whole(workers=workers, most=1000)
     area = 1.0 if pixel_size is None else values[0].size * length(pixel_size, "pixel_size") ** 2
     if solver == "multifrontal":
         from .multifrontal import solve

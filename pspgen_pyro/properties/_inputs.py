@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..io.validation import plain
 
-__all__ = ["choice", "labels", "labels_2d_or_3d", "positive", "with_solid"]
+__all__ = ["choice", "labels", "labels_2d_or_3d", "with_solid"]
 
+_MOST_PHASES = 256
 _PIXEL = ("sample", "row", "column")
 
 
@@ -20,12 +22,11 @@ def labels(x: ArrayLike, phases: int = 2, *, dimensions: int = 2) -> NDArray[np.
         InputError: If `x` is not numeric, has another number of axes, is empty, is smaller than 3
             pixels a side, or holds a value that is not one of the labels 0, …, `phases` - 1.
     """
-    try:
-        values = np.asarray(x)
-    except ValueError as error:
+    if phases > _MOST_PHASES:
         raise InputError(
-            "'x' is ragged; pass one array of shape (N, H, W), all microstructures of one size."
-        ) from error
+            f"there are {phases} phases; the labels of an image tell at most {_MOST_PHASES} apart."
+        )
+    values = plain(x, "x")
     if values.dtype.kind not in "biuf":
         raise InputError(
             f"'x' has dtype {values.dtype}; pass whole-number labels 0 to {phases - 1}."
@@ -57,11 +58,8 @@ def labels(x: ArrayLike, phases: int = 2, *, dimensions: int = 2) -> NDArray[np.
 
 def labels_2d_or_3d(x: ArrayLike, phases: int = 2) -> NDArray[np.uint8]:
     """Returns `x` as `labels` does, in three dimensions if it has four axes."""
-    try:
-        axes = np.ndim(x)
-    except ValueError:  # ragged, which `labels` says
-        axes = 0
-    return labels(x, phases, dimensions=3 if axes == 4 else 2)
+    values = plain(x, "x")
+    return labels(values, phases, dimensions=3 if values.ndim == 4 else 2)
 
 
 def with_solid(x: ArrayLike) -> NDArray[np.uint8]:
@@ -82,11 +80,5 @@ def with_solid(x: ArrayLike) -> NDArray[np.uint8]:
 
 def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raises InputError unless `value` is one of `allowed`."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise InputError(f"'{name}' is {value!r}; choose one of {', '.join(map(repr, allowed))}.")
-
-
-def positive(name: str, value: object) -> None:
-    """Raises InputError unless `value` is a whole number above zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"'{name}' is {value!r}; pass a whole number of at least 1.")

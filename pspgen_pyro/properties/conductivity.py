@@ -42,8 +42,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..io.validation import check_instance, check_memory, check_whole, plain
 from . import _fem
-from ._inputs import choice, labels_2d_or_3d, positive
+from ._inputs import choice, labels_2d_or_3d
 from .edges import EDGES, Edges, mirrored
 
 __all__ = [
@@ -124,7 +125,8 @@ def conductivity_tensor(
     images = labels_2d_or_3d(x, len(phases))
     choice("solver", solver, ("scipy", "dolfinx"))
     choice("edges", edges, EDGES)
-    positive("refinement", refinement)
+    check_whole(refinement=refinement)
+    check_memory("refinement", refinement ** (images.ndim - 1), 8 * images[0].size)
     solve: Callable[[Floats], Floats] = partial(_tensor, solver=solver)
     if images.ndim == 4:
         from . import _iterative
@@ -161,7 +163,8 @@ def phase_values(values: Sequence[float]) -> Floats:
         InputError: If they are not finite numbers of at least 0, at least one, or those above 0
             are further apart than `CONTRAST`.
     """
-    phases = np.asarray(values)
+    check_instance((list, tuple, range, np.ndarray), "one number for each phase", values=values)
+    phases = plain(values, "values")
     if (
         not (phases.ndim == 1 and len(phases) and phases.dtype.kind in "iuf")
         or not (np.isfinite(phases) & (phases >= 0)).all()

@@ -36,8 +36,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..io.validation import check_whole, plain
 from . import _fem
-from ._inputs import choice, labels, positive
+from ._inputs import choice, labels
 from .edges import mirrored
 
 __all__ = ["elastic_moduli", "elastic_stiffness", "phase_stiffness"]
@@ -94,7 +95,7 @@ def elastic_stiffness(
     images = labels(x, len(phases))
     choice("solver", solver, ("multifrontal", "dolfinx"))
     choice("edges", edges, ("periodic", "mirrored"))
-    positive("workers", workers)
+    check_whole(workers=workers, most=1000)
     solid = phases[:, 2, 2] > 0
     empty = np.flatnonzero(~solid[images].any(axis=(1, 2)))
     if len(empty):
@@ -180,7 +181,7 @@ def phase_stiffness(
 
 
 def _numbers(name: str, values: Sequence[float]) -> NDArray[np.float64]:
-    found = np.asarray(values)
+    found = plain(values, name)
     if found.ndim != 1 or not len(found) or found.dtype.kind not in "iuf":
         raise InputError(
             f"'{name}' is {values!r}; pass one number for each phase, in the order of the labels."

@@ -45,9 +45,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..io.validation import check_whole
 from . import _fem
 from ._flow import flow_images, tensor_of, without_blocked
-from ._inputs import choice, positive
+from ._inputs import choice
 from ._windings import parted_nodes
 from .edges import Edges
 from .percolation import percolation
@@ -143,8 +144,8 @@ def reference(
     """
     values = flow_images(x, edges)
     choice("formulation", formulation, FORMULATIONS)
-    positive("refinement", refinement)
-    positive("workers", workers)
+    check_whole(refinement=refinement)
+    check_whole(workers=workers, most=1000)
     solver = partial(solve, formulation=formulation, workers=workers, refinement=refinement)
     tensor, percolates = tensor_of(values, edges, solver), percolation(values, edges)
     if formulation == "consistent":

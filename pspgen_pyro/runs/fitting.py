@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from ..data.batches import Batches
+from ..data.triads import Triads
 from ..design import Support
 from ..errors import InputError
 from ..io.kinds import described
 from ..io.provenance import environment
+from ..io.validation import check_flags, check_instance, check_seed, check_whole, local_path
 from ..model import PSPGen
 from ..training import ELBO, STAGES, Alternating, Cosine, Joint, Plateau, fit_ensemble, train
+from ..training.ensemble import MOST_MEMBERS
+from ..training.train import usable_device
 from .provenance import check_schema, described_data
 from .run import Run
 
 if TYPE_CHECKING:
-    from ..data.triads import Triads
     from ..schema import Schema
 
 __all__ = ["fit", "training_data"]
@@ -81,7 +84,19 @@ def fit(
         InputError: If an argument is out of range or does not fit the triads.
         TrainingError: If a term becomes NaN or infinite.
     """
-    if members < 1 or not 1 <= workers <= members:
+    check_instance(Triads, "Triads, such as `Triads.open` returns", triads=triads)
+    if pairs is not None:
+        check_instance(Triads, "Triads, such as `Triads.open` returns", pairs=pairs)
+    check_whole(members=members, most=MOST_MEMBERS)
+    check_whole(workers=workers)
+    check_whole(optional=True, labels=labels)
+    check_seed(seed)
+    check_flags(bootstrap=bootstrap, resume=resume, progress=progress)
+    if settings.get("device") is not None:
+        settings["device"] = str(usable_device(settings["device"]))
+    if checkpoint is not None:
+        checkpoint = local_path(checkpoint, "checkpoint")
+    if workers > members:
         raise InputError(
             f"'members' is {members} and 'workers' is {workers}; give at least one member, and no "
             "more workers than members."
@@ -161,7 +176,7 @@ def _built(
         check_schema(model.schema, schema)
         return model
     makes = {None: PSPGen, "default": PSPGen, "paper": PSPGen.paper}
-    if model not in makes:
+    if not (model is None or isinstance(model, str)) or model not in makes:
         raise InputError(f"'model' is {model!r}; choose 'default', 'paper' or a PSPGen.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -32,6 +32,7 @@ from ..design.several import combined_targets
 from ..design.unsure import reasons
 from ..design.window import around
 from ..errors import InputError
+from ..io.validation import check_flags, check_instance
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..schema import Schema
@@ -62,6 +63,8 @@ class Questions(ABC):
         Raises:
             InputError: If it cannot be read, or does not fit the schema.
         """
+        kinds = (str, Requirement, Target)
+        check_instance(kinds, "a text such as 'strength > 30 MPa', or a region", target=question)
         if isinstance(question, str):
             return parse_target(question, self.schema)
         return question.resolve(self.schema)
@@ -190,6 +193,9 @@ class Questions(ABC):
     ) -> Chance:
         """The probability that is asked for."""
         one = isinstance(target, (str, Requirement, Target))
+        if not one:
+            check_instance((list, tuple), "a target, or a list of some", target=target)
+        check_flags(cautious=cautious)
         targets = [self.target(each) for each in ([target] if one else target)]
         held = None if tolerance is None else Tolerance.of(tolerance, self.schema.process)
         chance = combined_targets(targets, held, combine)

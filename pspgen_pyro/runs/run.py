@@ -17,6 +17,7 @@ from ..design import (
 )
 from ..design.loop import ClosedLoop, design_in_loop
 from ..errors import InputError
+from ..io.validation import check_whole
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..training.checkpoint import History
@@ -78,7 +79,8 @@ class Run(Questions):
         Raises:
             InputError: If there is no such member.
         """
-        if not 1 <= number <= len(self.members):
+        check_whole(member=number)
+        if number > len(self.members):
             raise InputError(
                 f"'member' is {number}; this run has the members 1 to {len(self.members)}."
             )

@@ -16,7 +16,7 @@ from .units import conversion
 __all__ = ["Microstructure"]
 
 
-Side = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, strict=True)]
 
 
 class Microstructure(Record):
@@ -42,9 +42,9 @@ class Microstructure(Record):
     """
 
     shape: tuple[Side, Side] | tuple[Side, Side, Side]
-    phases: Annotated[int, Field(ge=2, le=256)] | Literal["grey"] = 2
-    periodic: bool = True
-    pixel_size: Annotated[float, Field(gt=0)] | None = None
+    phases: Annotated[int, Field(ge=2, le=256, strict=True)] | Literal["grey"] = 2
+    periodic: Annotated[bool, Field(strict=True)] = True
+    pixel_size: Annotated[float, Field(gt=0, strict=True)] | None = None
     pixel_unit: str | None = None
 
     @model_validator(mode="after")

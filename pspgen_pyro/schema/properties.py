@@ -25,11 +25,12 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from ..errors import InputError
-from ..io.validation import Record
+from ..io.validation import Record, check_instance, check_name
 from .units import conversion
 
 __all__ = ["Property"]
 
+_LARGEST = 1e37
 _WORD = re.compile(r"[^\W\d]\w*")
 _HEAD = re.compile(r"\s*(?P<name>\w+)\s*(?:\[(?P<unit>[^\]]*)\])?\s*(?P<rest>.*)")
 
@@ -74,6 +75,7 @@ class Property(Record):
     def _consistent(self) -> Property:
         if not _WORD.fullmatch(self.name):
             raise ValueError(f"the name {self.name!r} is no word of letters, digits and _")
+        check_name(self.unit, "unit")
         if (self.scale == "logit") != (self.limits is not None):
             raise ValueError("a logit scale and its two limits go together; give both or neither")
         if self.limits is not None and not self.limits[0] < self.limits[1]:
@@ -105,13 +107,19 @@ class Property(Record):
         Raises:
             InputError: If the text is not of this form.
         """
+        check_instance(str, "'name [unit] scale'", property=text)
         found = _HEAD.fullmatch(text)
         if found is None:
             raise InputError(f"'property' is {text!r}; {_FORM}")
         entries: dict[str, Any] = {"name": found["name"], "unit": (found["unit"] or "1").strip()}
         below, above = None, None
+        told: set[str] = set()
         for word in found["rest"].split():
             key, _, value = word.partition("=")
+            kind = key if value else "scale"
+            if kind in told:
+                raise InputError(f"'property' is {text!r}, which says the {kind} twice; {_FORM}")
+            told.add(kind)
             if not value and key in ("linear", "log", "logit"):
                 entries["scale"] = key
             elif key in ("quantity", "direction") and value:
@@ -148,13 +156,15 @@ class Property(Record):
         v = np.where(v < below, below, v) if below is not None else v
         v = np.where(v > above, above, v) if above is not None else v
         a, b = self.domain
-        bad = ~(np.isnan(v) | ((v > a) & (v < b) & np.isfinite(v)))
+        # the networks work in single precision
+        bad = ~(np.isnan(v) | ((v > a) & (v < b) & (np.abs(v) <= _LARGEST)))
         if bad.any():
             row = int(np.argwhere(bad)[0][0]) if v.ndim else 0
             came = float(v[bad].flat[0])
             raise InputError(
                 f"property {self.name!r} is {came:g} in row {row + 1} ({int(bad.sum())} such), "
-                f"but a {self.scale} scale needs values inside ({a:g}, {b:g}); declare a "
+                f"but a {self.scale} scale needs finite values inside ({a:g}, {b:g}), at most "
+                f"{_LARGEST:g} in size; declare a "
                 "detection limit (below=… or above=…), another scale, or leave the value empty "
                 "if it is unknown."
             )
@@ -234,6 +244,8 @@ _FORM = (
 
 def _number(text: str, word: str) -> float:
     try:
+        if "_" in word:
+            raise ValueError
         return float(word)
     except ValueError as error:
         raise InputError(f"'property' is {text!r}, where {word!r} is no number.") from error

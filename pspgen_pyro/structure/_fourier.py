@@ -6,13 +6,32 @@ simulated data do not depend on how the samples were grouped.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-__all__ = ["backward", "forward"]
+from ..errors import InputError
+from ..io.validation import real_array
+
+__all__ = ["backward", "forward", "image_stack"]
+
+
+def image_stack(value: Any, what: str) -> NDArray[np.float64]:
+    """A stack of images of finite numbers, with shape `(N, H, W)`.
+
+    Raises:
+        InputError: If it is none.
+    """
+    found = real_array(value, what, "a stack of images with shape (N, H, W)")
+    if found.ndim != 3 or 0 in found.shape[1:]:
+        raise InputError(
+            f"'{what}' has shape {found.shape}; give a stack of images with shape (N, H, W)."
+        )
+    if not np.isfinite(found).all():
+        raise InputError(f"'{what}' holds NaN or infinite values; every one must be finite.")
+    return found
 
 
 def forward(image: NDArray[np.float64], *, overwrite: bool = False) -> NDArray[np.complex128]:

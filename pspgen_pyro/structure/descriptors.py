@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from ..errors import InputError
+from ..io.validation import check_whole, plain
 
 __all__ = ["phase_names", "two_point_correlation", "void_fraction"]
 
@@ -97,7 +98,7 @@ def two_point_correlation(
         array([0.5, 0. , 0. ])
     """
     image = _two_phases(x, dimensions)
-    if edges not in ("periodic", "walls", "mirrored"):
+    if not isinstance(edges, str) or edges not in ("periodic", "walls", "mirrored"):
         raise InputError(f"'edges' is {edges!r}; choose 'periodic', 'walls' or 'mirrored'.")
     axes = _axes(dimensions)
     if edges == "mirrored":
@@ -134,13 +135,14 @@ def _two_phases(x: ArrayLike, dimensions: int) -> NDArray[np.float64]:
     Raises:
         InputError: If they are none.
     """
+    check_whole(dimensions=dimensions)
     if dimensions not in (2, 3):
         raise InputError(f"'dimensions' is {dimensions!r}; choose 2 or 3.")
     wanted = "(*, H, W)" if dimensions == 2 else "(*, D, H, W)"
-    try:
-        image = np.asarray(x, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"'x' is no array of numbers; pass images of shape {wanted}.") from error
+    image = plain(x, "x")
+    if image.dtype.kind not in "biuf":
+        raise InputError(f"'x' is no array of numbers; pass images of shape {wanted}.")
+    image = image.astype(np.float64)
     if image.ndim < dimensions or 0 in image.shape[-dimensions:]:
         raise InputError(f"'x' has shape {image.shape}; pass images of shape {wanted}.")
     strange = ~((image == 0) | (image == 1))

@@ -22,7 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..io.provenance import name_of
+from ..io.validation import is_number, real_array
 from ..schema import Microstructure
+from ._fourier import image_stack
 from .phase_separation import Spectrum, cell
 from .random_field import Sides, gaussian_random_field, sides
 
@@ -52,6 +54,7 @@ def threshold_phases(field: NDArray[np.float64], fractions: Sequence[float]) -> 
                [2, 2, 2]], dtype=uint8)
     """
     _check_fractions(fractions)
+    field = image_stack(field, "field")
     flat = field.reshape(len(field), -1)
     pixels = flat.shape[1]
     order = np.argsort(flat, axis=1, kind="stable")
@@ -95,9 +98,9 @@ class ThresholdedField:
 
     def __post_init__(self) -> None:
         _ = self.microstructure
-        if not 0 <= self.smoothing < np.inf:
+        if not (is_number(self.smoothing) and self.smoothing >= 0):
             raise InputError(
-                f"'smoothing' is {self.smoothing:g}; give a width of 0 or more, in pixels."
+                f"'smoothing' is {self.smoothing!r:.40}; give a width of 0 or more, in pixels."
             )
         if self.filter not in ("power", "amplitude"):
             raise InputError(f"'filter' is {self.filter!r}; choose 'power' or 'amplitude'.")
@@ -142,7 +145,7 @@ class ThresholdedField:
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:
-    values = np.asarray(fractions, dtype=float)
+    values = real_array(fractions, "fractions", "the volume fraction of each phase")
     if values.ndim != 1 or not 2 <= len(values) <= 255:
         raise InputError(
             f"'fractions' is {fractions!r}; give the volume fraction of each of 2 to 255 phases."

@@ -15,6 +15,10 @@ Runge–Kutta scheme ETDRK4. A sharp ±1 image relaxes within a few hundredths o
 coarsens slowly afterwards, so the steps are graded. The term −c belongs to N: moved into L, it
 leaves the cubic term alone with the explicit part, and the scheme is unstable from steps of 0.125.
 
+A step is at most :math:`3 \gamma / D`. So long ones, from sharp images of 36 × 36 pixels to
+:math:`T = 5`, put at most 3 % of the pixels into the other phase than steps of 0.0025 do, for
+:math:`\gamma` from 0.2 to 8; longer ones end in overflow or, unnoticed, in another structure.
+
 The equation conserves the mean of :math:`c` and never raises the free energy
 
 .. math:: F(c) = \sum_{\text{pixels}} \tfrac14 (c^2 - 1)^2 + \tfrac{\gamma}{2} |\nabla c|^2.
@@ -37,7 +41,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ._fourier import backward, forward
+from ..io.validation import check_instance, check_positive
+from ._fourier import backward, forward, image_stack
 
 __all__ = ["GRADED_STEPS", "cahn_hilliard", "free_energy"]
 
@@ -65,26 +70,23 @@ def cahn_hilliard(
         alone.
 
     Raises:
-        InputError: If `c` is not a finite stack of images, or `gamma`, `diffusivity` or a
-        step is not positive.
-        FloatingPointError: If a step is so long that the scheme is unstable.
+        InputError: If `c` is not a finite stack of images, `gamma`, `diffusivity` or a step is
+            not positive, or a step is longer than :math:`3 \gamma / D`.
+        FloatingPointError: If the free energy rose, as where the scheme is unstable.
 
     Example:
         >>> c = np.sign(np.random.default_rng(0).standard_normal((2, 16, 16)))
         >>> bool(np.allclose(cahn_hilliard(c, 2.0).mean((1, 2)), c.mean((1, 2))))
         True
     """
-    _check(c, gamma, diffusivity, steps)
+    c = image_stack(c, "c")
+    _check(gamma, diffusivity, steps)
     result = np.empty(c.shape)
     size = max(1, _CACHED_PIXELS // (c.shape[1] * c.shape[2]))
     for start in range(0, len(c), size):
-        _evolve(c[start : start + size], result[start : start + size], gamma, diffusivity, steps)
-    lost = np.flatnonzero(~np.isfinite(result).all(axis=(1, 2)))
-    if len(lost):
-        raise FloatingPointError(
-            f"'steps' are too long for sample {lost[0]}, whose concentration overflowed; give "
-            "shorter steps."
-        )
+        part = slice(start, start + size)
+        _evolve(c[part], result[part], gamma, diffusivity, steps)
+        _check_energy(c[part], result[part], gamma, start)
     return result
 
 
@@ -105,6 +107,9 @@ def free_energy(c: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
     gradient = ((down[:, None] + across) * power).sum(axis=(1, 2))
     return 0.25 * ((c**2 - 1) ** 2).sum(axis=(1, 2)) + 0.5 * gamma * gradient
 
+
+_ROUNDING = 1e-6
+_LONGEST = 3.0
 
 # a sub-batch of this size keeps the seven work arrays of a step in the second-level cache
 _CACHED_PIXELS = 8 * 36**2
@@ -175,17 +180,32 @@ def _rate(v: NDArray[np.complex128], n: int) -> NDArray[np.complex128]:
     return forward(c, overwrite=True)
 
 
-def _check(
-    c: NDArray[np.float64], gamma: float, diffusivity: float, steps: Sequence[float]
+def _check(gamma: float, diffusivity: float, steps: Sequence[float]) -> None:
+    check_positive(optional=False, gamma=gamma, diffusivity=diffusivity)
+    check_instance((list, tuple, np.ndarray), "the sizes of the time steps", steps=steps)
+    longest = _LONGEST * gamma / diffusivity
+    for step in steps:
+        check_positive(optional=False, steps=step)
+        if step > longest * (1 + _ROUNDING):
+            raise InputError(
+                f"'steps' has {step:g}, but with gamma {gamma:g} and diffusivity {diffusivity:g} "
+                f"the scheme loses the structure beyond {longest:.3g}; give shorter steps."
+            )
+
+
+def _check_energy(
+    before: NDArray[np.float64], after: NDArray[np.float64], gamma: float, first: int
 ) -> None:
-    if c.ndim != 3:
-        raise InputError(f"'c' has shape {c.shape}; give a stack of images with shape (N, H, W).")
-    if not np.isfinite(c).all():
-        raise InputError(
-            "'c' holds NaN or infinite values; every concentration must be a finite number."
-        )
-    if not (gamma > 0 and diffusivity > 0 and all(step > 0 for step in steps)):
-        raise InputError(
-            f"'gamma' is {gamma:g} and 'diffusivity' {diffusivity:g}; both, and every one of "
-            "'steps', must be positive."
+    """The equation never raises the free energy, an unstable scheme does.
+
+    Raises:
+        FloatingPointError: If a sample's energy rose or overflowed.
+    """
+    with np.errstate(all="ignore"):
+        end, start = free_energy(after, gamma), free_energy(before, gamma)
+        lost = np.flatnonzero(~(end <= start + _ROUNDING * (1 + np.abs(start))))
+    if len(lost):
+        raise FloatingPointError(
+            f"'steps' are too long for sample {first + lost[0]}, whose free energy rose from "
+            f"{start[lost[0]]:g} to {end[lost[0]]:g}; give shorter steps."
         )

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..io.provenance import name_of
+from ..io.validation import check_positive
 from ..schema import Microstructure
 from ..schema.units import length_parts
 from .phase_field import cahn_hilliard
@@ -94,11 +95,7 @@ class PhaseSeparatedField:
 
     def __post_init__(self) -> None:
         _ = self.microstructure
-        if not self.gamma > 0:
-            raise InputError(
-                f"'gamma' is {self.gamma:g}; give a positive gradient coefficient, in pixels "
-                "squared."
-            )
+        check_positive(optional=False, gamma=self.gamma)
 
     @property
     def microstructure(self) -> Microstructure:

@@ -31,7 +31,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ._fourier import backward, forward
+from ..io.validation import check_instance, check_memory, is_number, real_array
+from ._fourier import backward, forward, image_stack
 
 Sides = int | tuple[int, int]
 
@@ -102,13 +103,18 @@ def gaussian_random_field(
         The fields, with shape `(N, H, W)`; their mean periodogram is the square of the amplitude.
 
     Raises:
-        InputError: If there is not one seed a sample.
+        InputError: If the amplitude is no stack of finite images, or there is not one seed a
+            sample.
 
     Example:
         >>> flat = np.ones((2, 8, 8))
         >>> gaussian_random_field(flat, np.random.SeedSequence(0).spawn(2)).shape
         (2, 8, 8)
     """
+    amplitude = image_stack(amplitude, "amplitude")
+    check_instance((list, tuple), "one seed sequence a sample", seeds=seeds)
+    for seed in seeds:
+        check_instance(np.random.SeedSequence, "one seed sequence a sample", seeds=seed)
     if len(seeds) != len(amplitude):
         raise InputError(
             f"'seeds' has {len(seeds)} entries for {len(amplitude)} samples; give one seed "
@@ -136,7 +142,7 @@ def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.ui
         pixels.
 
     Raises:
-        InputError: If the fraction is not between 0 and 1.
+        InputError: If the field is no stack of finite images, or the fraction not between 0 and 1.
 
     Example:
         >>> threshold(np.arange(9.0).reshape(1, 3, 3), 1 / 3)[0]
@@ -144,10 +150,8 @@ def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.ui
                [0, 0, 0],
                [1, 1, 1]], dtype=uint8)
     """
-    if not 0.0 < void_fraction < 1.0:
-        raise InputError(
-            f"'void_fraction' is {void_fraction:g}; give a fraction above 0 and below 1."
-        )
+    field = image_stack(field, "field")
+    check_fraction(void_fraction)
     flat = field.reshape(len(field), -1)
     pixels = flat.shape[1]
     order = np.argsort(flat, axis=1, kind="stable")
@@ -155,6 +159,14 @@ def threshold(field: NDArray[np.float64], void_fraction: float) -> NDArray[np.ui
     labels = np.ones(flat.shape, dtype=np.uint8)
     np.put_along_axis(labels, order[:, :solid], np.uint8(0), axis=1)
     return labels.reshape(field.shape)
+
+
+def check_fraction(void_fraction: float) -> None:
+    """Raises an InputError unless a fraction is a number above 0 and below 1."""
+    if not (is_number(void_fraction) and 0 < void_fraction < 1):
+        raise InputError(
+            f"'void_fraction' is {void_fraction!r:.40}; give a fraction above 0 and below 1."
+        )
 
 
 def sides(n: Sides) -> tuple[int, int]:
@@ -169,6 +181,7 @@ def sides(n: Sides) -> tuple[int, int]:
         raise InputError(
             f"'n' is {n!r}; give the pixels of a side, or of both as (H, W), at least 4 each."
         )
+    check_memory("n", int(both[0]) * int(both[1]), 8)
     return int(both[0]), int(both[1])
 
 
@@ -180,10 +193,15 @@ def _squared_wave_numbers(n: Sides) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def _parameters(phi: ArrayLike, count: int) -> NDArray[np.float64]:
-    values = np.asarray(phi, dtype=float)
+    values = real_array(phi, "phi", f"settings with shape (N, {count})")
     if values.ndim != 2 or values.shape[1] != count:
         raise InputError(
             f"'phi' has shape {values.shape}; this spectrum needs shape (N, {count})."
+        )
+    if not np.isfinite(values).all() or (values[:, max(1, count // 2) :] < 0).any():
+        raise InputError(
+            "'phi' holds NaN, an infinite value or a negative width; a spectrum needs finite "
+            "numbers, and widths of at least 0."
         )
     weights = values[:, : max(1, count // 2)]
     if (weights < 0).any() or (count == 2 and (weights > 10).any()):

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
+from ..io.validation import check_whole, is_number
 from .cases import Case, case
 
 __all__ = ["BETAS", "CAPTIONED", "MODELS", "STUDIES", "Sizes", "check_arguments", "sizes_of"]
@@ -127,16 +128,13 @@ def check_arguments(
     """
     if name not in STUDIES:
         raise InputError(f"'name' is {name!r}; choose one of {', '.join(STUDIES)}.")
-    if not 0 < scale <= 1:
+    if not (is_number(scale) and 0 < scale <= 1):
         raise InputError(
-            f"'scale' is {scale:g}; give a number above 0 and at most 1, such as 0.05."
+            f"'scale' is {scale!r:.40}; give a number above 0 and at most 1, such as 0.05."
         )
     if unknown := [one for one in models if one not in MODELS]:
         raise InputError(f"'models' has {unknown[0]!r}; choose among {', '.join(MODELS)}.")
-    numbers = {"workers": workers, "seeds": seeds, "max_epochs": epochs}
-    for key, number in numbers.items():
-        if number is not None and number < 1:
-            raise InputError(f"'{key}' is {number}; it must be at least 1.")
+    check_whole(optional=True, workers=workers, seeds=seeds, max_epochs=epochs)
     if not models:
         raise InputError(f"'models' is empty; choose among {', '.join(MODELS)}.")
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..data import generate
 from ..io.optional import optional
+from ..io.validation import check_seed
 from .answers import count, simulate, truth_name
 from .cases import case
 from .latents import posteriors
@@ -83,6 +84,7 @@ def run_study(
         WorkerError: If worker processes keep dying.
     """
     check_arguments(name, scale, workers, seeds, models, max_epochs)
+    check_seed(seed)
     _check_libraries(name, models)
     settings = {
         "name": name,

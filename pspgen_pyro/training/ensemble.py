@@ -12,13 +12,17 @@ import torch
 from tqdm.auto import tqdm
 
 from ..data.batches import Batches
-from ..errors import InputError
+from ..io.validation import check_flags, check_seed, check_whole
 from ..model.ensemble import Ensemble
 from ..model.pspgen import PSPGen
 from .checkpoint import History
 from .members import MemberTask, load_state, train_members
 
 __all__ = ["fit_ensemble"]
+
+
+MOST_MEMBERS = 1000
+"""The most models of an ensemble."""
 
 
 def fit_ensemble(
@@ -60,10 +64,10 @@ def fit_ensemble(
         TrainingError: If a member fails; the sentence names it.
         WorkerError: If a worker process dies.
     """
-    if min(members, workers) < 1:
-        raise InputError(
-            f"'members' is {members} and 'workers' is {workers}; both must be at least 1."
-        )
+    check_whole(members=members, most=MOST_MEMBERS)
+    check_whole(workers=workers)
+    check_seed(seed)
+    check_flags(bootstrap=bootstrap, progress=progress)
     models, tasks = [], []
     for k, child in enumerate(np.random.SeedSequence(seed).spawn(members)):
         first, noise, rows = (int(word) for word in child.generate_state(3))

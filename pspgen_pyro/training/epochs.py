@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from ..data.batches import Batch
 from ..errors import InputError, TrainingError
 from ..io.kinds import described
+from ..io.validation import check_flags, check_instance, check_positive, check_whole
 from ..model import PSPGen
 from ..model.distributions import EntrywiseMixture
 from .checkpoint import TrainingState, has_checkpoint, load_checkpoint, save_checkpoint
@@ -72,14 +73,15 @@ class Epochs(Stage):
     resumable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        numbers = (self.batch_size, self.learning_rate, self.clip)
-        if not (min(numbers) > 0 and (self.epochs or 0) >= 0):
-            raise InputError(
-                f"'batch_size' {self.batch_size}, 'learning_rate' {self.learning_rate:g} and "
-                f"'clip' {self.clip:g} must be positive and 'epochs' {self.epochs} not negative."
-            )
-        if self.patience is not None and self.patience < 1:
-            raise InputError(f"'patience' is {self.patience}; it must be at least 1, or None.")
+        check_whole(batch_size=self.batch_size)
+        check_whole(least=0, optional=True, epochs=self.epochs)
+        check_whole(optional=True, patience=self.patience)
+        check_positive(optional=False, most=1.0, learning_rate=self.learning_rate)
+        check_positive(optional=False, clip=self.clip)
+        check_flags(augment=self.augment)
+        check_instance((Alternating, Joint), "'alternating' or 'joint'", updates=self.updates)
+        check_instance((Cosine, Plateau), "'cosine' or 'plateau'", schedule=self.schedule)
+        check_instance(ELBO, "an ELBO", objective=self.objective)
 
     def parameters(self, model: PSPGen) -> list[nn.Parameter]:
         # without images the properties' law is the whole model

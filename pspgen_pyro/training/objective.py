@@ -24,7 +24,7 @@ from pyro import poutine
 from torch import Tensor
 
 from ..data.batches import Batch
-from ..errors import InputError
+from ..io.validation import check_positive
 from ..model import PSPGen
 from ..model.distributions import divergence
 
@@ -68,8 +68,7 @@ class ELBO:
     beta: float = 2.0
 
     def __post_init__(self) -> None:
-        if not self.beta > 0:
-            raise InputError(f"'beta' is {self.beta:g}; it must be positive.")
+        check_positive(optional=False, most=1e6, beta=self.beta)
 
     def terms(self, model: PSPGen, batch: Batch, u: Any = None) -> Terms:
         """The terms on one batch, differentiable in all parameters.

@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from ..data.batches import Batch, Batches
 from ..errors import InputError
-from ..io.validation import check_positive
+from ..io.validation import check_instance, check_whole
 from ..model import PSPGen
 from ..model.distributions import EntrywiseMixture, NormalMixture, clamped
 from ..model.reader import Reader
@@ -118,7 +118,7 @@ class ReaderStage(Stage):
     name: ClassVar[str] = "reader"
 
     def __post_init__(self) -> None:
-        check_positive(steps=self.steps, passes=self.passes, batch_size=self.batch_size)
+        check_whole(steps=self.steps, passes=self.passes, batch_size=self.batch_size)
 
     def parameters(self, model: PSPGen) -> list[nn.Parameter]:
         reader = model.encoder.reader
@@ -197,7 +197,7 @@ class PriorStage(Stage):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "passes", tuple(self.passes))
-        check_positive(steps=self.steps, passes=min(self.passes), batch_size=self.batch_size)
+        check_whole(steps=self.steps, passes=min(self.passes), batch_size=self.batch_size)
         for name, share in {"drop": self.drop, "settling": self.settling}.items():
             if not 0 <= share < 1:
                 raise InputError(f"'{name}' is {share:g}; a share is at least 0 and less than 1.")
@@ -433,7 +433,9 @@ def symmetries_of(model: PSPGen, chosen: Sequence[Symmetry] | str) -> tuple[Symm
         raise InputError(
             f"'symmetries' is {chosen!r}; give 'declared', or a sequence of symmetries."
         )
+    check_instance((list, tuple), "'declared' or a sequence of symmetries", symmetries=chosen)
     for symmetry in chosen:
+        check_instance(Symmetry, "'declared' or a sequence of symmetries", symmetries=symmetry)
         symmetry.check_against(model.process)
         symmetry.check_schema(schema.transposed, schema.microstructure)
     return tuple(symmetry.for_order(schema.transposed) for symmetry in chosen)

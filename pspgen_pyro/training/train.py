@@ -14,16 +14,39 @@ import pyro
 import torch
 
 from ..data.batches import Batches
+from ..errors import InputError
+from ..io.validation import check_flags, check_instance, check_seed, local_path
 from ..model import PSPGen
 from ..process import Symmetry
 from .checkpoint import History, has_checkpoint
 from .epochs import Epochs
 from .stages import PriorStage, ReaderStage, Stage, Training, symmetries_of
 
-__all__ = ["STAGES", "train"]
+__all__ = ["STAGES", "train", "usable_device"]
 
 STAGES: tuple[Stage, ...] = (ReaderStage(), PriorStage(), Epochs())
 """The stages that train any model; those that do not concern it do nothing."""
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device of this name, once it has computed something.
+
+    Raises:
+        InputError: If there is no such device, or it cannot compute.
+    """
+    if isinstance(device, str | torch.device):
+        try:
+            found = torch.device(device)
+            torch.ones(1, device=found).sum().item()
+            if found.type != "cpu" or not found.index:
+                return found
+        except Exception:  # noqa: BLE001, S110  (each backend fails with errors of its own)
+            pass
+    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    raise InputError(
+        f"'device' is {str(device)!r:.40}, where this machine's torch cannot compute; choose one "
+        f"of {', '.join(there)}, or leave it out."
+    )
 
 
 def train(
@@ -64,13 +87,18 @@ def train(
         TrainingError: If a term or a gradient becomes NaN or infinite; the best weights so far are
             in the model and the last checkpoint is intact.
     """
+    check_seed(seed)
+    check_flags(resume=resume, progress=progress)
+    check_instance((list, tuple), "a sequence of stages", stages=stages)
+    for stage in stages:
+        check_instance(Stage, "a sequence of stages", stages=stage)
     data.check_against(model.schema)
     chosen = symmetries_of(model, symmetries)
     if device is not None:
-        model.to(device)
+        model.to(usable_device(device))
     data = data.to(model.m_loc)
     model.standardise_by(data.train.m)
-    folder = None if checkpoint is None else Path(checkpoint)
+    folder = None if checkpoint is None else local_path(checkpoint, "checkpoint")
     training = Training(model, data, chosen, seed, History(), [], folder, resume, progress)
     resumes = resume and folder is not None and has_checkpoint(folder)
     with torch.random.fork_rng(), pyro.get_param_store().scope():

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ...data.batches import Batches
 from ...errors import InputError, SimulationError
+from ...io.validation import check_positive, check_seed, check_whole, is_number
 from ...model import PSPGen
 from ..ascent import Design, maximise
 from ..estimates import Estimate
@@ -163,6 +164,7 @@ def design_in_loop(
         SimulationError: If every simulation of a check failed.
     """
     _check_numbers(budget, precision, explore)
+    check_seed(seed)
     target, simulator = target.resolve(model.schema), adapted(simulator, model.schema)
     data.check_against(model.schema)
     begin = time.process_time()
@@ -265,11 +267,9 @@ def _ending(done: bool, last: Round, precision: float) -> str:
 
 
 def _check_numbers(budget: int, precision: float, explore: float) -> None:
-    if budget < 1:
-        raise InputError(f"'budget' is {budget}; give the number of simulator calls, at least 1.")
-    if not precision > 0:
-        raise InputError(f"'precision' is {precision}; give a standard error above 0.")
-    if not 0 <= explore < 1:
+    check_whole(budget=budget)
+    check_positive(optional=False, precision=precision)
+    if not (is_number(explore) and 0 <= explore < 1):
         raise InputError(
             f"'explore' is {explore}; give a share of the budget, 0 or more and less than 1."
         )

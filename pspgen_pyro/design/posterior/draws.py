@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...io.validation import check_positive
+from ...io.validation import check_memory, check_whole
 from ..estimates import Estimate
 from ..target import Target
 
@@ -179,7 +179,8 @@ def check_counts(**counts: int) -> None:
     Raises:
         InputError: If a number is below one, or a chain has fewer than four draws.
     """
-    check_positive(**counts)
+    check_whole(**counts)
+    check_memory("draws", counts.get("draws", 1) * counts.get("chains", 1), 128)
     if "chains" in counts and counts["draws"] < _SHORTEST:
         raise InputError(
             f"'draws' is {counts['draws']} a chain, but R-hat and the effective sample size need "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import InputError
-from ...io.validation import check_positive
+from ...io.validation import check_instance, check_seed, check_whole
 from .draws import Draws
 from .hmc import sample_hmc
 from .nuts import sample_nuts
@@ -35,9 +35,9 @@ def counts_of(method: str, **given: int | None) -> dict[str, int]:
     Raises:
         InputError: If there is no such method, or a count is not positive.
     """
-    if method not in _COUNTS:
+    if not isinstance(method, str) or method not in _COUNTS:
         raise InputError(f"'method' is {method!r}; choose one of {', '.join(_COUNTS)}.")
-    check_positive(**given)
+    check_whole(optional=True, **given)
     return _COUNTS[method] | {name: n for name, n in given.items() if n is not None}
 
 
@@ -55,7 +55,8 @@ def sample(
     **options: Any,
 ) -> Draws:
     """Draws from a posterior; arguments as of `DesignPosterior.sample`."""
-    check_positive(workers=workers)
+    check_whole(workers=workers)
+    check_seed(seed)
     shared: dict[str, Any] = {"seed": seed, "progress": progress, **options}
     shared |= counts_of(method, chains=chains, draws=draws, warmup=warmup)
     if method == "hmc":
@@ -66,4 +67,5 @@ def sample(
         if guide not in _GUIDES:
             raise InputError(f"'guide' is {guide!r}; choose one of {', '.join(_GUIDES)}.")
         guide = _GUIDES[guide]()
+    check_instance((MeanField, FullRank, Flow), f"one of {', '.join(_GUIDES)}", guide=guide)
     return fit_svi(posterior, steps=shared.pop("warmup"), guide=guide, **shared)
