@@ -1,4 +1,4 @@
-"""Bad input at every door of the package: `python tools/hostile.py [--quick]`.
+"""Bad input at every door of the package: `python tools/bad_input.py [--quick]`.
 
 Each try must end in one sentence: in Python an error of `pspgen_pyro.errors`, on the command line
 one line on standard error and exit code 2 (1 where the machine failed), with no new file. What
@@ -197,6 +197,7 @@ def schema_tries() -> Iterator[Try]:
     ):  # fmt: skip
         yield f"Property.parse({text!r})", partial(psp.Property.parse, text)
     two = space(("a", "b"), (0, 0), (1, 1))
+    pair = psp.Schema(process=two, properties=("u", "v"))
     for phi in ("ab", None, [1, NAN], [0.5, "0.5"], [[1, 2], [3]], [0.5, 1j], {0.5}, [True, False],
                 [0.5, 2], object(), [0.5] * 3, torch.empty(2, device="meta")):  # fmt: skip
         yield f"check({phi!r:.30})", partial(two.check, phi)
@@ -207,9 +208,9 @@ def schema_tries() -> Iterator[Try]:
         "w > 1", "nan:1,0:1", "0:1_0,0:1", "inf:inf,0:1", "0:1", "u > 1;;", "u=1±0", regions, b"u",
         "1e999:2e999,0:1", "u > 1e400 and v > 0",
     ):  # fmt: skip
-        schema = psp.Schema(process=two, properties=("u", "v"))
-        yield f"target({text!r:.40})", lambda text=text: psp.target(text).resolve(schema)
-    for low, high in (("0", "1"), ((0,), (NAN,)), ((0,), (1, 2)), (("0",), ("1",)), ((True,), (2,)),
+        yield f"target({text!r:.40})", lambda text=text: psp.target(text).resolve(pair)
+    for low, high in (("0", "1"), ((0,), (NAN,)), ((0,), (1, 2)), (("0",), ("1",)),
+                      ((True,), (2,)),
                       (None, None), ((1j,), (2,)), ({0}, {1}), (3, 4), ((), ())):  # fmt: skip
         yield f"Box({low!r}, {high!r})", partial(psp.Box, low, high)
 
@@ -372,7 +373,8 @@ def model_tries(run: psp.Run, triads: psp.Triads) -> Iterator[Try]:
     yield from each("design", design, "combine", ("sum", None, 3, ["least"]))
     yield from each("design", design, "cautious", ("no", None, 2, NAN))
     for bad in ("a", "a=", "a=-1", "a=nan", "a=2", "w=1", "a=1_0", 3, ["a"], {"a": NAN}, "a=inf",
-                {"a": "x"}, {"a": True}, {"a": [0.1]}, {3: 0.1}, "a=200%", "a=\x1b[31m"):  # fmt: skip
+                {"a": "x"}, {"a": True}, {"a": [0.1]}, {3: 0.1}, "a=200%",
+                "a=\x1b[31m"):  # fmt: skip
         yield f"design(tolerance={bad!r})", partial(design, tolerance=bad)
     for cost in ("", 3, {"a": NAN}, {"w": 1}, {"a": "1_0"}, "a + \x1b[31m", ["a"], {"a": True},
                  lambda phi: phi, lambda phi: 3, "1e999 a", {"a": 1j}):  # fmt: skip
@@ -495,8 +497,9 @@ def command_tries(folder: Path) -> Iterator[Try]:
     lines += [["import", str(folder), "--process", "a", "--property", "u", "--out", out]]
     lines += [["fit", store, "--out", str(folder / "dangling")], ["report", run], ["posterior"]]
     lines += [["study", "case9", "--out", out], ["study", "case1", "--out", out, "--scale=nan"]]
-    lines += [["study", "case1", "--out", out, f"--{o}={v}"] for o in ("scale", "workers", "seeds",
-              "max-epochs", "seed") for v in ("-1", "0", "x", "") if (o, v) != ("seed", "0")]  # fmt: skip
+    for option in ("scale", "workers", "seeds", "max-epochs", "seed"):
+        bad = [v for v in ("-1", "0", "x", "") if (option, v) != ("seed", "0")]
+        lines += [["study", "case1", "--out", out, f"--{option}={v}"] for v in bad]
     lines += [["check", run, "--out", out, f"--{o}={v}"] for o in ("sbc", "materials", "seed")
               for v in ("-1", "x", "", "9" * 30)]  # fmt: skip
     lines += [
@@ -553,7 +556,8 @@ def outcome(attempt: Callable[[], Any]) -> str:
     except TimeoutError:
         return f"longer than {SECONDS:g} s"
     except BaseException as error:  # noqa: BLE001
-        return f"bare {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''!r:.80}"
+        first = str(error).partition("\n")[0]
+        return f"bare {type(error).__name__}: {first!r:.80}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return "accepted"
