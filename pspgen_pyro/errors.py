@@ -8,7 +8,6 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "WorkerError",
-    "printable",
 ]
 
 

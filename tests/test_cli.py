@@ -14,6 +14,7 @@ import zarr
 
 from pspgen_pyro.cli import main
 from pspgen_pyro.data import Triads
+from pspgen_pyro.runs.folder import seal
 
 
 def run(*args):
@@ -364,6 +365,7 @@ def test_a_run_of_a_chain_of_ones_own_is_not_simulated_by_another(
     story = json.loads((own / "run.json").read_text())
     story["data"]["case"] = "mine"
     (own / "run.json").write_text(json.dumps(story))
+    seal(own)
     triads = tmp_path / "triads.zarr"
     data = toy_triads.data.assign_attrs(case="mine")
     Triads(toy_triads.schema, data).save(triads)

@@ -258,7 +258,7 @@ def test_a_damaged_manifest_is_told_apart_from_damaged_data(copy):
     content = json.loads(path.read_text())
     content["attributes"]["configuration"]["seed"] = 7
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="manifest is damaged"):
+    with pytest.raises(DataError, match="manifest/zarr.json does not have its checksum"):
         check_store(copy)
 
 

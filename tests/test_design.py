@@ -204,7 +204,7 @@ def test_a_target_of_another_dimension_is_refused():
 
 @pytest.mark.parametrize("option", [{"starts": 0}, {"draws": 0}, {"iterations": 0}])
 def test_a_number_of_starts_draws_or_iterations_below_one_is_refused(option):
-    with pytest.raises(InputError, match="must all be at least 1"):
+    with pytest.raises(InputError, match="whole number.* at least 1"):
         maximise(exact_model(), BOX, **option)
 
 

@@ -139,7 +139,7 @@ def test_a_decoder_that_would_read_more_of_z0_than_there_is_is_refused():
 
 @pytest.mark.parametrize("option", [{"latent": 0}, {"process_latent": -1}])
 def test_a_size_that_is_not_positive_is_refused(option):
-    with pytest.raises(InputError, match="both must be positive"):
+    with pytest.raises(InputError, match="whole number of at least 1"):
         small_model(**option)
 
 

@@ -172,7 +172,7 @@ def test_a_folder_that_is_no_study_is_left_alone(tmp_path):
         ({"scale": float("nan")}, "'scale' is nan; give"),
         ({"models": ("oracle",)}, "'models' has 'oracle'; choose among published, "),
         ({"models": ()}, "'models' is empty"),
-        ({"seeds": 0}, "'seeds' is 0; it must be at least 1"),
+        ({"seeds": 0}, "'seeds' is 0; give a whole number"),
         ({"workers": 0}, "'workers' is 0"),
     ],
 )

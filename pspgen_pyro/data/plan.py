@@ -170,7 +170,12 @@ def make_plan(
     Raises:
         InputError: If the split does not exist, or the numbers do not fit together.
     """
-    sizes = {"samples": samples, "replicates": replicates, "points": points, "chunk": chunk}
+    sizes: dict[str, Any] = {
+        "samples": samples,
+        "replicates": replicates,
+        "points": points,
+        "chunk": chunk,
+    }
     check_whole(**sizes, optional=True)
     check_positive(scale=scale, optional=False)
     check_seed(seed)

@@ -79,7 +79,7 @@ def on_cluster(task: Task, chunks: Iterable[int], address: str) -> Generator[int
 
 def check_cluster(address: str) -> None:
     """Raises as `on_cluster` does unless a scheduler answers at this address."""
-    if not (isinstance(address, str) and re.fullmatch(r"\w+://[^/\s]+:\d+", address)):
+    if not (isinstance(address, str) and re.fullmatch(r"\w+://[^\s:]+(:\d+)?\S*", address)):
         raise InputError(f"'scheduler' is {address!r:.60}; give its address, as tcp://host:8786.")
     _client(address)[1].close()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from ..errors import DataError
 from .validation import Record, read
@@ -18,7 +20,7 @@ _DEEPEST = 60
 class _Sealed(Record):
     """A sealed file."""
 
-    format: int
+    format: Annotated[int, Field(ge=1)]
     content: dict[str, Any]
     after: str | None = None
     sha256: str

@@ -41,7 +41,7 @@ class Microstructure(Record):
         864
     """
 
-    shape: tuple[Side, Side] | tuple[Side, Side, Side]
+    shape: Annotated[tuple[Side, ...], Field(min_length=2, max_length=3)]
     phases: Annotated[int, Field(ge=2, le=256, strict=True)] | Literal["grey"] = 2
     periodic: Annotated[bool, Field(strict=True)] = True
     pixel_size: Annotated[float, Field(gt=0, strict=True)] | None = None

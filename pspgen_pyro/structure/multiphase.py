@@ -97,6 +97,7 @@ class ThresholdedField:
     pixel_size: str | None = None
 
     def __post_init__(self) -> None:
+        _check_fractions(self.fractions)
         _ = self.microstructure
         if not (is_number(self.smoothing) and self.smoothing >= 0):
             raise InputError(
@@ -104,7 +105,6 @@ class ThresholdedField:
             )
         if self.filter not in ("power", "amplitude"):
             raise InputError(f"'filter' is {self.filter!r}; choose 'power' or 'amplitude'.")
-        _check_fractions(self.fractions)
 
     @property
     def microstructure(self) -> Microstructure:

@@ -173,7 +173,7 @@ class Draws:
         return "\n".join(rows)
 
 
-def check_counts(**counts: int) -> None:
+def check_counts(**counts: Any) -> None:
     """Refuses numbers of chains or steps below one, and chains too short to be judged.
 
     Raises:

@@ -28,7 +28,7 @@ _COUNTS = {
 }
 
 
-def counts_of(method: str, **given: int | None) -> dict[str, int]:
+def counts_of(method: str, **given: Any) -> dict[str, int]:
     """How many `chains`, `draws` a chain and transitions of `warmup` (of svi, steps of the fit) a
     method takes; None is one that nobody gave.
 
