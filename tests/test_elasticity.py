@@ -183,6 +183,7 @@ def test_a_mirrored_image_is_one_quarter_of_its_cell():
     [
         ((1.0, -2.0), (0.3, 0.3), "young"),
         ((1.0, np.inf), (0.3, 0.3), "young"),
+        ((1e-300, 1e300), (0.3, 0.3), "young"),
         ((0.0, 0.0), (0.3, 0.3), "young"),
         ((1.0, 2.0), (0.3, 0.5), "poisson"),
         ((1.0, 2.0), (0.3, -1.0), "poisson"),

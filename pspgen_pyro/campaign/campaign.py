@@ -34,7 +34,7 @@ from ..design.loop.refinement import Refinement, alike
 from ..errors import InputError
 from ..io.provenance import versions
 from ..io.publish import refuse_existing
-from ..io.validation import check_positive, check_seed, check_whole
+from ..io.validation import check_positive, check_seed, check_whole, local_path
 from ..runs import Run
 from ..runs.run import Question
 from ..schema import Schema
@@ -95,7 +95,7 @@ class Campaign:
                 triads, the target does not fit, or a number is not positive.
             StorageError: If writing fails.
         """
-        refuse_existing(Path(folder), "folder")
+        refuse_existing(local_path(folder, "folder"), "folder")
         check_positive(doubt=doubt)
         check_positive(optional=False, worth=worth)
         check_seed(seed)
@@ -132,7 +132,7 @@ class Campaign:
             DataError: If the folder is no campaign, or a file of it is missing, damaged or of
                 another format; the sentence names it.
         """
-        return cls(Folder(Path(folder), verify=verify))
+        return cls(Folder(local_path(folder, "folder"), verify=verify))
 
     @property
     def path(self) -> Path:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, Json
 from ..errors import DataError, InputError
 from ..io.folders import CheckedFolder
 from ..io.sealing import newer, parsed
-from ..io.validation import Record, read
+from ..io.validation import Record, local_path, read
 from ..schema import Schema
 from . import layout
 from .checked import CheckedFiles
@@ -35,7 +35,7 @@ class _Root(Record):
 
 def open_store(path: str | Path, *, excluded: bool, verify: bool) -> tuple[Schema, xr.Dataset]:
     """The schema and the data set of a store; `Triads.open` tells the arguments."""
-    store = Store(Path(path).absolute())
+    store = Store(local_path(path, "path").absolute())
     manifest = store.manifest()
     folder = store.checked(manifest)
     if verify:

@@ -12,7 +12,7 @@ from typing import Any
 from ..chain import Chain
 from ..errors import DataError, InputError
 from ..io.folders import CheckedFolder
-from ..io.validation import read
+from ..io.validation import local_path, read
 from ..study import CASES, Case
 from ..study import case as study_case
 from . import layout
@@ -66,7 +66,7 @@ def check_store(
             repair, or the repair gives other bytes.
         InputError: If another process repairs it.
     """
-    store = Store(Path(path).absolute())
+    store = Store(local_path(path, "path").absolute())
     folder = store.checked(store.manifest())
     files = folder.files
     damaged = [key for key in files if not _whole(folder, key)]

@@ -49,6 +49,8 @@ Plane = Literal["strain", "stress"]
 _CHUNK = 8
 # what holds a node, as a share of the stiffest phase
 _PIN = 1e-14
+# the largest ratio of two moduli
+_APART = 1e10
 
 
 def elastic_stiffness(
@@ -80,8 +82,9 @@ def elastic_stiffness(
         :math:`C_{11}, C_{22}, C_{12}, C_{66}` are `[0, 0]`, `[1, 1]`, `[0, 1]`, `[2, 2]`.
 
     Raises:
-        InputError: If `x` is not a batch of label images, a modulus is negative or not finite, a
-            Poisson's ratio lies outside its bounds, a sample is all void, or an option is unknown.
+        InputError: If `x` is not a batch of label images, a modulus is negative or not finite, two
+            are more than 1e10 apart, a Poisson's ratio lies outside its bounds, a sample is all
+            void, or an option is unknown.
         MissingDependencyError: If `solver` is "dolfinx" and DOLFINx or a C compiler is absent.
 
     Example:
@@ -168,6 +171,11 @@ def phase_stiffness(
     if not (np.isfinite(e) & (e >= 0)).all() or not (e > 0).any():
         raise InputError(
             f"'young' is {young!r}; pass moduli of at least 0 (a void), one of them above."
+        )
+    if e.max() > _APART * e[e > 0].min():
+        raise InputError(
+            f"'young' is {young!r}, with moduli more than {_APART:g} apart, where rounding leaves "
+            "nothing of the softer one; pass 0 for a void."
         )
     if not ((nu > -1) & (nu < 0.5)).all():
         raise InputError(f"'poisson' is {poisson!r}; Poisson's ratios lie between -1 and 0.5.")

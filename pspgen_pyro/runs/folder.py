@@ -40,7 +40,7 @@ from ..errors import DataError, InputError
 from ..io.folders import CheckedFolder, Entry
 from ..io.publish import publishing
 from ..io.sealing import newer, sealed, unsealed
-from ..io.validation import Record, read
+from ..io.validation import Record, local_path, read
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..schema import Schema
@@ -131,7 +131,7 @@ def load_run(path: str | Path, *, verify: bool = True) -> Run:
         DataError: If it is not a run folder, is of another format, or an entry of it is missing or
             damaged; the sentence has the path and says what to do.
     """
-    folder = open_folder(Path(path), verify=verify)
+    folder = open_folder(local_path(path, "run"), verify=verify)
     content = folder.json(_RUN)
     where = str(folder.path / _RUN)
     stored = read(_Stored, content, where)

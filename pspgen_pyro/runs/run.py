@@ -17,7 +17,7 @@ from ..design import (
 )
 from ..design.loop import ClosedLoop, design_in_loop
 from ..errors import InputError
-from ..io.validation import check_whole
+from ..io.validation import check_whole, local_path
 from ..model import PSPGen
 from ..model.ensemble import Ensemble
 from ..training.checkpoint import History
@@ -268,7 +268,7 @@ class Run(Questions):
         """
         from .folder import write_run
 
-        return write_run(self, Path(path))
+        return write_run(self, local_path(path, "path"))
 
     def one(self, question: str) -> PSPGen:
         """The model, if it is one; `question` is what asks for it.
