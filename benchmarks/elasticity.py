@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from solver import samples
 
 from pspgen_pyro.io.provenance import environment
 from pspgen_pyro.properties import elastic_stiffness
-from pspgen_pyro.structure import PhaseSeparatedField, two_mode_spectrum
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = {36: (15, 10), 64: (9, 6), 128: (7, 2)}
@@ -27,14 +27,6 @@ QUICK = {36: (3, 4), 128: (2, 1)}
 """Pixels a side: blocks, samples a block."""
 MATERIALS = {"glass in epoxy": (3.0, 70.0), "glass in void": (0.0, 70.0)}
 POISSON = (0.35, 0.22)
-
-
-def samples(n, count, seed):
-    rng = np.random.default_rng([seed, n])
-    gamma = 2 * (n / 36) ** (np.log(5) / np.log(128 / 36))
-    phi = rng.uniform((1, 0.2), (9, 2), (count, 2))
-    structure = PhaseSeparatedField(n, two_mode_spectrum, gamma=gamma)
-    return structure(phi, np.random.SeedSequence([seed, n]).spawn(count))
 
 
 def measure(n, blocks, size, young, seed):
