@@ -20,7 +20,7 @@ from pspgen_pyro.design.optimism import combined, sobered
 from pspgen_pyro.design.unsure import reasons
 from pspgen_pyro.model import MixturePrior
 from pspgen_pyro.model.ensemble import Ensemble
-from pspgen_pyro.process import Permutation
+from pspgen_pyro.process import Categorical, Permutation, Real
 from pspgen_pyro.training import PriorStage
 
 TEN = ProcessSpace(tuple(f"u{j}" for j in range(10)), (0.0,) * 10, (1.0,) * 10)
@@ -196,12 +196,42 @@ def test_a_declared_permutation_is_learned():
 def test_a_setting_far_from_the_data_is_known_as_such():
     rng = np.random.default_rng(0)
     phi = rng.uniform(0.0, [0.5, 1000.0], (500, 2))
+    process = ProcessSpace(("a", "b"), (0.0, 0.0), (1.0, 2000.0))
     support = Support(rng.normal(size=(500, 1)), phi)
-    assert support.remoteness(np.array([0.25, 500.0])) < 0.95
-    assert support.remoteness(np.array([1.0, 2000.0])) == 1.0
-    assert Support(support.m).remoteness(np.zeros(2)) is None
+    assert support.remoteness(np.array([0.25, 500.0]), process) < 0.95
+    assert support.remoteness(np.array([1.0, 2000.0]), process) == 1.0
+    assert Support(support.m).remoteness(np.zeros(2), process) is None
+    assert not support.outside(np.array([0.5, 1000.0]), process)
+    assert "outside the data" in support.outside(np.array([1.0, 2000.0]), process)
     with pytest.raises(InputError, match="one setting a row"):
         Support(support.m, phi[:3])
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 100), (2, 40), (2, 2500), (5, 200), (10, 2500)])
+def test_corners_of_uniform_settings_are_not_outside_the_data(size, count):
+    rng = np.random.default_rng(size)
+    process = ProcessSpace(tuple("abcdefghij")[:size], (0.0,) * size, (1.0,) * size)
+    support = Support(rng.normal(size=(count, 1)), rng.uniform(size=(count, size)))
+    corners = rng.integers(0, 2, (20, size)).astype(float)
+    assert not any(support.outside(phi, process) for phi in corners)
+
+
+def test_names_are_apart_whatever_their_order():
+    process = ProcessSpace.of({"t": Real(0, 1), "oven": Categorical(("x", "y", "z"))})
+    rng = np.random.default_rng(0)
+    phi = np.stack([rng.uniform(size=200), rng.integers(0, 2, 200)], axis=-1)
+    support = Support(rng.normal(size=(200, 1)), phi)
+    assert "outside the data" in support.outside(np.array([0.5, 2.0]), process)
+    assert not support.outside(np.array([0.5, 1.0]), process)
+
+
+def test_a_mixture_taken_for_a_box_is_designed_outside_the_data():
+    rng = np.random.default_rng(0)
+    phi = rng.dirichlet((2.0, 2.0, 2.0), 200)
+    box = ProcessSpace(("a", "b", "c"), (0.0,) * 3, (1.0,) * 3)
+    run = fitted(box, phi, phi[:, 0] + phi[:, 1] + 0.1 * rng.normal(size=200), prior_steps=100)
+    design = run.design(Box((0.95,), (np.inf,)))
+    assert design.status.startswith("converged, but outside the data: φ* is ")
 
 
 def test_the_reasons_name_what_is_wrong_and_what_helps():
@@ -209,7 +239,7 @@ def test_the_reasons_name_what_is_wrong_and_what_helps():
     design = maximise(ensemble, above)
     phi = ensemble.process.sample(300, np.random.default_rng(0)) * 0.5
     support = Support(np.random.default_rng(1).normal(size=(300, 2)) - 2, phi)
-    said = reasons(design, support)
+    said = reasons(design, ensemble.process, support)
     for words in (
         "halves of the settings say",
         "few materials",
@@ -219,15 +249,17 @@ def test_the_reasons_name_what_is_wrong_and_what_helps():
         "beyond the 300 of the training",
     ):
         assert any(words in sentence for sentence in said), words
-    assert reasons(maximise(exact_model(), Box((-0.6, -0.4), (0.7, 0.9))))[0].startswith(
-        "one network"
-    )
+    assert reasons(maximise(exact_model(), Box((-0.6, -0.4), (0.7, 0.9))), ensemble.process)[
+        0
+    ].startswith("one network")
     assert "unlabelled images" not in said[-1]
-    assert "unlabelled images" in reasons(design, support, images=True)[-1]
+    assert "unlabelled images" in reasons(design, ensemble.process, support, images=True)[-1]
     often = Support(support.m, phi[:60].repeat(5, axis=0))
-    assert not any("replicates" in sentence for sentence in reasons(design, often))
+    assert not any(
+        "replicates" in sentence for sentence in reasons(design, ensemble.process, often)
+    )
     alike = maximise(Ensemble((exact_model(),) * 3), Box((-0.6, -0.4), (0.7, 0.9)))
-    assert reasons(alike) == []
+    assert reasons(alike, ensemble.process) == []
 
 
 def test_caution_needs_several_networks():

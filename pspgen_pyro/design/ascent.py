@@ -68,7 +68,8 @@ class Design:
             :math:`p(\varphi)`, as the training data were, lies in it.
         history: The best score after every iteration; of `LBFGS`, those on the small sample first.
         status: "converged", or what went wrong and what to try: "unsupported: …" where P at
-            :math:`\varphi^*` is below what its sample resolves or the training data say nothing.
+            :math:`\varphi^*` is below what its sample resolves or the training data say nothing,
+            "converged, but outside the data: …" where they are far from :math:`\varphi^*`.
         seconds: CPU time.
         parts: Of several regions, the P of each, likewise; of one that is `value`.
         cost: What :math:`\varphi^*` costs, if that was asked.
@@ -231,6 +232,7 @@ def maximise(
         or doubtful
         or _unfinished(climb, value, gradient)
         or _unchecked(regions, support, share)
+        or (support.outside(phi[best], model.process) if regions and support else "")
         or "converged",
         seconds=time.process_time() - begin,
         parts=parts,

@@ -11,6 +11,7 @@ from .estimates import NINETY, EnsembleEstimate
 from .support import Support
 
 if TYPE_CHECKING:
+    from ..process import ProcessSpace
     from .ascent import Design
 
 __all__ = ["reasons"]
@@ -18,12 +19,19 @@ __all__ = ["reasons"]
 _WIDE, _FAR, _FEW, _REPEATED = 0.05, 0.9, 100, 20
 
 
-def reasons(design: Design, support: Support | None = None, *, images: bool = False) -> list[str]:
+def reasons(
+    design: Design,
+    process: ProcessSpace,
+    support: Support | None = None,
+    *,
+    images: bool = False,
+) -> list[str]:
     """Sentences without a full stop, the advice last; none if the interval of P reaches less than
     0.05 to either side.
 
     Arguments:
         design: The design of a region.
+        process: The process space.
         support: What the model learned from; None if it was not kept.
 
     Other arguments:
@@ -48,21 +56,21 @@ def reasons(design: Design, support: Support | None = None, *, images: bool = Fa
             f"networks promise, what the search itself puts on is taken off"
         )
     if support is not None:
-        said += _of_data(design, support)
+        said += _of_data(design, process, support)
     # so many simulations have a 90 % interval of ± 0.05 by themselves
     count = math.ceil(max(p * (1 - p), 0.05) * (NINETY / _WIDE) ** 2 / 10) * 10
     said.append(f"what helps most: {count} simulations or tests at φ* tell P to ± {_WIDE:g}")
     return said if support is None else [*said, _more(reach, support, images)]
 
 
-def _of_data(design: Design, support: Support) -> list[str]:
+def _of_data(design: Design, process: ProcessSpace, support: Support) -> list[str]:
     said, seen = [], min(support.count(target) for target in design.targets)
     if seen < _FEW:
         said.append(
             f"few materials to learn from: {seen} of {len(support.m)} lie in or near the target; "
             "more of them help everywhere"
         )
-    far = support.remoteness(design.phi)
+    far = support.remoteness(design.phi, process)
     if far is not None and far > _FAR:
         said.append(
             f"φ* is far from the data: {100 * far:.0f} % of the training settings are nearer to "

@@ -209,4 +209,4 @@ class Questions(ABC):
             InputError: If the design asks for no region.
         """
         images = self.schema.microstructure is not None
-        return reasons(design, self.support, images=images)
+        return reasons(design, self.schema.process, self.support, images=images)
