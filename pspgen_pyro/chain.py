@@ -24,11 +24,9 @@ from .errors import InputError
 from .io.validation import check_instance, returned_numbers
 from .process import ProcessSpace
 from .properties import percolation
+from .properties.simulators import EffectiveConductivity, ElasticStiffness, Permeability
 from .schema import Microstructure, Schema
 from .simulators import (
-    EffectiveConductivity,
-    ElasticStiffness,
-    Permeability,
     PropertyFunction,
     PropertySimulator,
     StructureFunction,

@@ -23,7 +23,6 @@ import pytest
 from pspgen_pyro.chain import Chain, Permeability
 from pspgen_pyro.data import Store, Triads, check_store, generate
 from pspgen_pyro.data import engine as engine_module
-from pspgen_pyro.data import workers as workers_module
 from pspgen_pyro.data.files import Workplace
 from pspgen_pyro.data.plan import Plan
 from pspgen_pyro.errors import (
@@ -33,6 +32,7 @@ from pspgen_pyro.errors import (
     StorageError,
     WorkerError,
 )
+from pspgen_pyro.io import crews
 from pspgen_pyro.process import ProcessSpace
 from pspgen_pyro.structure import CALIBRATED, PhaseSeparatedField, two_mode_spectrum
 from pspgen_pyro.study import Case, Split
@@ -207,7 +207,7 @@ def dying(path):
     chain = Chain(toy().process, Deadly(12, two_mode_spectrum), Permeability())
     case = Case("toy", chain, CALIBRATED, {}, toy().splits)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers_module, "_RESTARTS", 1)
+        patch.setattr(crews, "_RESTARTS", 1)
         with pytest.raises(WorkerError, match="resume"):
             generate(case, path, workers=2, **ARGUMENTS)
 

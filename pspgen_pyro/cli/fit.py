@@ -71,6 +71,9 @@ class Fit:
     """Train every member of an ensemble on settings drawn from the triads' with replacement."""
     workers: int | None = None
     """Processes that train members side by side."""
+    scheduler: str | None = None
+    """A dask scheduler to use instead of local processes, as tcp://host:8786; needs the
+    extra `cluster`."""
     seed: int = 0
     """Seeds the weights, the order of the data and the noise."""
     threads: int = 1

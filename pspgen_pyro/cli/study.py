@@ -35,6 +35,9 @@ class StudyCommand:
     """Multiplies the sizes of the study; above 0, at most 1."""
     workers: int = 2
     """Processes that simulate or learn side by side."""
+    scheduler: str | None = None
+    """A dask scheduler to use instead of local processes, as tcp://host:8786; needs the
+    extra `cluster`."""
     seeds: int | None = None
     """Seeds of every learned row. Default: 3; of 128 × 128 pixels 1."""
     models: tuple[_Model, ...] = get_args(_Model)
@@ -56,6 +59,7 @@ class StudyCommand:
                 self.out,
                 scale=self.scale,
                 workers=self.workers,
+                scheduler=self.scheduler,
                 seeds=self.seeds,
                 models=self.models,
                 max_epochs=self.max_epochs,

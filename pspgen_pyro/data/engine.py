@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from collections.abc import Generator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -16,17 +15,16 @@ from tqdm import tqdm
 
 from ..chain import Chain
 from ..errors import DataError, InputError
+from ..io.crews import Crew
 from ..io.publish import refuse_existing
-from ..io.validation import Record, check_flags, check_instance, check_whole, local_path, read
+from ..io.validation import Record, check_flags, check_instance, local_path, read
 from ..study import Case
 from ..study import case as study_case
-from . import workers
 from .files import Workplace
 from .manifest import Entry, Manifest
 from .plan import Plan, make_plan
 from .store import Store
 from .triads import Triads
-from .workers import check_cluster
 
 __all__ = ["generate"]
 
@@ -105,35 +103,31 @@ def generate(
         scale=scale,
         chunk=chunk,
     )
-    check_whole(workers=workers)
     check_flags(resume=resume, progress=progress)
     out = local_path(path, "path").absolute()
     if resume and out.exists():
         Store(out).check_configuration(plan.configuration())
         Workplace(out).discard()
         return Triads.open(out)
-    if workers > 1 or scheduler is not None:
+    crew = Crew(workers, scheduler)
+    if not crew.alone:
         _check_importable(plan)
-    if scheduler is not None:
-        check_cluster(scheduler)
     refuse_existing(out)
     _check_room(plan, out)
     place = Workplace(out)
     with place.locked(resume=resume):
         _begin(plan, place)
-        _simulate(plan, place, workers, scheduler, progress)
+        _simulate(plan, place, crew, progress)
         _finish(plan, place)
     return Triads.open(out)
 
 
-def _simulate(
-    plan: Plan, place: Workplace, workers: int, scheduler: str | None, progress: bool
-) -> None:
+def _simulate(plan: Plan, place: Workplace, crew: Crew, progress: bool) -> None:
     """Makes every chunk that is not finished."""
     spans = [plan.layout.span(j) for j in range(plan.layout.chunks)]
     rest = [j for j in range(len(spans)) if not _finished(place, plan, j)]
     initial = plan.samples - sum(len(spans[j]) for j in rest)
-    done = _dispatch(partial(_build, plan, place), rest, min(workers, len(rest)), scheduler)
+    done = crew.perform(partial(_build, plan, place), rest)
     bar = tqdm(
         total=plan.samples,
         initial=initial,
@@ -142,7 +136,7 @@ def _simulate(
         disable=None if progress else True,
     )
     with bar, closing(done):
-        for j in done:
+        for j, _ in done:
             bar.update(len(spans[j]))
 
 
@@ -171,16 +165,6 @@ def _check_importable(plan: Plan) -> None:
         ) from error
 
 
-def _dispatch(
-    task: workers.Task, chunks: list[int], count: int, scheduler: str | None
-) -> Generator[int]:
-    if scheduler is not None and chunks:
-        return workers.on_cluster(task, chunks, scheduler)
-    if count > 1:
-        return workers.on_pool(task, chunks, count)
-    return workers.on_this_process(task, chunks)
-
-
 def _begin(plan: Plan, place: Workplace) -> None:
     """Writes what does not belong to a chunk, or checks that it is of the same configuration."""
     configuration = plan.configuration()
@@ -190,9 +174,15 @@ def _begin(plan: Plan, place: Workplace) -> None:
     place.put_json(place.configuration, configuration)
 
 
-def _build(plan: Plan, place: Workplace, j: int) -> int:
-    """Simulates and writes chunk j, then its record: the task of a worker."""
+def _build(plan: Plan, place: Workplace, j: int) -> None:
+    """Simulates and writes chunk j, then its record: the task of a worker.
+
+    A worker that the cluster had given up may come back when somebody else uses the folder; then
+    it writes nothing.
+    """
     arrays, failures = plan.simulate(j)
+    if not place.configuration.exists() or _json(place.configuration) != plan.configuration():
+        return
     files = plan.layout.chunk_files(j, arrays)
     place.put(files)
     record = {
@@ -200,7 +190,6 @@ def _build(plan: Plan, place: Workplace, j: int) -> int:
         "failures": failures,
     }
     place.put_json(place.record(j), record)
-    return j
 
 
 def _json(path: Path) -> Any:

@@ -42,6 +42,7 @@ def fit(
     members: int = 1,
     bootstrap: bool = True,
     workers: int = 1,
+    scheduler: str | None = None,
     pairs: Triads | None = None,
     labels: int | None = None,
     latent: int | None = None,
@@ -64,6 +65,7 @@ def fit(
             what the data leave open.
         bootstrap: Whether each member learns from settings drawn with replacement.
         workers: Processes that train members side by side.
+        scheduler: The address of a dask scheduler to use instead; see `generate`.
         pairs: Other triads whose m is left aside: unlabelled samples (φ, x).
         labels: Keep the m of so many triads only.
         latent: The size of z0 of a named model; its own default if None.
@@ -101,6 +103,11 @@ def fit(
             f"'members' is {members} and 'workers' is {workers}; give at least one member, and no "
             "more workers than members."
         )
+    if scheduler is not None and members == 1:
+        raise InputError(
+            f"'scheduler' is {scheduler!r:.60} and 'members' is 1; a cluster trains the members "
+            "of an ensemble, so give more of them, or leave it out."
+        )
     data = training_data(triads, labels, pairs, seed)
     built = _built(triads.schema, model, seed, latent, process_latent)
     shared: dict[str, Any] = _given(settings) | {
@@ -112,7 +119,12 @@ def fit(
     if members == 1:
         found, histories = built, [train(built, data, **shared)]
     else:
-        several = {"members": members, "bootstrap": bootstrap, "workers": workers}
+        several = {
+            "members": members,
+            "bootstrap": bootstrap,
+            "workers": workers,
+            "scheduler": scheduler,
+        }
         found, histories = fit_ensemble(built, data, **several, **shared)
     told = {
         "model": model if isinstance(model, str) else "default" if model is None else "own",

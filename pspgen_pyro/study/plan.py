@@ -119,7 +119,7 @@ def sizes_of(
 
 
 def check_arguments(
-    name: str, scale: float, workers: int, seeds: int | None, models: Sequence[str], epochs: int
+    name: str, scale: float, seeds: int | None, models: Sequence[str], epochs: int
 ) -> None:
     """Says which argument of a study cannot be used.
 
@@ -134,7 +134,7 @@ def check_arguments(
         )
     if unknown := [one for one in models if one not in MODELS]:
         raise InputError(f"'models' has {unknown[0]!r}; choose among {', '.join(MODELS)}.")
-    check_whole(optional=True, workers=workers, seeds=seeds, max_epochs=epochs)
+    check_whole(optional=True, seeds=seeds, max_epochs=epochs)
     if not models:
         raise InputError(f"'models' is empty; choose among {', '.join(MODELS)}.")
 

@@ -29,8 +29,8 @@ from typing import Any
 
 import torch
 
-from ..data.workers import on_pool, on_this_process
 from ..errors import DataError, InputError
+from ..io.crews import Crew
 from ..io.provenance import environment
 from ..io.publish import write_file
 from ..io.threads import one_thread
@@ -112,7 +112,7 @@ class Folder:
         return {path.stem: _json(path) for path in files}
 
     def perform(
-        self, steps: Sequence[Step], workers: int, progress: Callable[[str], object]
+        self, steps: Sequence[Step], crew: Crew, progress: Callable[[str], object]
     ) -> dict[str, Any]:
         """Does the steps that are not done, side by side; returns the JSON of all by name.
 
@@ -121,9 +121,7 @@ class Folder:
         """
         rest = [i for i, one in enumerate(steps) if not self._done(one)]
         task = partial(_perform, self, tuple(steps))
-        count = min(workers, len(rest))
-        done = on_pool(task, rest, count) if count > 1 else on_this_process(task, rest)
-        for i in done:
+        for i, _ in crew.perform(task, rest):
             progress(steps[i].name)
         return {one.name: self.read(one.name) for one in steps}
 
@@ -131,7 +129,7 @@ class Folder:
         return (self.path / "steps" / f"{step.name}.json").exists()
 
 
-def _perform(folder: Folder, steps: tuple[Step, ...], i: int) -> int:
+def _perform(folder: Folder, steps: tuple[Step, ...], i: int) -> None:
     """Does step i and publishes what it found: the task of a worker."""
     step, start = steps[i], time.process_time()
     with one_thread(), _single_precision():
@@ -140,7 +138,6 @@ def _perform(folder: Folder, steps: tuple[Step, ...], i: int) -> int:
     cost = {"step": time.process_time() - start, **own}
     folder.write(f"times/{step.name}.json", {name: round(s, 2) for name, s in cost.items()})
     folder.write(f"steps/{step.name}.json", found)
-    return i
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import generate
+from ..io.crews import Crew
 from ..io.optional import optional
 from ..io.validation import check_seed
 from .answers import count, simulate, truth_name
@@ -50,6 +51,7 @@ def run_study(
     *,
     scale: float = 1.0,
     workers: int = 2,
+    scheduler: str | None = None,
     seeds: int | None = None,
     models: Sequence[str] = tuple(MODELS),
     max_epochs: int = 200,
@@ -66,6 +68,7 @@ def run_study(
     Other arguments:
         scale: Multiplies the study's sizes; see `plan`.
         workers: Processes that simulate or learn side by side.
+        scheduler: The address of a dask scheduler to use instead; see `generate`.
         seeds: Seeds of every learned row; 3 if None, at 128 × 128 pixels 1.
         models: The models to compare, of `plan.MODELS`.
         max_epochs: The largest number of epochs of the published recipe at full size.
@@ -83,8 +86,9 @@ def run_study(
         StorageError: If a file cannot be written.
         WorkerError: If worker processes keep dying.
     """
-    check_arguments(name, scale, workers, seeds, models, max_epochs)
+    check_arguments(name, scale, seeds, models, max_epochs)
     check_seed(seed)
+    crew = Crew(workers, scheduler)
     _check_libraries(name, models)
     settings = {
         "name": name,
@@ -97,20 +101,20 @@ def run_study(
     tell = progress or (lambda _: None)
     top = Folder.opened(Path(out).absolute(), settings, resume=resume)
     if name != "all":
-        return _part(top, settings, workers, tell)
+        return _part(top, settings, crew, tell)
     found = {}
     for part in CAPTIONED:
         own = settings | {"name": part}
         # what is there was made by this study
         folder = Folder.opened(top.path / part, own, resume=True, data=top.data)
-        found[part] = _part(folder, own, workers, lambda words, p=part: tell(f"{p}: {words}"))
+        found[part] = _part(folder, own, crew, lambda words, p=part: tell(f"{p}: {words}"))
         top.write("study_results.json", {"study": settings, "parts": found})
         top.write("index.html", write_all(settings, found))
     return {"study": settings, "parts": found}
 
 
 def _part(
-    folder: Folder, settings: dict[str, Any], workers: int, tell: Callable[[str], object]
+    folder: Folder, settings: dict[str, Any], crew: Crew, tell: Callable[[str], object]
 ) -> dict[str, Any]:
     name = settings["name"]
     owner = name if name in STUDIES[:5] else "case1"
@@ -122,8 +126,8 @@ def _part(
     problems = {}
     for preset in presets:
         problem = (owner, preset)
-        stores = _data(folder, problem, sizes, settings["seed"], workers, tell)
-        steps = _answers(folder, problem, stores, sizes, learners, settings["seed"], workers, tell)
+        stores = _data(folder, problem, sizes, settings["seed"], crew, tell)
+        steps = _answers(folder, problem, stores, sizes, learners, settings["seed"], crew, tell)
         problems[preset] = {"stores": stores, "steps": steps}
     results = tabulated(folder, name, settings, sizes, problems)
     results["figures"] = _figures(folder, name, results, problems, settings["seed"])
@@ -150,7 +154,7 @@ def _data(
     problem: tuple[str, str],
     sizes: Sizes,
     seed: int,
-    workers: int,
+    crew: Crew,
     tell: Callable[[str], object],
 ) -> dict[str, str]:
     """The stores of a problem by split, made if they are not there; cases share what is alike."""
@@ -172,7 +176,7 @@ def _data(
             folder.data / stores[split],
             split=split,
             seed=seed,
-            workers=_crew(workers, problem, materials),
+            **asdict(_crew(crew, problem, materials)),
             resume=True,
             **numbers,
         )
@@ -187,31 +191,31 @@ def _answers(
     sizes: Sizes,
     learners: Sequence[_Learner],
     seed: int,
-    workers: int,
+    crew: Crew,
     tell: Callable[[str], object],
 ) -> dict[str, Any]:
     """The steps of a problem, done: the reference counted, the models, the truth at every φ*."""
     label = "-".join(problem)
     where = {"problem": problem, "store": stores["reference"]}
     counting = Step(f"{label}-reference", count, where)
-    counted = folder.perform([counting], 1, tell)[counting.name]
+    counted = folder.perform([counting], Crew(), tell)[counting.name]
     fits = {}
     for one in learners:
         name = f"{label}-{one.name}-{one.seed}".replace(" ", "-")
         told = {"problem": problem, "model": one.model, "seed": seed + one.seed}
         told |= {"sizes": asdict(sizes), "train": stores["train"], "settings": counting.name}
         fits[name] = Step(name, learn, told | {"name": name, "options": one.options})
-    learned = folder.perform(list(fits.values()), workers, tell)
+    learned = folder.perform(list(fits.values()), crew, tell)
     places = settings_to_simulate(problem, counted, learned)
     common = {"problem": problem, "samples": sizes.fresh, "seed": seed}
     truths = [Step(truth_name(problem, phi), simulate, {"phi": phi, **common}) for phi in places]
-    folder.perform(truths, _crew(workers, problem, len(truths) * sizes.fresh), tell)
+    folder.perform(truths, _crew(crew, problem, len(truths) * sizes.fresh), tell)
     described = dict(zip(fits, map(asdict, learners), strict=True))
     found = {"reference": counting.name, "fits": described}
     if any("process_latent" in one.options for one in learners):
         asked = {"problem": problem, "run": next(iter(fits)), "seed": seed}
         step = Step(f"{label}-latents", posteriors, asked)
-        folder.perform([step], 1, tell)
+        folder.perform([step], Crew(), tell)
         found["latents"] = step.name
     return found
 
@@ -232,11 +236,10 @@ def _figures(
     return found
 
 
-def _crew(workers: int, problem: tuple[str, str], materials: int) -> int:
-    """How many processes so many materials are worth: starting one takes as long as simulating
-    some."""
+def _crew(crew: Crew, problem: tuple[str, str], materials: int) -> Crew:
+    """Who is worth so many materials: starting a process takes as long as simulating some."""
     pixels = math.prod(case(*problem).chain.schema.images.shape)
-    return workers if materials * pixels > _FEW else 1
+    return crew if materials * pixels > _FEW else Crew()
 
 
 def _check_libraries(name: str, models: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..data.batches import Batches
+from ..io.crews import Crew
 from ..io.validation import check_flags, check_seed, check_whole
 from ..model.ensemble import Ensemble
 from ..model.pspgen import PSPGen
@@ -33,6 +34,7 @@ def fit_ensemble(
     seed: int = 0,
     bootstrap: bool = True,
     workers: int = 1,
+    scheduler: str | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
     **settings: Any,
@@ -52,6 +54,7 @@ def fit_ensemble(
             replacement (all samples of a φ together, those with labels and those without
             apart). Members that share their data share its errors too, and agree too well.
         workers: Processes side by side, one thread each.
+        scheduler: The address of a dask scheduler to use instead.
         checkpoint: A folder in which every member keeps its own checkpoints.
         progress: Show a progress bar over the members.
         settings: The other settings of `train`, such as `stages`.
@@ -62,10 +65,10 @@ def fit_ensemble(
     Raises:
         InputError: If a number is not positive, or as `train`.
         TrainingError: If a member fails; the sentence names it.
-        WorkerError: If a worker process dies.
+        WorkerError: If worker processes keep dying.
     """
     check_whole(members=members, most=MOST_MEMBERS)
-    check_whole(workers=workers)
+    crew = Crew(workers, scheduler)
     check_seed(seed)
     check_flags(bootstrap=bootstrap, progress=progress)
     models, tasks = [], []
@@ -79,7 +82,7 @@ def fit_ensemble(
         tasks.append(MemberTask(k, members, rows if bootstrap else None, own))
     histories = [History()] * members
     with _folder(checkpoint):
-        run = train_members(tasks, models, data, workers)
+        run = train_members(tasks, models, data, crew)
         for k, state, history in tqdm(run, "members", members, disable=None if progress else True):
             load_state(models[k], state)
             models[k].to(settings.get("device")).eval()

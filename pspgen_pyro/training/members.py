@@ -6,12 +6,9 @@ depend on who trained whom.
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..data.batches import Batch, Batches
-from ..data.workers import die_with_parent
-from ..errors import InputError, TrainingError, WorkerError
+from ..errors import InputError, TrainingError
+from ..io.crews import Crew
 from ..io.threads import one_thread
 from ..model import Part, PSPGen
 from .checkpoint import History
@@ -49,7 +46,7 @@ class MemberTask:
 
 
 def train_members(
-    tasks: list[MemberTask], models: Sequence[PSPGen], data: Batches, workers: int
+    tasks: list[MemberTask], models: Sequence[PSPGen], data: Batches, crew: Crew
 ) -> Generator[tuple[int, State, History], None, None]:
     """Trains members and yields the number, the weights and the history of each that is done.
 
@@ -57,17 +54,15 @@ def train_members(
         tasks: One a member.
         models: The members with their first weights, which are left as they are.
         data: Training and validation triads.
-        workers: How many processes; one trains here.
+        crew: Who trains.
 
     Raises:
         InputError, TrainingError: If a member fails; the sentence names it.
-        WorkerError: If a worker process dies.
+        WorkerError: If worker processes keep dying.
     """
-    payload = _Payload.of(models, data)
-    if workers > 1:
-        yield from _on_pool(tasks, payload, workers)
-    else:
-        yield from (_train(task, payload) for task in tasks)
+    training = partial(_train, _Payload.of(models, data))
+    for task, (state, history) in crew.perform(training, tasks):
+        yield task.member, state, history
 
 
 def load_state(model: PSPGen, state: State) -> None:
@@ -102,8 +97,17 @@ class _Payload:
         )
 
 
-def _train(task: MemberTask, payload: _Payload) -> tuple[int, State, History]:
+def _train(payload: _Payload, task: MemberTask) -> tuple[State, History]:
     """Trains one member, wherever it is called."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(payload.dtype)
+    try:
+        return _trained(payload, task)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _trained(payload: _Payload, task: MemberTask) -> tuple[State, History]:
     data = Batches(
         *(
             Batch(*(None if a is None else torch.tensor(a) for a in fold))  # type: ignore[arg-type]
@@ -121,7 +125,7 @@ def _train(task: MemberTask, payload: _Payload) -> tuple[int, State, History]:
             history = train(model, data, **task.settings)
     except (InputError, TrainingError) as error:
         raise type(error)(f"member {task.member + 1} of {task.of} failed: {error}") from error
-    return task.member, _state(model), history
+    return _state(model), history
 
 
 def _resampled(rows: Batch, rng: np.random.Generator) -> Batch:
@@ -136,41 +140,6 @@ def _resampled(rows: Batch, rng: np.random.Generator) -> Batch:
         if len(pool)
     ]
     return rows[torch.tensor(np.concatenate([samples[g] for g in np.concatenate(drawn)]))]
-
-
-def _on_pool(
-    tasks: list[MemberTask], payload: _Payload, workers: int
-) -> Generator[tuple[int, State, History], None, None]:
-    executor = ProcessPoolExecutor(
-        min(workers, len(tasks)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(payload,),
-    )
-    try:
-        futures = [executor.submit(_train_in_worker, task) for task in tasks]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise WorkerError(
-            "a worker process died while it trained a member, as when memory runs out; fit again "
-            "with fewer 'workers'."
-        ) from error
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
-_payload: list[_Payload] = []
-
-
-def _start_worker(payload: _Payload) -> None:
-    threading.Thread(target=die_with_parent, daemon=True).start()
-    torch.set_default_dtype(payload.dtype)
-    _payload[:] = [payload]
-
-
-def _train_in_worker(task: MemberTask) -> tuple[int, State, History]:
-    return _train(task, _payload[0])
 
 
 def _state(model: PSPGen) -> State:

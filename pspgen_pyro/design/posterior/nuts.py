@@ -11,10 +11,9 @@ References:
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from pyro.poutine import block
 from torch import Tensor
 
 from ...errors import InputError
+from ...io.crews import Crew
 from ...io.threads import one_thread
 from .density import DesignPosterior
 from .draws import Draws, check_counts
@@ -151,6 +151,7 @@ def sample_nuts(
 
     Raises:
         InputError: If a number is not positive, or `target_accept` is not between 0 and 1.
+        WorkerError: If worker processes keep dying.
     """
     check_counts(
         chains=chains, draws=draws, warmup=warmup, workers=workers, max_tree_depth=max_tree_depth
@@ -168,7 +169,7 @@ def sample_nuts(
         for start, child in zip(starts, seeds, strict=True)
     ]
     found = time.process_time() - begin
-    results = list(_run(tasks, workers, progress or (lambda _: None)))
+    results = _run(tasks, workers, progress or (lambda _: None))
     positions, records, seconds = zip(*results, strict=True)
     return posterior.drawn(
         "NUTS",
@@ -185,16 +186,18 @@ _Task = tuple[DesignPosterior, Tensor, int, int, int, dict[str, Any]]
 _Result = tuple[Tensor, dict[str, NDArray[Any]], float]
 
 
-def _run(tasks: Sequence[_Task], workers: int, tick: Callable[[int], object]) -> Iterator[_Result]:
+def _run(tasks: Sequence[_Task], workers: int, tick: Callable[[int], object]) -> list[_Result]:
     if workers == 1:
-        for task in tasks:
-            yield _chain(task, tick)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
-        for result in pool.map(_chain, tasks):
-            tick(len(result[0]))
-            yield result
+        return [_chain(task, tick) for task in tasks]
+    found = {}
+    for k, result in Crew(workers).perform(partial(_chain_of, tasks), range(len(tasks))):
+        found[k] = result
+        tick(len(result[0]))
+    return [found[k] for k in range(len(tasks))]
+
+
+def _chain_of(tasks: Sequence[_Task], k: int) -> _Result:
+    return _chain(tasks[k])
 
 
 def _chain(task: _Task, tick: Callable[[int], object] = lambda _: None) -> _Result:

@@ -1,0 +1,186 @@
+"""Who does the work: this process, a pool of local processes, or a dask cluster.
+
+A task is given once to each worker, and then one item after the other; what comes back does not
+depend on who did what, nor on who died meanwhile. So a task that writes does so file by file,
+each whole or not at all and the same whoever writes it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any
+
+from ..errors import InputError, WorkerError
+from .optional import optional
+from .validation import check_whole
+
+__all__ = ["Crew"]
+
+_RESTARTS = 3
+_AGAIN = "what was finished in a folder is kept, so go on there with 'resume'"
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Those who work.
+
+    Arguments:
+        workers: How many local processes; with one, this one does everything.
+        scheduler: The address of a dask scheduler to use instead; None for none.
+
+    Raises:
+        InputError: If `workers` is no positive number, or no scheduler answers.
+        MissingDependencyError: If there is a scheduler and `distributed` is missing.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        check_whole(workers=self.workers)
+        address = self.scheduler
+        if address is None:
+            return
+        if not (isinstance(address, str) and re.fullmatch(r"\w+://[^\s:]+(:\d+)?\S*", address)):
+            raise InputError(
+                f"'scheduler' is {address!r:.60}; give its address, as tcp://host:8786."
+            )
+        _client(address)[1].close()
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody but this process works."""
+        return self.workers == 1 and self.scheduler is None
+
+    def perform[Item, Result](
+        self, task: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Generator[tuple[Item, Result]]:
+        """Does a task for every item, and yields each with what came back as soon as it is done.
+
+        Arguments:
+            task: What to do; unless this process is alone, something that can be sent to others.
+            items: What to do it for, likewise.
+
+        Raises:
+            InputError: If no scheduler answers.
+            WorkerError: If workers keep dying, or the scheduler dies.
+        """
+        items = list(items)
+        count = min(self.workers, len(items))
+        if self.scheduler is not None and items:
+            done = _on_cluster(task, items, self.scheduler)
+        elif count > 1:
+            done = _on_pools(task, items, count)
+        else:
+            done = ((j, task(item)) for j, item in enumerate(items))
+        with closing(done):
+            for j, result in done:
+                yield items[j], result
+
+
+def _on_pools(
+    task: Callable[[Any], Any], items: Sequence[Any], workers: int
+) -> Generator[tuple[int, Any]]:
+    """A pool that lost a worker is replaced, up to three times."""
+    pending = list(range(len(items)))
+    for _ in range(_RESTARTS + 1):
+        try:
+            with closing(_on_pool(task, items, list(pending), workers)) as finished:
+                for j, result in finished:
+                    pending.remove(j)
+                    yield j, result
+            return
+        except BrokenProcessPool:
+            continue
+    raise WorkerError(
+        f"worker processes died {_RESTARTS + 1} times, as when memory runs out; {_AGAIN} and "
+        "fewer workers."
+    )
+
+
+def _on_pool(
+    task: Callable[[Any], Any], items: Sequence[Any], pending: Sequence[int], workers: int
+) -> Generator[tuple[int, Any]]:
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(
+        min(workers, len(pending)), mp_context=context, initializer=_start, initargs=(task,)
+    )
+    try:
+        futures = {executor.submit(_work, items[j]): j for j in pending}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+_task: list[Callable[[Any], Any]] = []
+
+
+def _start(task: Callable[[Any], Any]) -> None:
+    """Leaves Ctrl-C to the parent, and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _task[:] = [task]
+
+
+def _work(item: Any) -> Any:
+    return _task[0](item)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _on_cluster(
+    task: Callable[[Any], Any], items: Sequence[Any], address: str
+) -> Generator[tuple[int, Any]]:
+    """The workers of a `dask.distributed` scheduler, which see the same file system."""
+    dask, client = _client(address)
+    lost = WorkerError(
+        f"the scheduler {address} went away; {_AGAIN} as soon as one answers, or without."
+    )
+    with client:
+        futures = client.map(task, items, pure=False)
+        numbers = {future.key: j for j, future in enumerate(futures)}
+        try:
+            for future in dask.as_completed(futures, loop=client.loop):
+                result = future.result()
+                yield numbers.pop(future.key), result
+        except dask.KilledWorker as error:
+            raise WorkerError(
+                "the cluster lost the workers of a task again and again, as when memory runs "
+                f"out; {_AGAIN}."
+            ) from error
+        except (dask.CancelledError, dask.comm.CommClosedError) as error:
+            raise lost from error
+        finally:
+            if client.status == "running":
+                client.cancel(futures)
+    # a client that is cut off may also just stop
+    if numbers:
+        raise lost
+
+
+def _client(address: str) -> tuple[Any, Any]:
+    """The library, and a client of the scheduler at this address."""
+    dask = optional("distributed", "A dask scheduler", "cluster")
+    try:
+        return dask, dask.Client(address, timeout="3s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"'scheduler' is {address!r}, where no scheduler answers ({error}); start one, or "
+            "leave it out."
+        ) from error
