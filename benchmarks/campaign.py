@@ -6,7 +6,7 @@ of 8 more; experiment number i has the same luck whoever asks for it.
 
 | method | how it asks | what it answers |
 |---|---|---|
-| campaign | `psp.fit`, `Campaign`, fitted anew on all data after every second batch | its status |
+| campaign | `psp.fit`, `Campaign`, fitted anew on all data after every batch | its status |
 | botorch | `benchmarks/campaign_rivals.py` | the largest P of its own |
 | bofire | the same | the same |
 | random | at random | `psp.fit` on the first 40, 80 and 120, and the design of it |
@@ -50,7 +50,7 @@ from fits import mean_and_error
 import pspgen_pyro as psp
 from pspgen_pyro.io.provenance import environment, versions
 
-ANEW, NORMAL = 2, 1.6448536269514722
+NORMAL = 1.6448536269514722
 METHODS = ("campaign", "botorch", "bofire", "random")
 NUMBERS = ("truth", "error", "covered", "calls")
 
@@ -93,7 +93,7 @@ def campaign(problem, seed, folder):
     current, count = begun(triads_of(problem, phi, values), 0), len(problem.process)
     yield phi, status()
     for batch in range(BATCHES):
-        if batch and batch % ANEW == 0:
+        if batch:
             current = begun(current.triads(), batch)
         table = current.ask(BATCH)
         words = table.iloc[:, 1 : 1 + count].set_axis(problem.process.names, axis=1)
@@ -314,7 +314,7 @@ def main():
         )
         print(f"{line['problem']:8s} campaign less {line['campaign less']:8s}: {numbers}")
     best = {name: problem_of(name, options.public).best[1] for name, _, _ in found}
-    settings = {"first": FIRST, "batch": BATCH, "batches": BATCHES, "fitted anew after": ANEW}
+    settings = {"first": FIRST, "batch": BATCH, "batches": BATCHES}
     content = {
         "environment": environment() | {"rivals": versions(["botorch", "gpytorch", "bofire"])},
         "settings": settings | {"seeds": [*seeds], "best": best},
