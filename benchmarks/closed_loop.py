@@ -103,7 +103,9 @@ def one_shot(model, target, calls, seed):
     start = time.process_time()
     design = maximise(model, target, seed=seed)
     p = design.probability
-    return answer(design.phi, p.value, p.standard_error, calls, time.process_time() - start)
+    seconds = time.process_time() - start
+    ends = {"low": float(p.low), "high": float(p.high)}
+    return answer(design.phi, p.value, p.standard_error, calls, seconds, **ends)
 
 
 def verified(found, study, target, seed):

@@ -640,6 +640,19 @@ class TestBelief:
             "another batch is not worth its cost",
         ]
 
+    def test_its_triads_are_those_it_started_from_and_every_result(self, begun, campaign):
+        before = psp.Triads.open(begun / "triads.zarr")
+        assert np.array_equal(campaign.triads().data["phi"], before.data["phi"])
+        table = filled(campaign, 6)
+        table.loc[4, K], table.loc[5, [STRENGTH, K, "failed"]] = None, [None, None, 1]
+        campaign.tell(table)
+        triads = campaign.triads()
+        assert triads.schema == before.schema
+        assert np.array_equal(triads.data["phi"][60:], settings_of(table[:5]))
+        assert np.array_equal(
+            triads.data["value"][60:], table.loc[:4, [STRENGTH, K]], equal_nan=True
+        )
+
     def test_the_refined_run_has_learned_the_results_and_says_so(self, campaign):
         with pytest.raises(InputError, match="nothing was told yet"):
             campaign.refined()
@@ -801,6 +814,7 @@ class TestImages:
         campaign.refined(learn)
         assert np.array_equal(given[0].x.numpy(), x)
         assert np.isnan(given[0].m.numpy()).sum() == 1
+        assert np.array_equal(campaign.triads().data["x"][60:], x)
         file = next((campaign.path / "images").iterdir())
         file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\0")
         with pytest.raises(DataError, match=file.name):

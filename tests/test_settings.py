@@ -33,6 +33,8 @@ from pspgen_pyro.design import (
     window,
 )
 from pspgen_pyro.design.chances import Probability
+from pspgen_pyro.design.loop.discrepancy import Discrepancy
+from pspgen_pyro.design.loop.search import Search
 from pspgen_pyro.design.optimisers import Problem
 from pspgen_pyro.design.posterior.coordinates import SliceCoordinates
 from pspgen_pyro.errors import DataError, InputError
@@ -464,6 +466,17 @@ def by_enumeration(model, starts=16):
     return best
 
 
+def suggested(space, seed):
+    """A hundred settings that a search asks for, half of them knowing how the others went."""
+    model, draws = random_model(space, seed % 2**16), rng(seed)
+    design = maximise(model, TARGET, starts=4, draws=16)
+    search = Search(model, design, TARGET, Discrepancy(1.0), draws, 0)
+    first = search.ask(50, draws)
+    search.tell(first, np.ones(50, dtype=bool), draws.uniform(size=50) < 0.5)
+    then = search.ask(50, draws, first[:8])
+    return space.check(search.phi[np.concatenate([first, then])])
+
+
 MIXED = ProcessSpace.of(
     {"n": Integer(0, 3), "k": Categorical(("u", "v")), "a": Real(0, 1), "t": Real(1, 9, log=True)}
 )
@@ -571,6 +584,17 @@ class TestDesign:
         found = maximise(model, TARGET)
         assert float(found.value.promised) >= by_enumeration(model) - 1e-3
         assert violation(space, found.phi) <= 1e-9
+
+    @given(spaces(), st.integers(0, 2**32 - 1))
+    @settings(max_examples=3, deadline=None)
+    def test_suggestions_of_a_search_fulfil_every_constraint(self, space, seed):
+        assert violation(space, suggested(space, seed)) <= 1e-9
+
+    @pytest.mark.slow
+    @given(spaces(), st.integers(0, 2**32 - 1))
+    @settings(max_examples=100, deadline=None)
+    def test_ten_thousand_suggestions_fulfil_every_constraint(self, space, seed):
+        assert violation(space, suggested(space, seed)) <= 1e-9
 
     @pytest.mark.parametrize("space", [MIXED, BOUND], ids=["mixed", "bound"])
     def test_the_least_of_two_targets_and_the_least_cost_are_no_worse_than_scattered(self, space):

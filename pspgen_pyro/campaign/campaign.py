@@ -281,6 +281,37 @@ class Campaign:
         story = {"target": target, "results": len(results), "entries": ledger.entries}
         return replace(run, model=model, training=run.training | {"campaign": story})
 
+    def triads(self) -> Triads:
+        """What the campaign started from and every result since, to `fit` anew and start another
+        campaign.
+
+        Raises:
+            InputError: If the triads have images and a result has none.
+            DataError: If a file is damaged.
+        """
+        triads, _ = self._folder.triads()
+        results = [one for one in self._ledger().results if not one.failed]
+        data, structure, x = triads.data, self.schema.microstructure, None
+        if structure is not None:
+            if bare := [one for one in results if one.image is None]:
+                raise InputError(
+                    f"the triads have images, and {len(bare)} result(s) have none, as {bare[0]}; "
+                    "tell theirs, or take the refined run."
+                )
+            images = [self._folder.image(one.image) for one in results if one.image is not None]
+            x = np.concatenate([data["x"].values, np.array(images).reshape(-1, *structure.shape)])
+        phi = np.array([one.phi for one in results]).reshape(-1, len(self.schema.process))
+        return Triads.from_arrays(
+            np.concatenate([data["phi"].values, phi]),
+            x,
+            np.concatenate([data["value"].values, values_of(results, self.schema)]),
+            process=self.schema.process,
+            properties=self.schema.properties,
+            microstructure=structure,
+            seed=self._folder.beginning.seed,
+            quiet=True,
+        )
+
     def _batch(self, results: Sequence[Result], like: Batch) -> Batch:
         """Results as rows that can be learned; with images if each has one."""
         names = [one.image for one in results if one.image is not None]
