@@ -4,6 +4,7 @@ The reference is one undisturbed run in this process; whatever dies, the store i
 there is an error and the run can be resumed to them.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -110,9 +111,13 @@ def test_every_one_of_four_workers_may_die_three_times(undisturbed, tmp_path):
         for k in rng.permutation(np.repeat(np.arange(4), 3)):
             wait_for(lambda k=k: works(nannies[k]) or not thread.is_alive(), 240)
             time.sleep(rng.uniform(0, 0.2))
-            if thread.is_alive():
-                os.kill(nannies[k].process.process.pid, signal.SIGKILL)
-                killed.append(int(k))
+            # a nanny may just be replacing its worker
+            nanny = nannies[k].process
+            worker = None if nanny is None else nanny.process
+            if thread.is_alive() and worker is not None and worker.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
+                    killed.append(int(k))
         thread.join(240)
     print(f"killed {killed}, {records(path) if raised else CHUNKS} of {CHUNKS} chunks, {raised}")
     assert killed
