@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import runpy
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +55,12 @@ def smaller(text):
     return text
 
 
+def run(block, space):
+    """Runs a block, at a small size, among the names of `space`, and adds what it defines."""
+    Path("block.py").write_text(smaller(block), encoding="utf-8")
+    space.update(runpy.run_path("block.py", space))
+
+
 def test_the_twenty_lines_are_about_twenty():
     lines = [line for line in code().splitlines() if line.strip() and line[0] != "#"]
     assert len(lines) <= 20
@@ -70,7 +77,7 @@ def ran(tmp_path_factory):
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(pspgen_pyro, "fit", short, raising=False)
-        exec(smaller(code()), space)
+        run(code(), space)
     return folder, space, printed.getvalue()
 
 
@@ -90,7 +97,7 @@ def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
     assert main(["design", "run", *arguments]) == 0
     for page in PAGES:
         for block in blocks((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")):
-            exec(smaller(block), space)
+            run(block, space)
     plt.close("all")
     assert space["page"].startswith("<!doctype html>")
 
@@ -107,7 +114,7 @@ def test_every_example_of_your_own_data_runs(tmp_path, monkeypatch):
     space = {}
     campaign = blocks((ROOT / "docs" / "campaign.md").read_text(encoding="utf-8"))
     for block in [*others, *campaign]:
-        exec(smaller(block), space)
+        run(block, space)
     plt.close("all")
     assert Path("filters.csv").exists()
 
