@@ -1,11 +1,11 @@
 """The documentation: Sphinx with furo and MyST; every warning is an error (`make docs`)."""
 
-import importlib.metadata
+import pspgen_pyro
 
 project = "pspgen_pyro"
 author = "The pspgen_pyro developers"
 project_copyright = "2026, The pspgen_pyro developers"
-release = importlib.metadata.version("pspgen-pyro")
+release = pspgen_pyro.__version__
 version = release
 
 extensions = [
