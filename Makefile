@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs bench notebooks clean
+.PHONY: demo test lint docs bench notebooks release clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -28,8 +28,12 @@ notebooks: .venv/installed
 	@rm -rf notebooks/work
 	@OMP_NUM_THREADS=1 PSPGEN_NOTEBOOK_SIZE=full $(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
+# what could go out, tried as a newcomer would try it
+release: .venv/installed
+	@sh tools/release.sh
+
 clean:
-	rm -rf .venv demo docs/_build notebooks/work pspgen_pyro/*/__pycache__
+	rm -rf .venv demo dist docs/_build notebooks/work pspgen_pyro/*/__pycache__
 
 .venv/installed: pyproject.toml tools/bootstrap.sh
 	@sh tools/bootstrap.sh
