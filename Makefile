@@ -17,6 +17,8 @@ lint: .venv/installed
 
 docs: .venv/installed
 	@$(BIN)/sphinx-build -W -q -b html docs docs/_build
+	@! grep -rlE '<(script|link|img)[^>]*(src|href)="https?:' docs/_build --include='*.html' || \
+		{ echo "docs: these pages load something from a network"; exit 1; }
 
 # the other benchmarks need a trained run; their headings give the commands
 bench: .venv/installed
