@@ -32,7 +32,7 @@ user=$work/user/bin
 
 cd "$work"
 say "running a small demo"
-"$user/pspgen" demo --out demo --samples 400 --reference 1 --epochs 2 --verify 20
+"$user/pspgen" demo --out demo --samples 400 --reference 2 --epochs 2 --verify 20
 test -s demo/report.html
 
 say "running the lines of the README"
