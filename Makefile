@@ -1,13 +1,13 @@
-.PHONY: demo test lint docs bench notebooks clean
+.PHONY: demo test lint docs bench notebooks release clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
 
-demo: .venv/kernels
+demo: .venv/installed
 	@rm -rf demo
 	@$(BIN)/pspgen demo --out demo
 
-test: .venv/kernels
+test: .venv/installed
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2
 
 lint: .venv/installed
@@ -17,24 +17,25 @@ lint: .venv/installed
 
 docs: .venv/installed
 	@$(BIN)/sphinx-build -W -q -b html docs docs/_build
+	@! grep -rlE '<(script|link|img)[^>]*(src|href)="https?:' docs/_build --include='*.html' || \
+		{ echo "docs: these pages load something from a network"; exit 1; }
 
 # the other benchmarks need a trained run; their headings give the commands
-bench: .venv/kernels
+bench: .venv/installed
 	@for name in solver chain mesh_convergence; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # at full size, each from the data and the model that the ones before it made
-notebooks: .venv/kernels
+notebooks: .venv/installed
 	@rm -rf notebooks/work
 	@OMP_NUM_THREADS=1 PSPGEN_NOTEBOOK_SIZE=full $(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
-clean:
-	rm -rf .venv demo docs/_build notebooks/work
+# what could go out, tried as a newcomer would try it
+release: .venv/installed
+	@sh tools/release.sh
 
-# numba watches the file of a kernel, not the files of the kernels that it calls
-.venv/kernels: .venv/installed $(wildcard pspgen_pyro/*/*.py)
-	@rm -f pspgen_pyro/*/__pycache__/*.nbi pspgen_pyro/*/__pycache__/*.nbc
-	@touch .venv/kernels
+clean:
+	rm -rf .venv demo dist docs/_build notebooks/work pspgen_pyro/*/__pycache__
 
 .venv/installed: pyproject.toml tools/bootstrap.sh
 	@sh tools/bootstrap.sh

@@ -32,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from pspgen_pyro import Batches, Box, PSPGen, Triads, case, generate, maximise
 from pspgen_pyro.design import Discrepancy, design_in_loop, frequency, verify
@@ -76,17 +77,20 @@ def joined(a, b):
 
 def trained(work, study, data, seed):
     """The default model trained on the data, and the CPU seconds that took."""
-    path = work / f"model_{len(data.train)}_{seed}.pt"
+    path = work / f"model_{len(data.train)}_{seed}.safetensors"
     torch.manual_seed(seed)
     model = PSPGen(study.chain.schema).float()
-    if not path.exists():
+
+    def learn():
         start = time.process_time()
         train(model, data, STAGES[:2], seed=seed)
-        state = {"weights": model.state_dict(), "seconds": time.process_time() - start}
-        torch.save(state, path)
-    state = torch.load(path)
-    model.load_state_dict(state["weights"])
-    return model.eval(), state["seconds"]
+        seconds = time.process_time() - start
+        save_file(model.state_dict(), path)
+        return seconds
+
+    seconds = remembered(path.with_suffix(".json"), learn)
+    model.load_state_dict(load_file(path))
+    return model.eval(), seconds
 
 
 def answer(phi, probability, error, calls, seconds, **more):

@@ -1,11 +1,11 @@
 """The documentation: Sphinx with furo and MyST; every warning is an error (`make docs`)."""
 
-import importlib.metadata
+import pspgen_pyro
 
 project = "pspgen_pyro"
 author = "The pspgen_pyro developers"
 project_copyright = "2026, The pspgen_pyro developers"
-release = importlib.metadata.version("pspgen-pyro")
+release = pspgen_pyro.__version__
 version = release
 
 extensions = [
@@ -15,6 +15,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx-mathjax-offline",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["jupyter_execute", "_build", "_templates", "notebooks/work"]
@@ -37,3 +38,7 @@ default_role = "code"
 html_theme = "furo"
 html_title = f"pspgen_pyro {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
+# summaries are fetched, which a browser refuses where the site is a folder
+html_show_search_summary = False

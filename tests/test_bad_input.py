@@ -248,6 +248,7 @@ def one_line(capsys, *words):
         (["simulate", "case9", "--out", "t"], "invalid choice 'case9'"),
         (["demo", "--out", "d", "--samples=0"], "'samples' is 0"),
         (["demo", "--out", "d", "--seed=-1"], "'seed' is -1"),
+        (["demo", "--out", "d", "--reference=1"], "'reference' is 1 material"),
         (["loop", "r", "--triads", "t", "--target=u", "--out", "x", "--refined", "x"], "both 'x'"),
         (["simulate", "case1", "--samples=4", "--out", "t", "--scheduler=nonsense"], "scheduler"),
         (["simulate", "case1", "--out", "t", "--scale=1e300"], "GiB of disk"),

@@ -2,7 +2,6 @@
 errors."""
 
 import inspect
-import pickle
 
 import numpy as np
 import pytest
@@ -368,7 +367,6 @@ def test_chains_in_processes_are_the_chains_of_one_process(toy_run):
 
     model = load_run(toy_run).model
     posterior = DesignPosterior(model, Box((-10, -7), (-9, -5)))
-    assert pickle.loads(pickle.dumps(posterior)).size == posterior.size
     alone, shared = (
         sample_nuts(posterior, chains=2, draws=4, warmup=3, max_tree_depth=3, workers=workers)
         for workers in (1, 2)

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import re
+import runpy
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 import torch
 
 import pspgen_pyro
-from pspgen_pyro.cli import main
+from pspgen_pyro.cli import Command, main
+from pspgen_pyro.cli.parsing import parsed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,6 +24,8 @@ PAGES_SMALLER = {
     "hide_properties(100)": "hide_properties(20)",
     "budget=500": "budget=20",
     "budget=300": "budget=20",
+    "chains=4, draws=250": "chains=4, draws=20, warmup=20",
+    "simulations=1000": "simulations=20",
     '.sample("hmc")': '.sample("hmc", chains=4, draws=20, warmup=20)',
 }
 PAGES = (
@@ -36,7 +41,20 @@ PAGES = (
     "report",
     "ensembles",
     "how_sure",
+    "solver",
+    "conduction",
+    "estimators",
+    "diagnosis",
+    "coming_from",
 )
+OWN_DATA = ("your_data", "campaign")
+ELSEWHERE = {
+    "calibration": ("test_compare.py", "it needs many materials at each setting"),
+    "reference_solver": ("test_properties.py", "DOLFINx is an extra and compiles its forms"),
+    "rivals": ("test_rivals.py", "five rivals are trained"),
+    "study": ("test_study_runs.py", "it is a study"),
+}
+"""The pages whose examples do not run here: where the same is tested, and why."""
 
 
 def blocks(text):
@@ -52,6 +70,12 @@ def smaller(text):
     for large, small in (SMALLER | PAGES_SMALLER).items():
         text = text.replace(large, small)
     return text
+
+
+def run(block, space):
+    """Runs a block, at a small size, among the names of `space`, and adds what it defines."""
+    Path("block.py").write_text(smaller(block), encoding="utf-8")
+    space.update(runpy.run_path("block.py", space))
 
 
 def test_the_twenty_lines_are_about_twenty():
@@ -70,7 +94,7 @@ def ran(tmp_path_factory):
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(pspgen_pyro, "fit", short, raising=False)
-        exec(smaller(code()), space)
+        run(code(), space)
     return folder, space, printed.getvalue()
 
 
@@ -88,9 +112,10 @@ def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
     space["run"].save("run")
     arguments = ["--target=-10:-9,-7:-5", "--draws", "16", "--starts", "1", "--out", "a.json"]
     assert main(["design", "run", *arguments]) == 0
+    space["x"] = space["triads"].data["x"].values[:2]
     for page in PAGES:
         for block in blocks((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")):
-            exec(smaller(block), space)
+            run(block, space)
     plt.close("all")
     assert space["page"].startswith("<!doctype html>")
 
@@ -107,9 +132,34 @@ def test_every_example_of_your_own_data_runs(tmp_path, monkeypatch):
     space = {}
     campaign = blocks((ROOT / "docs" / "campaign.md").read_text(encoding="utf-8"))
     for block in [*others, *campaign]:
-        exec(smaller(block), space)
+        run(block, space)
     plt.close("all")
     assert Path("filters.csv").exists()
+
+
+def pages():
+    return {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_every_page_with_examples_runs_or_says_why_not():
+    with_examples = {page for page, text in pages().items() if blocks(text)}
+    assert with_examples == {*PAGES, *OWN_DATA, *ELSEWHERE}
+    assert [test for test, _ in ELSEWHERE.values() if not (ROOT / "tests" / test).exists()] == []
+
+
+def shell_lines():
+    """The lines of every shell block that call `pspgen`."""
+    for page, text in {**pages(), "README": README}.items():
+        for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, flags=re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line.removeprefix("$ "), comments=True)
+                if words[:1] == ["pspgen"]:
+                    yield pytest.param(words[1:], id=f"{page}: {' '.join(words[1:3])}")
+
+
+@pytest.mark.parametrize("words", list(shell_lines()))
+def test_every_line_of_the_shell_is_a_command_with_its_options(words):
+    assert parsed(Command, "", words) is not None
 
 
 def test_every_file_that_the_readme_links_is_there():

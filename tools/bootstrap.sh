@@ -37,7 +37,7 @@ if ! usable .venv/bin/python; then
     "$python" -m venv .venv || fail "'$python -m venv' failed; install its venv module" \
         "(Debian: apt-get install python3-venv)."
 fi
-echo "setup: installing pspgen_pyro with all extras into .venv (torch brings about 4 GB on Linux)"
+echo "setup: installing pspgen_pyro with all extras into .venv (torch brings 5.5 GB on Linux)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cluster,fem,dev,docs,rivals]' ||
     fail "the installation failed; read the message above, and call make again."
 touch .venv/installed

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import InputError
+
 __all__ = ["Demo"]
 
 
@@ -44,6 +46,11 @@ class Demo:
         check_whole(**counts)
         check_whole(least=0, reference=self.reference, verify=self.verify)
         check_seed(self.seed)
+        if self.reference == 1:
+            raise InputError(
+                "'reference' is 1 material at a setting, and the noise of a fraction can be taken "
+                "off from 2 on; give 2 or more, or 0 for none."
+            )
         self.out.mkdir()
         start = time.perf_counter()
         triads, run, reference = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import pickle
 import shutil
 from contextlib import closing
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +157,8 @@ def _check_room(plan: Plan, out: Path) -> None:
 def _check_importable(plan: Plan) -> None:
     """Refuses a chain that cannot be sent to another process."""
     try:
-        pickle.dumps(plan.chain)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        ForkingPickler.dumps(plan.chain)
+    except Exception as error:
         raise InputError(
             f"'source' cannot be sent to worker processes ({error}); make its functions of a "
             "module, no lambdas or functions inside others, or use one worker."

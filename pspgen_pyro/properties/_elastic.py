@@ -14,9 +14,9 @@ the flow solver, see `nested_dissection` and `front`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..io.compiling import kernel
 from .front import (
     TILE,
     Floats,
@@ -67,7 +67,7 @@ def bordered_elements(stiffness: NDArray[np.float64]) -> NDArray[np.float64]:
     return elements
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def condense_each(x: Image, solid: Image, elements: Floats, response: Floats) -> None:
     """Fills `response`, with shape `(N, 3, 3)`, with the effective stiffness of each image.
 
@@ -80,7 +80,7 @@ def condense_each(x: Image, solid: Image, elements: Floats, response: Floats) ->
         _condense(x[i], solid, elements, response[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _condense(x: Image, solid: Image, elements: Floats, response: Floats) -> None:
     stiff = np.empty_like(x)
     for r in range(x.shape[0]):
@@ -124,7 +124,7 @@ def _condense(x: Image, solid: Image, elements: Floats, response: Floats) -> Non
             at += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _add_pixels(
     x: Image,
     solid: Image,

@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..errors import SimulationError
+from ..io.compiling import kernel
 from ._network import Network, element_matrix, network, node_places
 
 __all__ = ["RESIDUAL", "tensor"]
@@ -125,7 +125,7 @@ def _inverse_symbol(shape: tuple[int, ...]) -> Floats:
     return 1 / total
 
 
-@njit(cache=True)
+@kernel()
 def _currents(
     nodes: Ints, kappa: Floats, element: Floats, drive: NDArray[np.int16], step: int, w: Floats
 ) -> Floats:
@@ -144,7 +144,7 @@ def _currents(
     return total
 
 
-@njit(cache=True)
+@kernel()
 def _energies(
     nodes: Ints,
     kappa: Floats,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..io.compiling import kernel
 
 __all__ = ["Joined", "windings"]
 
@@ -69,7 +70,7 @@ def _sample_winds(void: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return joined.winds.any(axis=0)
 
 
-@njit(cache=True)
+@kernel()
 def _root(
     member: int, parent: NDArray[np.int64], image: NDArray[np.int64], at: NDArray[np.int64]
 ) -> int:
@@ -86,7 +87,7 @@ def _root(
     return member
 
 
-@njit(cache=True)
+@kernel()
 def _join(
     pairs: NDArray[np.int64],
     steps: NDArray[np.integer[Any]],

@@ -15,8 +15,9 @@ that are :math:`d` periodic images apart are connected on the unrolled plane if 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..io.compiling import kernel
 
 __all__ = ["parted_nodes", "windings"]
 
@@ -25,7 +26,7 @@ Ints = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def windings(x: Image) -> Flags:
     found = np.zeros((len(x), 2), dtype=np.bool_)
     for i in range(len(x)):
@@ -37,7 +38,7 @@ def windings(x: Image) -> Flags:
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def parted_nodes(x: Image) -> Flags:
     """Where two void pixels meet only at their corners and no path through edges connects them on
     the unrolled plane, with shape `(H, W)`.
@@ -69,7 +70,7 @@ def parted_nodes(x: Image) -> Flags:
     return parted
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _in_lattice(across: int, down: int, path: Ints) -> bool:
     if path[2] != 0 or (across == 0 and down == 0):
         return True
@@ -77,7 +78,7 @@ def _in_lattice(across: int, down: int, path: Ints) -> bool:
     return winds and across * path[1] == down * path[0]
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _components(x: Image) -> tuple[Ints, Ints, Ints]:
     """Joins the runs of void.
 
@@ -112,7 +113,7 @@ def _components(x: Image) -> tuple[Ints, Ints, Ints]:
     return run, link[:count], path[:count]
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _root(run: int, link: Ints) -> tuple[int, int, int]:
     """The root of a run, and the periodic images (right, down) from there to it; halves the chain
     on the way."""
@@ -127,7 +128,7 @@ def _root(run: int, link: Ints) -> tuple[int, int, int]:
     return run, across, down
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _join(a: int, b: int, across: int, down: int, link: Ints, path: Ints) -> None:
     """Joins run `b` to run `a`, which it touches so many periodic images further."""
     root_a, across_a, down_a = _root(a, link)
@@ -144,7 +145,7 @@ def _join(a: int, b: int, across: int, down: int, link: Ints, path: Ints) -> Non
     path[root_a, 2] |= path[root_b, 2]
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _close(across: int, down: int, path: Ints) -> None:
     """Notes the winding of a closed path."""
     if across == 0 and down == 0:

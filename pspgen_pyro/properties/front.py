@@ -21,9 +21,9 @@ multiple of four.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..io.compiling import kernel
 from .nested_dissection import Image, Ints
 
 __all__ = [
@@ -51,19 +51,19 @@ TILE = 136
 """Columns of a tile: 17 cache lines, an odd number, so that rows spread over the cache."""
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def fours(count: int) -> int:
     """The next multiple of four."""
     return (count + 3) & ~3
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def column_of(j: int, tile: int) -> int:
     """Where column `j` is in the first row."""
     return j // TILE * tile + j % TILE
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def clear(front: Floats, tile: int, size: int) -> None:
     """Sets the upper triangle, and the spare column and row, to zero."""
     for i in range(fours(size + 1)):
@@ -74,7 +74,7 @@ def clear(front: Floats, tile: int, size: int) -> None:
                 row[j] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def extend_add(block: Floats, row: Indices, column: Columns, front: Floats) -> None:
     """Adds a packed upper triangle; the places increase, so it lands in the upper triangle."""
     at = 0
@@ -86,7 +86,7 @@ def extend_add(block: Floats, row: Indices, column: Columns, front: Floats) -> N
         at += len(columns)
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def leave(front: Floats, tile: int, size: int, done: int, stack: Floats) -> int:
     """Packs the upper triangle of the Schur complement onto the stack; returns its length."""
     at = 0
@@ -101,7 +101,7 @@ def leave(front: Floats, tile: int, size: int, done: int, stack: Floats) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def eliminate(
     front: Floats, tile: int, size: int, pivots: int, inverse: Floats, factor: Floats
 ) -> None:
@@ -128,7 +128,7 @@ def eliminate(
                 _subtract_within(front, rows, factor, 4 * i, quarter)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(nogil=True, error_model="numpy")
 def _divide_by_pivots(
     front: Floats, column: int, inverse: Floats, above: int, factor: Floats
 ) -> None:
@@ -141,7 +141,7 @@ def _divide_by_pivots(
             ratios[i] = pivot_row[i] * scale
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@kernel(nogil=True, fastmath={"contract"})
 def _subtract_above(
     front: Floats, to: int, pivots: Floats, of: int, factor: Floats, ratios: int, quarter: int
 ) -> None:
@@ -160,7 +160,7 @@ def _subtract_above(
         row[j + 3 * TILE] = row[j + 3 * TILE] - d0 * p0 - d1 * p1 - d2 * p2 - d3 * p3
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(nogil=True, error_model="numpy")
 def _factorise(front: Floats, at: int, inverse: Floats, first: int, factor: Floats) -> None:
     """The inverse pivots of four rows, and the ratios of each row to those above it."""
     block, own = front[at : at + 4 * TILE], factor[4 * first : 4 * first + 16]
@@ -173,7 +173,7 @@ def _factorise(front: Floats, at: int, inverse: Floats, first: int, factor: Floa
                 block[i * TILE + j] -= ratio * block[k * TILE + j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@kernel(nogil=True, fastmath={"contract"})
 def _subtract_within(front: Floats, at: int, factor: Floats, ratios: int, quarter: int) -> None:
     """Subtracts each of four pivot rows from those below it."""
     row, f = front[at : at + 4 * TILE], factor[ratios : ratios + 16]
@@ -186,7 +186,7 @@ def _subtract_within(front: Floats, at: int, factor: Floats, ratios: int, quarte
         row[j + TILE], row[j + 2 * TILE], row[j + 3 * TILE] = p1, p2, p3
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def storage(
     boxes: Ints, nodes: Ints, offset: Ints, owned: Ints, width: Image, loads: int
 ) -> tuple[int, int]:
@@ -204,7 +204,7 @@ def storage(
     return int(largest), int(deepest)
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def place_nodes(nodes: Ints, owned: int, width: Image, start: Indices) -> tuple[int, int]:
     """Sets where each node's unknowns start in the front; returns the pivots and all unknowns."""
     pivots, size = 0, 0
@@ -218,7 +218,7 @@ def place_nodes(nodes: Ints, owned: int, width: Image, start: Indices) -> tuple[
     return pivots, max(size, fours(pivots))
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def place_unknowns(
     kept: Ints, width: Image, start: Indices, tile: int, row: Indices, column: Columns
 ) -> int:
@@ -232,7 +232,7 @@ def place_unknowns(
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def place_loads(
     count: int, loads: int, size: int, tile: int, row: Indices, column: Columns
 ) -> int:

@@ -51,8 +51,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from ..io.compiling import kernel
 from ._windings import parted_nodes
 from .element import void_rectangle
 from .front import (
@@ -146,7 +146,7 @@ def _void_boxes(loads: int) -> tuple[Floats, Indices]:
     return np.concatenate(found), begin
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _condense_each(x: Image, void_boxes: Floats, begin: Indices, response: Floats) -> None:
     # a load, and the row that reads the answer, are h² times theirs on the unit cell
     scale = 1 / float(x[0].size) ** 2
@@ -155,7 +155,7 @@ def _condense_each(x: Image, void_boxes: Floats, begin: Indices, response: Float
         response[i] *= scale
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) -> None:
     r"""Eliminates all unknowns; `response` becomes :math:`B^T A^{-1} B`."""
     loads = len(response)
@@ -203,7 +203,7 @@ def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) ->
             at += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _unknowns_of_nodes(void: Image, number: Ints, boxes: Ints) -> Image:
     """Three where all four cells are void, else the pressure, two where it is parted; none inside
     a box of void."""
@@ -223,7 +223,7 @@ def _unknowns_of_nodes(void: Image, number: Ints, boxes: Ints) -> Image:
     return width
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _add_leaf(
     x: Image,
     void: Image,
@@ -264,7 +264,7 @@ def _add_leaf(
             _add_nodes(matrix, row[:order], column[:order], count, front)
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _add_nodes(matrix: Floats, row: Indices, column: Columns, count: int, front: Floats) -> None:
     """Adds the blocks of a matrix in whatever order its nodes come, to the upper triangle."""
     order = len(row)

@@ -27,8 +27,9 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..io.compiling import kernel
 
 __all__ = ["VOID_CELLS", "dissect", "find_fronts", "roll_to_cheapest_edges", "void_cells_at_nodes"]
 
@@ -45,7 +46,7 @@ OFF_CENTRE = 6.0
 """The price of a cut at the edge of its box, relative to one in the middle, less one."""
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def void_cells_at_nodes(x: Image) -> Image:
     """The number of void cells (0 to 4) that touch each node of the torus, with shape `(H, W)`.
 
@@ -59,7 +60,7 @@ def void_cells_at_nodes(x: Image) -> Image:
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def roll_to_cheapest_edges(x: Image) -> Image:
     """Rolls the periodic image so that the lines along its edges carry the fewest unknowns."""
     rows, columns = x.shape
@@ -72,7 +73,7 @@ def roll_to_cheapest_edges(x: Image) -> Image:
     return rolled
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def dissect(x: Image, void: Image, void_cells: int) -> tuple[Ints, Ints]:
     r"""Cuts the cell into boxes and numbers the nodes in the order of their elimination.
 
@@ -121,7 +122,7 @@ def dissect(x: Image, void: Image, void_cells: int) -> tuple[Ints, Ints]:
     return boxes[:found], number
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def find_fronts(x: Image, boxes: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
     """The nodes of every front: those of a leaf's void cells, or what the halves of a box keep.
 
@@ -159,7 +160,7 @@ def find_fronts(x: Image, boxes: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
     return nodes, offset, owned
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _unknowns_along_lines(x: Image) -> tuple[Ints, Ints]:
     """The unknowns that a cut along a row (0) or a column (1) carries on its first `p` nodes.
 
@@ -177,7 +178,7 @@ def _unknowns_along_lines(x: Image) -> tuple[Ints, Ints]:
     return along_row, along_column
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _is_void(x: Image, box: Ints) -> bool:
     for r in range(box[0], box[1]):
         for c in range(box[2], box[3]):
@@ -186,7 +187,7 @@ def _is_void(x: Image, box: Ints) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _cheapest_line(unknowns: Ints, low: int, high: int, start: int, stop: int) -> int:
     best, cheapest = low + 1, np.inf
     for line in range(low + 1, high):
@@ -197,7 +198,7 @@ def _cheapest_line(unknowns: Ints, low: int, high: int, start: int, stop: int) -
     return best
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _number_line(
     number: Ints, wanted: NDArray[np.bool_], axis: int, line: int, start: int, stop: int, free: int
 ) -> int:
@@ -211,7 +212,7 @@ def _number_line(
     return free
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _nodes_of_void_cells(x: Image, number: Ints, box: Ints, front: Ints) -> int:
     """Writes the nodes of the box's void cells to `front`, sorted; returns their count."""
     rows, columns = x.shape
@@ -237,7 +238,7 @@ def _nodes_of_void_cells(x: Image, number: Ints, box: Ints, front: Ints) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _merge(a: Ints, b: Ints, front: Ints) -> int:
     """Writes the union of two sorted lists to `front`, sorted; returns its length."""
     i = j = count = 0

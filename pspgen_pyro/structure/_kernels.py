@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from numba import njit
+from ..io.compiling import kernel
 
 __all__ = ["combine", "finish", "last_stage", "react"]
 
 
-@njit(cache=True)
+@kernel()
 def react(c):  # noqa: ANN001, ANN202
     for i in range(c.size):
         c[i] = c[i] * (c[i] * c[i] - 1.0)
 
 
-@njit(cache=True)
+@kernel()
 def combine(out, p, u, q, w):  # noqa: ANN001, ANN202
     for s in range(out.shape[0]):
         for i in range(out.shape[1]):
@@ -21,7 +21,7 @@ def combine(out, p, u, q, w):  # noqa: ANN001, ANN202
                 out[s, i, j] = p[i, j] * u[s, i, j] + q[i, j] * w[s, i, j]
 
 
-@njit(cache=True)
+@kernel()
 def last_stage(a, p, q, rate_b, rate_v):  # noqa: ANN001, ANN202
     for s in range(a.shape[0]):
         for i in range(a.shape[1]):
@@ -31,7 +31,7 @@ def last_stage(a, p, q, rate_b, rate_v):  # noqa: ANN001, ANN202
                 )
 
 
-@njit(cache=True)
+@kernel()
 def finish(v, whole, first, rate_v, middle, rate_a, rate_b, last, rate_c):  # noqa: ANN001, ANN202
     for s in range(v.shape[0]):
         for i in range(v.shape[1]):
