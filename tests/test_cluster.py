@@ -110,7 +110,7 @@ def test_every_one_of_four_workers_may_die_three_times(undisturbed, tmp_path):
         thread, raised = in_a_thread(run, path, PHI, scheduler=cluster.scheduler_address)
         for k in rng.permutation(np.repeat(np.arange(4), 3)):
             wait_for(lambda k=k: works(nannies[k]) or not thread.is_alive(), 240)
-            time.sleep(rng.uniform(0, 0.2))
+            time.sleep(rng.uniform(0, 1.5))
             # a nanny may just be replacing its worker
             nanny = nannies[k].process
             worker = None if nanny is None else nanny.process
