@@ -71,6 +71,7 @@ PUBLIC = {
         "conductivity conductivity_tensor diffusivity elastic_moduli elastic_stiffness length "
         "millidarcy percolation permeability permeability_tensor tortuosity"
     ),
+    "properties.simulators": "EffectiveConductivity ElasticStiffness Permeability",
     "report": (
         "Answer SolvedImages SurfaceError Verdict generate_images judge materials_at "
         "model_surface read_answer reference_surface summarise surface_error write_page"
@@ -82,10 +83,7 @@ PUBLIC = {
     ),
     "runs": "Run chain_of described_data fit load_run training_data",
     "schema": "Microstructure Property Schema conversion",
-    "simulators": (
-        "EffectiveConductivity ElasticStiffness Permeability PropertyFunction PropertySimulator "
-        "StructureFunction StructureSimulator"
-    ),
+    "simulators": "PropertyFunction PropertySimulator StructureFunction StructureSimulator",
     "structure": (
         "AS_STATED CALIBRATED GRADED_STEPS PRESETS PhaseSeparatedField Preset "
         "ThresholdedField cahn_hilliard five_mode_spectrum free_energy gaussian_random_field "
