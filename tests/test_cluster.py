@@ -104,20 +104,26 @@ def test_every_one_of_four_workers_may_die_three_times(undisturbed, tmp_path):
     def works(nanny):
         return nanny.process is not None and nanny.process.status == Status.running
 
+    def gone(nanny):
+        # it gives up where a worker dies before it has begun
+        return nanny.status in (Status.closing, Status.closed, Status.failed)
+
     path, rng, killed = tmp_path / "t.zarr", np.random.default_rng(0), []
     with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as cluster:
         nannies = list(cluster.workers.values())
         thread, raised = in_a_thread(run, path, PHI, scheduler=cluster.scheduler_address)
         for k in rng.permutation(np.repeat(np.arange(4), 3)):
-            wait_for(lambda k=k: works(nannies[k]) or not thread.is_alive(), 240)
+            nanny = nannies[k]
+            wait_for(lambda n=nanny: works(n) or gone(n) or not thread.is_alive(), 240)
             time.sleep(rng.uniform(0, 1.5))
-            # a nanny may just be replacing its worker
-            nanny = nannies[k].process
-            worker = None if nanny is None else nanny.process
+            # it may just be replacing its worker
+            worker = None if nanny.process is None else nanny.process.process
             if thread.is_alive() and worker is not None and worker.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.pid, signal.SIGKILL)
                     killed.append(int(k))
+        # one that joins late
+        cluster.scale(5)
         thread.join(240)
     print(f"killed {killed}, {records(path) if raised else CHUNKS} of {CHUNKS} chunks, {raised}")
     assert killed
