@@ -207,7 +207,9 @@ def test_a_setting_far_from_the_data_is_known_as_such():
         Support(support.m, phi[:3])
 
 
-@pytest.mark.parametrize(("size", "count"), [(1, 100), (2, 40), (2, 2500), (5, 200), (10, 2500)])
+@pytest.mark.parametrize(
+    ("size", "count"), [(1, 100), (2, 40), (2, 2500), (2, 12_000), (5, 200), (10, 2500)]
+)
 def test_corners_of_uniform_settings_are_not_outside_the_data(size, count):
     rng = np.random.default_rng(size)
     process = ProcessSpace(tuple("abcdefghij")[:size], (0.0,) * size, (1.0,) * size)

@@ -224,6 +224,20 @@ def test_ctrl_c_leaves_a_store_that_can_be_resumed(undisturbed, tmp_path):
     assert Store(path).digest() == undisturbed[24]
 
 
+def begun_and_slept(path):
+    Path(path).touch()
+    time.sleep(300)
+
+
+def test_ctrl_c_waits_for_no_task_that_is_under_way(tmp_path):
+    paths = [str(tmp_path / name) for name in "ab"]
+    child = program(f"list(crews.Crew(2).perform(begun_and_slept, {paths}))")
+    wait_for(lambda: all(os.path.exists(path) for path in paths))
+    # to this process only; a terminal would send it to its workers too
+    os.kill(child.pid, signal.SIGINT)
+    assert child.wait(timeout=60) != 0
+
+
 def test_a_second_run_on_the_same_folder_is_refused(undisturbed, tmp_path):
     path = tmp_path / "t.zarr"
     with Workplace(path).locked(resume=False):

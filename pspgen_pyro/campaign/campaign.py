@@ -294,9 +294,10 @@ class Campaign:
         data, structure, x = triads.data, self.schema.microstructure, None
         if structure is not None:
             if bare := [one for one in results if one.image is None]:
+                phi = self.schema.process.labelled(np.array(bare[0].phi))
                 raise InputError(
-                    f"the triads have images, and {len(bare)} result(s) have none, as {bare[0]}; "
-                    "tell theirs, or take the refined run."
+                    f"the triads have images, and {len(bare)} result(s) have none, such as that "
+                    f"at {phi}; tell theirs, or take the refined run."
                 )
             images = [self._folder.image(one.image) for one in results if one.image is not None]
             x = np.concatenate([data["x"].values, np.array(images).reshape(-1, *structure.shape)])

@@ -123,8 +123,9 @@ class Support:
         next."""
         if self.phi is None:
             return None
-        # stored in single precision
-        settings = np.unique(self.phi.astype(np.float32), axis=0)[:_NEAREST].astype(np.float64)
+        # stored in single precision, and sorted
+        settings = np.unique(self.phi.astype(np.float32), axis=0).astype(np.float64)
+        settings = settings[:: -(-len(settings) // _NEAREST)]
         if len(settings) < 2:
             return None
         tree = KDTree(process.coordinates(settings))

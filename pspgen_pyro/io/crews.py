@@ -111,15 +111,21 @@ def _on_pools(
 def _on_pool(
     task: Callable[[Any], Any], items: Sequence[Any], pending: Sequence[int], workers: int
 ) -> Generator[tuple[int, Any]]:
-    context = multiprocessing.get_context("spawn")
+    context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(
         min(workers, len(pending)), mp_context=context, initializer=_start, initargs=(task,)
     )
+    finished = False
     try:
         futures = {executor.submit(_work, items[j]): j for j in pending}
         for future in as_completed(futures):
             yield futures[future], future.result()
+        finished = True
     finally:
+        if not finished:
+            # after Ctrl-C or an error nobody waits for what is under way
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
         executor.shutdown(wait=True, cancel_futures=True)
 
 
