@@ -896,6 +896,7 @@ def test_a_campaign_speaks_words_and_keeps_sums(tmp_path):
     for _ in range(2):
         table = campaign.ask(6, quiet=True)
         assert set(table["binder"]) <= {"lime", "resin"}
+        assert table["layers"].dtype.kind == "i"
         assert (table["clay [%]"] + table["sand [%]"]).to_numpy() == pytest.approx(100, abs=1e-9)
         words = table[["layers", "clay [%]", "sand [%]"]].to_numpy(dtype=float)
         codes = table["binder"].map({"lime": 0.0, "resin": 1.0}).to_numpy()

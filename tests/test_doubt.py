@@ -18,9 +18,10 @@ from pspgen_pyro.design import Cautious, Estimate, Support
 from pspgen_pyro.design.estimates import EnsembleEstimate, ends_of
 from pspgen_pyro.design.optimism import combined, sobered
 from pspgen_pyro.design.unsure import reasons
-from pspgen_pyro.model import MixturePrior
+from pspgen_pyro.model import MixturePrior, PSPGen
 from pspgen_pyro.model.ensemble import Ensemble
 from pspgen_pyro.process import Categorical, Permutation, Real
+from pspgen_pyro.schema import Schema
 from pspgen_pyro.training import PriorStage
 
 TEN = ProcessSpace(tuple(f"u{j}" for j in range(10)), (0.0,) * 10, (1.0,) * 10)
@@ -227,13 +228,19 @@ def test_names_are_apart_whatever_their_order():
     assert not support.outside(np.array([0.5, 1.0]), process)
 
 
-def test_a_mixture_taken_for_a_box_is_designed_outside_the_data():
+@pytest.mark.parametrize("trend", [0, 200])
+def test_networks_design_a_mixture_taken_for_a_box_outside_the_data_and_a_trend_does_not(trend):
     rng = np.random.default_rng(0)
     phi = rng.dirichlet((2.0, 2.0, 2.0), 200)
     box = ProcessSpace(("a", "b", "c"), (0.0,) * 3, (1.0,) * 3)
-    run = fitted(box, phi, phi[:, 0] + phi[:, 1] + 0.1 * rng.normal(size=200), prior_steps=100)
-    design = run.design(Box((0.95,), (np.inf,)))
-    assert design.status.startswith("converged, but outside the data: φ* is ")
+    model = PSPGen(
+        Schema(process=box, properties=["m [1] linear"]), prior=MixturePrior(trend=trend)
+    )
+    m = phi[:, 0] + phi[:, 1] + 0.1 * rng.normal(size=200)
+    design = fitted(box, phi, m, model=model, prior_steps=100).design(Box((0.95,), (np.inf,)))
+    outside = design.status.startswith("converged, but outside the data: φ* is ")
+    assert outside == (trend == 0)
+    assert outside or design.phi.sum() < 1.1
 
 
 def test_the_reasons_name_what_is_wrong_and_what_helps():

@@ -18,6 +18,7 @@ from ..data.layout import encoded, sha256
 from ..data.pixels import pixels
 from ..data.table import censored, images_of, parse_csv, read_text
 from ..errors import InputError
+from ..process import Integer
 from ..schema import Schema
 from .journal import Experiment, Result, Told
 
@@ -59,7 +60,10 @@ def blank_table(schema: Schema, experiments: Sequence[Experiment]) -> pd.DataFra
     columns: dict[str, Any] = {EXPERIMENT: [one.id for one in experiments]}
     phi = np.array([one.phi for one in experiments]).reshape(-1, len(settings))
     for heading, setting, values in zip(settings, schema.process.settings, phi.T, strict=True):
-        columns[heading] = [*map(setting.shown, values)] if setting.words else values
+        if setting.words:
+            columns[heading] = [*map(setting.shown, values)]
+        else:
+            columns[heading] = values.astype(int) if isinstance(setting, Integer) else values
     return pd.DataFrame(columns | {name: None for name in (*properties, FAILED)})
 
 

@@ -19,6 +19,7 @@ from ..schema import Schema
 
 if TYPE_CHECKING:
     from .distributions import NormalMixture
+    from .trend import Trend
 
 __all__ = ["Dimensions", "ImageDecoder", "Part", "Prior", "PropertyDecoder"]
 
@@ -87,21 +88,27 @@ class Prior(nn.Module, ABC):
         entries: How many entries of z0, counted from the first, have a law that is learned; the
             others are standard normal.
         members: How many laws are fitted apart; 0 if nothing is learned.
+
+    `trend` is what these laws lie about, if they have such.
     """
 
     def __init__(self, entries: int, members: int = 0) -> None:
         super().__init__()
         self.entries, self.members = entries, members
+        self.trend: Trend | None = None
 
     @abstractmethod
     def forward(self, phi: Tensor) -> Any:
         """The distribution of z0 for standardised settings with shape `(*, P)`."""
 
     @abstractmethod
-    def laws(self, phi: Tensor, drop: float = 0.0) -> NormalMixture | None:
+    def laws(
+        self, phi: Tensor, drop: float = 0.0, trend: Tensor | None = None
+    ) -> NormalMixture | None:
         """The laws of the first entries that are fitted apart, with batch shape `(members, *)`,
-        whose even mixture is the prior's; None if nothing is learned. `drop` is the share of each
-        hidden layer that is left out at random, as training does."""
+        whose even mixture is the prior's; None if nothing is learned. Training leaves out a share
+        `drop` of each hidden layer at random, and gives the `trend` without what it learns from,
+        with shape `(members, *, entries)`."""
 
     @abstractmethod
     def law(self, phi: Tensor) -> NormalMixture | None:
@@ -116,9 +123,10 @@ class Prior(nn.Module, ABC):
         """What shifts and widens the law alike at every φ."""
         return []
 
-    def start_at(self, u: Tensor) -> None:  # noqa: B027
-        """Starts the components of a mixture at some of these values of the first entries, with
-        shape `(N, entries)`; NaN where one is unknown."""
+    def start_at(self, u: Tensor, spread: Tensor) -> None:  # noqa: B027
+        """Starts the components of a mixture at some of these values of the first entries, less
+        the trend, with shape `(N, entries)`, NaN where one is unknown; all as wide as `spread`,
+        with shape `(entries,)`."""
 
     def transport(self, noise: Tensor, phi: Tensor) -> Tensor:
         """Maps standard normal `noise` with shape `(*, D0)` to draws of z0 given φ, smoothly."""

@@ -26,6 +26,7 @@ from .base import Dimensions, Part, Prior
 from .distributions import Blocks, NormalMixture
 from .nn import StackedMLP
 from .normal import mixture_quantile
+from .trend import Trend
 
 __all__ = ["MixturePrior", "StandardNormalPrior"]
 
@@ -55,6 +56,8 @@ class MixturePrior(Part):
         members: How many networks of equal weight, each fitted as if it were alone, make the
             mixture. Their mean errs less than one of them, and how far they differ says how far
             it errs, see `PriorStage`.
+        trend: Of how many settings at most the networks learn what a Gaussian process leaves, see
+            `Trend`; 0 for networks alone.
     """
 
     components: int = 8
@@ -62,6 +65,7 @@ class MixturePrior(Part):
     hidden: tuple[int, ...] = (64, 64)
     floor: float = 0.002
     members: int = 8
+    trend: int = 0
 
     def build(self, dims: Dimensions) -> Prior:
         entries = dims.properties if self.entries is None else self.entries
@@ -75,6 +79,11 @@ class MixturePrior(Part):
                 f"'members' {self.members}, 'components' {self.components} and 'floor' "
                 f"{self.floor:g} of a MixturePrior must be positive."
             )
+        if not 0 <= self.trend <= _MOST:
+            raise InputError(
+                f"'trend' is {self.trend}; a Gaussian process learns from at most {_MOST} "
+                "settings; choose a number from 0 to that."
+            )
         return _MixturePrior(dims, entries, self)
 
 
@@ -87,7 +96,7 @@ class _StandardNormalPrior(Prior):
         loc = phi.new_zeros(*phi.shape[:-1], self.latent)
         return Normal(loc, loc.new_ones(()), validate_args=False).to_event(1)
 
-    def laws(self, phi: Tensor, drop: float = 0.0) -> None:
+    def laws(self, phi: Tensor, drop: float = 0.0, trend: Tensor | None = None) -> None:
         return None
 
     def law(self, phi: Tensor) -> None:
@@ -103,6 +112,8 @@ class _MixturePrior(Prior):
         self.rest, self.each, self.floor = dims.latent - entries, part.components, part.floor
         outputs = part.components * (1 + 2 * entries)
         self.networks = StackedMLP(part.members, dims.inputs, outputs, part.hidden)
+        size = part.members, dims.inputs, entries, part.trend
+        self.trend = Trend(*size) if part.trend else None
         with torch.no_grad():
             # components start apart, else they stay equal
             loc = slice(part.components, part.components * (1 + entries))
@@ -118,15 +129,19 @@ class _MixturePrior(Prior):
         return self.networks.last.bias  # type: ignore[return-value]
 
     @torch.no_grad()
-    def start_at(self, u: Tensor) -> None:
+    def start_at(self, u: Tensor, spread: Tensor) -> None:
         c, k, members = self.each, self.entries, self.members
         rows = torch.arange(members * c) % len(u)
         self._bias[..., c : c * (1 + k)] = u[rows].nan_to_num().reshape(members, 1, c * k)
+        # the inverse of softplus
+        self._bias[..., c * (1 + k) :] = spread.clamp(min=_LEAST).expm1().log().repeat(c)
 
-    def laws(self, phi: Tensor, drop: float = 0.0) -> NormalMixture:
+    def laws(self, phi: Tensor, drop: float = 0.0, trend: Tensor | None = None) -> NormalMixture:
         c, k = self.each, self.entries
         logits, loc, scale = self.networks(phi, drop).split([c, c * k, c * k], dim=-1)
         loc, scale = loc.unflatten(-1, (c, k)), softplus(scale).unflatten(-1, (c, k))
+        if self.trend is not None:
+            loc = loc + (self.trend(phi) if trend is None else trend).unsqueeze(-2)
         return NormalMixture(logits, loc, self.floor + scale)
 
     def law(self, phi: Tensor) -> NormalMixture:
@@ -198,5 +213,6 @@ def rosenblatt(mixture: NormalMixture, noise: Tensor) -> Tensor:
     return torch.stack(entries, dim=-1)
 
 
+_MOST, _LEAST = 2000, 0.02
 _UNIT = 0.5413248546129181
 """The inverse softplus of 1."""

@@ -51,6 +51,8 @@ _KINDS: dict[str, type[nn.Module]] = {
 
 # z0 and z1 are wider than this in no use of theirs, and weights grow with them
 _WIDEST = 10_000
+# of which the default prior learns a trend
+_SETTINGS = 1000
 
 
 class PSPGen(PyroModule):
@@ -129,7 +131,7 @@ class PSPGen(PyroModule):
         )
         self.parts: dict[str, Part] = {
             "process_map": process_map or ResidualMap(),
-            "prior": prior or MixturePrior(),
+            "prior": prior or MixturePrior(trend=_SETTINGS),
         }
         if image_decoder is not None or not tabular:
             self.parts["decoder_x"] = image_decoder or _image_decoder(schema)

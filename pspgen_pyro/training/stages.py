@@ -225,7 +225,8 @@ class PriorStage(Stage):
     ) -> list[float]:
         """Learns from these rows, of which unknown properties may be read, in so many passes as
         tell best what a member has not seen."""
-        model, rows = training.model, _Rows.of(training, train, reading)
+        model = training.model
+        rows = _Rows.of(training, train, reading, afresh=self.afresh)
         batches = math.ceil(len(rows.phi) / self.batch_size)
         passes = sorted(self.passes)
         if not rows.judged:
@@ -247,15 +248,16 @@ class PriorStage(Stage):
     def _descended(self, training: Training, rows: _Rows, train: Batch, steps: int) -> list[float]:
         model = training.model
         if self.afresh:
-            model.prior.start_at(rows.drawn(torch.randperm(len(rows.phi))))
+            order = torch.randperm(len(rows.phi))
+            left = rows.drawn(order) - rows.trend[:, order].mean(0)
+            model.prior.start_at(left, rows.spread)
         size = min(self.batch_size, len(rows.phi))
         drop = self.drop * min(1.0, _MANY / max(1, int(train.partly_labelled.sum())))
         less = self.drop * min(1.0, _FEW / len(train)) ** 2
 
         def loss_of(drop: float) -> Callable[[Tensor], Tensor]:
             def loss(index: Tensor) -> Tensor:
-                m = rows.drawn(index)
-                each = rows.log_prob(rows.moved(index), m, drop)
+                each = rows.log_prob(index, rows.moved(index), rows.drawn(index), drop)
                 return -(each * rows.weight[:, index]).mean(-1).sum()
 
             return loss
@@ -294,6 +296,9 @@ class _Rows:
         ends: The standardised detection limits.
         weight: How much each member of the prior learns from a row, 0 or 2 of one in pairs, with
             shape `(members, R)`.
+        trend: What each member's Gaussian process expects without the row's setting, with shape
+            `(members, R, K)`.
+        spread: How far the properties typically are from that, with shape `(K,)`.
         moved_by: Symmetries with too many elements to list, of which each step takes one.
         model: Whose settings and properties they are.
     """
@@ -304,12 +309,16 @@ class _Rows:
     read: Tensor
     ends: Tensor
     weight: Tensor
+    trend: Tensor
+    spread: Tensor
     moved_by: tuple[Symmetry, ...]
     model: PSPGen
 
     @classmethod
     @torch.no_grad()
-    def of(cls, training: Training, train: Batch, reading: _Reading | None) -> _Rows:
+    def of(
+        cls, training: Training, train: Batch, reading: _Reading | None, *, afresh: bool
+    ) -> _Rows:
         model, settings, properties, parts, order = training.model, [], [], [], []
         whole = torch.arange(len(train))
         for i, batch in enumerate(train.ordered(_ROWS)):
@@ -323,10 +332,17 @@ class _Rows:
         if reading is not None:
             law = EntrywiseMixture(*(torch.cat(column) for column in zip(*parts, strict=True)))
             read = m.isnan() & reading.of
-        weight = _halves(train, model.prior.members).to(m)[:, torch.cat(order)]
+        rows = torch.cat(order)
+        weight = _halves(train, model.prior.members).to(m)[:, rows]
         many = tuple(s for s in training.symmetries if s.of_settings)
         phi = torch.cat(settings)
-        return cls(phi, m, law, read, model.standard_ends, weight, many, model)
+        trend, spread = m.new_zeros(len(weight), *m.shape), m.new_ones(m.shape[1])
+        if model.prior.trend is not None and not many:
+            setting = torch.unique(train.phi, dim=0, return_inverse=True)[1].to(rows)[rows]
+            inputs = model.standardise(phi)
+            trend, spread = model.prior.trend.learn(inputs, m, setting, weight, afresh=afresh)
+        ends = model.standard_ends
+        return cls(phi, m, law, read, ends, weight, trend, spread, many, model)
 
     def moved(self, index: Tensor) -> Tensor:
         """The settings of some rows under a random element of what cannot be listed."""
@@ -335,10 +351,12 @@ class _Rows:
             phi = symmetry.settings(self.model.process, phi)
         return phi
 
-    def log_prob(self, phi: Tensor, m: Tensor, drop: float) -> Tensor:
-        """What every member says of m, with shape `(members, R)`."""
+    def log_prob(self, index: Tensor, phi: Tensor, m: Tensor, drop: float) -> Tensor:
+        """What every member says of m at some rows, whose settings are `phi`, with shape
+        `(members, R)`."""
         inputs = self.model.standardise(phi)
-        laws: Any = self.model.decoder_m.marginal(self.model.prior.laws(inputs, drop))  # type: ignore[arg-type]
+        laws: Any = self.model.prior.laws(inputs, drop, self.trend[:, index])
+        laws = self.model.decoder_m.marginal(laws)
         between = NormalMixture(laws.log_weights, laws.loc, laws.scale, self.ends)
         return robust(between.log_prob(m), m)
 
@@ -354,7 +372,7 @@ class _Rows:
         total, count = 0.0, 0
         for index in torch.arange(len(self.phi)).split(_ROWS * 8):
             m = self.drawn(index)
-            each = self.log_prob(self.phi[index], m, 0.0)
+            each = self.log_prob(index, self.phi[index], m, 0.0)
             unseen = self.weight[:, index] == 0
             judges = unseen.sum(0)
             rows = m.isfinite().any(-1) & (judges > 0)
