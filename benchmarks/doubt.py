@@ -151,7 +151,7 @@ def fitted(name, phi, m, seed):
     )
     halves = stages._halves
     if name.endswith("-same"):
-        stages._halves = lambda rows, members: torch.ones(members, len(rows))
+        stages._halves = lambda rows, setting, members: torch.ones(members, len(rows))
     start = time.process_time()
     run = psp.fit(triads, seed=seed, epochs=0, progress=False)
     stages._halves = halves

@@ -13,6 +13,7 @@ import pspgen_pyro as psp
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.model import MixturePrior, PSPGen
 from pspgen_pyro.model.trend import Trend, _blocks
+from pspgen_pyro.process import Permutation
 
 
 def learned(rows=40, members=2, seed=0, replicates=1, entries=2, settings=100):
@@ -114,7 +115,26 @@ def test_a_setting_without_batch_dimensions_has_the_mean_of_a_row():
     np.testing.assert_allclose(trend(where.reshape(4, 10, 2))[:, 1, 2], trend(where)[:, 12])
 
 
-@pytest.mark.parametrize("trend", [-1, 2001])
+def test_under_a_symmetry_with_too_many_elements_what_was_learned_before_is_forgotten():
+    process = psp.ProcessSpace(("a", "b"), (0.0, 0.0), (1.0, 1.0))
+    rng = np.random.default_rng(0)
+    phi = process.sample(40, rng)
+    triads = psp.Triads.from_arrays(
+        phi,
+        None,
+        phi[:, :1] + rng.normal(size=(40, 1)),
+        process=process,
+        properties="s",
+        quiet=True,
+    )
+    run = psp.fit(triads, prior_steps=5, progress=False)
+    assert int(run.model.prior.trend.count) > 0
+    alike = [Permutation((("a",), ("b",)))]
+    run = psp.fit(triads, model=run.model, symmetries=alike, prior_steps=5, progress=False)
+    assert int(run.model.prior.trend.count) == 0
+
+
+@pytest.mark.parametrize("trend", [-1, 2001, 2.5])
 def test_a_number_of_settings_out_of_range_is_a_sentence(trend):
     with pytest.raises(InputError, match="'trend' is"):
         PSPGen(psp.case("case1").chain.schema, prior=MixturePrior(trend=trend))

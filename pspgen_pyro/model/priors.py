@@ -22,6 +22,7 @@ from torch.distributions import constraints
 from torch.nn.functional import softplus
 
 from ..errors import InputError
+from ..io.validation import check_whole
 from .base import Dimensions, Part, Prior
 from .distributions import Blocks, NormalMixture
 from .nn import StackedMLP
@@ -79,11 +80,7 @@ class MixturePrior(Part):
                 f"'members' {self.members}, 'components' {self.components} and 'floor' "
                 f"{self.floor:g} of a MixturePrior must be positive."
             )
-        if not 0 <= self.trend <= _MOST:
-            raise InputError(
-                f"'trend' is {self.trend}; a Gaussian process learns from at most {_MOST} "
-                "settings; choose a number from 0 to that."
-            )
+        check_whole(least=0, most=_MOST, trend=self.trend)
         return _MixturePrior(dims, entries, self)
 
 

@@ -87,6 +87,11 @@ class Trend(nn.Module):
             parts.append(self.scales[j, 2] + self.weights[:, :n, j] @ across.mT)
         return torch.stack(parts, dim=-1).reshape(len(self.weights), *batch, len(parts))
 
+    def forget(self) -> None:
+        """Makes it 0 everywhere."""
+        self.count.zero_()
+        self.weights.zero_()
+
     @torch.no_grad()
     def learn(
         self, phi: Tensor, u: Tensor, group: Tensor, weight: Tensor, *, afresh: bool
@@ -111,8 +116,7 @@ class Trend(nn.Module):
         seen = _Seen.from_rows(phi, u, group, weight)
         few = len(seen.where) <= self.settings
         learning = few if afresh else int(self.count) > 0
-        self.count.zero_()
-        self.weights.zero_()
+        self.forget()
         if not learning:
             return self(phi), u.new_ones(u.shape[1])
         seen = seen if few else seen.some(self.settings)
@@ -163,10 +167,9 @@ class _Seen:
         mean = none.index_add(0, of, values * known) / count.clamp(min=1)
         groups = torch.zeros(len(where), dtype=torch.int64)
         groups[of] = group.cpu()
-        without = weight.new_zeros(len(weight), len(where)).index_add(
-            1, of, (weight == 0).double()
-        )
-        return cls(where, of, mean, count, groups, without == 0)
+        unseen = weight.new_zeros(len(weight), len(where))
+        unseen = unseen.index_add(1, of, (weight == 0).double())
+        return cls(where, of, mean, count, groups, unseen == 0)
 
     def some(self, most: int) -> _Seen:
         """The settings of some groups, chosen at random, that are not more than `most`."""

@@ -249,7 +249,9 @@ class PriorStage(Stage):
         model = training.model
         if self.afresh:
             order = torch.randperm(len(rows.phi))
-            left = rows.drawn(order) - rows.trend[:, order].mean(0)
+            left = rows.drawn(order)
+            if rows.trend is not None:
+                left = left - rows.trend[:, order].mean(0)
             model.prior.start_at(left, rows.spread)
         size = min(self.batch_size, len(rows.phi))
         drop = self.drop * min(1.0, _MANY / max(1, int(train.partly_labelled.sum())))
@@ -297,7 +299,7 @@ class _Rows:
         weight: How much each member of the prior learns from a row, 0 or 2 of one in pairs, with
             shape `(members, R)`.
         trend: What each member's Gaussian process expects without the row's setting, with shape
-            `(members, R, K)`.
+            `(members, R, K)`; None to ask it at the settings as they are.
         spread: How far the properties typically are from that, with shape `(K,)`.
         moved_by: Symmetries with too many elements to list, of which each step takes one.
         model: Whose settings and properties they are.
@@ -309,7 +311,7 @@ class _Rows:
     read: Tensor
     ends: Tensor
     weight: Tensor
-    trend: Tensor
+    trend: Tensor | None
     spread: Tensor
     moved_by: tuple[Symmetry, ...]
     model: PSPGen
@@ -333,14 +335,16 @@ class _Rows:
             law = EntrywiseMixture(*(torch.cat(column) for column in zip(*parts, strict=True)))
             read = m.isnan() & reading.of
         rows = torch.cat(order)
-        weight = _halves(train, model.prior.members).to(m)[:, rows]
+        setting = torch.unique(train.phi, dim=0, return_inverse=True)[1].cpu()
+        weight = _halves(train, setting, model.prior.members).to(m)[:, rows]
         many = tuple(s for s in training.symmetries if s.of_settings)
         phi = torch.cat(settings)
-        trend, spread = m.new_zeros(len(weight), *m.shape), m.new_ones(m.shape[1])
-        if model.prior.trend is not None and not many:
-            setting = torch.unique(train.phi, dim=0, return_inverse=True)[1].to(rows)[rows]
-            inputs = model.standardise(phi)
-            trend, spread = model.prior.trend.learn(inputs, m, setting, weight, afresh=afresh)
+        carried, trend, spread = model.prior.trend, None, m.new_ones(m.shape[1])
+        if carried is not None and not many:
+            inputs, group = model.standardise(phi), setting[rows]
+            trend, spread = carried.learn(inputs, m, group, weight, afresh=afresh)
+        elif carried is not None and afresh:
+            carried.forget()
         ends = model.standard_ends
         return cls(phi, m, law, read, ends, weight, trend, spread, many, model)
 
@@ -355,7 +359,8 @@ class _Rows:
         """What every member says of m at some rows, whose settings are `phi`, with shape
         `(members, R)`."""
         inputs = self.model.standardise(phi)
-        laws: Any = self.model.prior.laws(inputs, drop, self.trend[:, index])
+        trend = None if self.trend is None else self.trend[:, index]
+        laws: Any = self.model.prior.laws(inputs, drop, trend)
         laws = self.model.decoder_m.marginal(laws)
         between = NormalMixture(laws.log_weights, laws.loc, laws.scale, self.ends)
         return robust(between.log_prob(m), m)
@@ -394,22 +399,21 @@ class _Rows:
             yield from torch.randperm(len(self.phi)).split(size)
 
 
-def _halves(rows: Batch, members: int) -> Tensor:
+def _halves(rows: Batch, setting: Tensor, members: int) -> Tensor:
     """What each member learns from, 0 or 2, with shape `(members, N)`: the members of a pair share
     the settings out evenly, those with known properties and those without apart; 1 where there are
-    too few to share."""
-    _, group = torch.unique(rows.phi, dim=0, return_inverse=True)
-    known = torch.bincount(group.cpu(), rows.partly_labelled.cpu())
+    too few to share. `setting` is the number of each row's."""
+    known = torch.bincount(setting, rows.partly_labelled.cpu())
     pools = [pool for pool in ((known > 0).nonzero(), (known == 0).nonzero()) if len(pool)]
     weight = torch.ones(members, len(known))
     if members < 2 or len(pools[0]) < 2:
-        return weight[:, group.cpu()]
+        return weight[:, setting]
     for k in range(0, members, 2):
         for pool in pools:
             first = pool[torch.randperm(len(pool)), 0][: len(pool) // 2]
             weight[k : k + 2, pool[:, 0]] = torch.tensor([[0.0], [2.0]])[: members - k]
             weight[k : k + 2, first] = torch.tensor([[2.0], [0.0]])[: members - k]
-    return weight[:, group.cpu()]
+    return weight[:, setting]
 
 
 @torch.no_grad()
