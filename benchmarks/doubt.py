@@ -58,7 +58,7 @@ from pspgen_pyro.design.estimates import NINETY, link, unlink
 from pspgen_pyro.io.provenance import environment
 from pspgen_pyro.process import Permutation
 from pspgen_pyro.schema import Schema
-from pspgen_pyro.training import stages
+from pspgen_pyro.training import rows as training_rows
 
 MATERIALS, TARGETS, SPAN = 1000, 12, (0.01, 0.4)
 PROPERTIES = [f"{d} [1] log quantity=k direction={d}" for d in ("horizontal", "vertical")]
@@ -149,12 +149,12 @@ def fitted(name, phi, m, seed):
     triads = psp.Triads.from_arrays(
         phi, None, np.exp(m), process=process, properties=PROPERTIES, quiet=True
     )
-    halves = stages._halves
+    halves = training_rows.halves
     if name.endswith("-same"):
-        stages._halves = lambda rows, setting, members: torch.ones(members, len(rows))
+        training_rows.halves = lambda rows, setting, members: torch.ones(members, len(rows))
     start = time.process_time()
     run = psp.fit(triads, seed=seed, epochs=0, progress=False)
-    stages._halves = halves
+    training_rows.halves = halves
     return run, time.process_time() - start
 
 
