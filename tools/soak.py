@@ -90,17 +90,22 @@ def done_by(
     after: float | None,
     kind: signal.Signals | None,
 ) -> tuple[int, str, str]:
-    """Runs a process; its exit status and outputs. It is killed after some seconds, if told."""
+    """Runs a process; its exit status and outputs. It is killed after some seconds, if told; if it
+    goes on for a minute, a second time, since Python may lose a KeyboardInterrupt in an import."""
     command = [sys.executable, "-m", "pspgen_pyro", *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
-    try:
-        out, words = process.communicate(timeout=after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(kind)
-        out, words = process.communicate(timeout=120)
-    return process.returncode, out, words
+    for seconds in (after, 60, 60):
+        try:
+            out, words = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(kind)
+        else:
+            return process.returncode, out, words
+    process.kill()
+    process.communicate()
+    raise AssertionError(f"{arguments[0]} goes on after three of {kind.name}")
 
 
 def round_of(

@@ -3,10 +3,10 @@ r"""What a study makes: its parts, its models, and every size at a scale :math:`
 The number of training settings, of reference materials and of fresh simulations is that of the
 study times :math:`s`, the number of steps of training that times :math:`\sqrt s`; none falls below
 a floor at which the answer would mean nothing. At :math:`s = 1` the sizes are the paper's, except
-that the published recipe stops after at most `max_epochs` epochs. In Case 4, whose simulations and
-epochs cost more than ten times those of the others, it stops after a third of that, the reference
-has 60 materials a setting, and φ* get 400 fresh simulations. Case 5, whose process has ten
-parameters and so no grid, is compared with the test split.
+that the published recipe stops after at most `max_epochs` epochs. In Case 4, whose simulations
+cost ten times those of the others, the reference has 60 materials a setting, and φ* get 400 fresh
+simulations. Case 5, whose process has ten parameters and so no grid, is compared with the test
+split.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def sizes_of(
         points=points,
         each=max(10 if large else 20, round(total * scale / max(1, points**2))),
         fresh=max(50, round((400 if large else 1000) * scale)),
-        epochs=max(3, round(max_epochs * effort / (3 if large else 1))),
+        epochs=max(3, round(max_epochs * effort)),
         effort=effort,
         seeds=seeds or (1 if large else _SEEDED),
     )
