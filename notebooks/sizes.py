@@ -39,9 +39,10 @@ IMAGES = sized(120, 2000)
 SIDE = sized(2, 5)
 EACH = sized(4, 100)
 
-# courses of the seventh essay, and weeks of each
+# courses of the seventh essay, weeks of each, and points that BoTorch's climbs start among
 COURSES = sized(1, 5)
 WEEKS = sized(1, 8)
+RAW = sized(4, 64)
 
 # how long training may take: 30 passes through Case 1, on other data what `fit` finds right
 _SHORT = {"epochs": 2, "reader_steps": 10, "prior_steps": 50}

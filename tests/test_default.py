@@ -38,7 +38,7 @@ def table(m, phi, properties):
     return of, Batches(Batch(phi[:cut], None, m[:cut]), Batch(phi[cut:], None, m[cut:]))
 
 
-def learned(of, data, steps=700, seed=0):
+def learned(of, data, steps=500, seed=0):
     torch.manual_seed(seed)
     model = PSPGen(of)
     train(model, data, [PriorStage(steps=steps, passes=ONCE)], seed=seed)
@@ -167,11 +167,11 @@ def test_any_properties_and_any_images_train_and_answer(images, properties):
 
 
 def test_bare_pairs_teach_the_law_of_a_property_that_the_image_shows():
-    """The share of void follows φ; of 400 rows 40 have their property. Three data sets."""
+    """The share of void follows φ; of 400 rows 40 have their property. Two data sets."""
     of = schema(("share",), Microstructure(shape=(12, 8), periodic=False))
     grid = torch.linspace(2, 8, 7)
     error = {True: [], False: []}
-    for seed in range(3):
+    for seed in range(2):
         torch.manual_seed(seed)
         phi = torch.stack([1 + 8 * torch.rand(400), 0.2 + 1.8 * torch.rand(400)], 1)
         rate = 0.2 + 0.6 * (phi[:, 0] - 1) / 8
