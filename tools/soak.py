@@ -91,21 +91,21 @@ def done_by(
     kind: signal.Signals | None,
 ) -> tuple[int, str, str]:
     """Runs a process; its exit status and outputs. It is killed after some seconds, if told; if it
-    goes on for a minute, a second time, since Python may lose a KeyboardInterrupt in an import."""
+    goes on for a minute, a second time, since Python may lose a KeyboardInterrupt in an import.
+    What goes on for another minute is wrong."""
     command = [sys.executable, "-m", "pspgen_pyro", *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
-    for seconds in (after, 60, 60):
+    for seconds, again in ((after, kind), (60, kind), (60, signal.SIGKILL)):
         try:
             out, words = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            process.send_signal(kind)
+            process.send_signal(again)
         else:
             return process.returncode, out, words
-    process.kill()
     process.communicate()
-    raise AssertionError(f"{arguments[0]} goes on after three of {kind.name}")
+    raise AssertionError(f"{arguments[0]} goes on after two of {kind.name}")
 
 
 def round_of(
