@@ -233,6 +233,12 @@ def test_the_probability_is_the_exact_one_and_that_of_its_own_draws(tuned):
     assert (abs(estimate - p) < 5 * error + 2e-3).all()
 
 
+def test_the_surfaces_of_several_targets_in_one_pass_are_those_of_each(tuned):
+    boxes, phi = [BOX, Box((-9.0, -0.5), (0.2, 9.0))], PROCESS.grid(3).reshape(3, 3, 2)
+    wanted = [tuned.probability(box, phi) for box in boxes]
+    np.testing.assert_allclose(tuned.probabilities(boxes, phi), wanted, atol=1e-12)
+
+
 def test_the_density_is_the_exact_one(tuned):
     held_out = data().validation
     law = torch.distributions.Normal(exact_mean(held_out.phi), SPREAD)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -68,6 +68,10 @@ class Predictor(ABC):
             InputError: If φ lies outside the process space, or the target has another dimension
                 than m.
         """
+
+    def probabilities(self, targets: Sequence[Target], phi: ArrayLike) -> NDArray[np.float64]:
+        """P of every target, with shape `(T, *)`; see `probability`."""
+        return np.stack([self.probability(target, phi) for target in targets])
 
     @abstractmethod
     def log_density(self, phi: ArrayLike, m: ArrayLike) -> NDArray[np.float64]:

@@ -38,13 +38,15 @@ def need_libraries() -> Any:
 
 
 def climb(settings: SparseGP, x: Tensor, y: Tensor, latents: int) -> tuple[LMCLaw, float]:
-    """The trained law, and the relative change of its objective over the last tenth of the steps.
+    """The trained law, and the relative change of its objective over the last tenth of the steps;
+    the steps are in single precision, as the authors' are.
 
     Raises:
         MissingDependencyError: If a library is missing.
         TrainingError: If the objective becomes NaN or infinite.
     """
     gp = need_libraries()
+    x, y = x.float(), y.float()
     natural = settings.objective == "elbo"
     inducing = _middles(x, settings.inducing(len(x))).expand(latents, -1, -1)
     model = coregionalised(inducing, y.shape[1], natural).to(x)
@@ -60,7 +62,8 @@ def climb(settings: SparseGP, x: Tensor, y: Tensor, latents: int) -> tuple[LMCLa
     judged = torch.randperm(len(x))[:_JUDGED]
 
     def value(rows: Tensor) -> Tensor:
-        return objective(model(x[rows]), y[rows])
+        with gp.settings.linalg_dtypes(default=torch.float32):
+            return objective(model(x[rows]), y[rows])
 
     late, before = settings.steps - max(1, settings.steps // 10), torch.tensor(torch.nan)
     for step, rows in enumerate(_batches(len(x), settings.batch_size, settings.steps)):

@@ -169,19 +169,33 @@ class ComparisonMethod(HeldOutRival):
     def log_probability(self, target: Target, phi: Tensor, noise: Tensor) -> Tensor:
         """The logarithm of P(m ∈ M_d | φ) for φ with shape `(N, P)`, with shape `(N)`; with a
         gradient in φ."""
-        each = target.log_probability(self.law(phi, noise))
-        return each.logsumexp(dim=-1) - math.log(len(noise))
+        return _mean(target, self.law(phi, noise))
+
+    def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
+        return self.probabilities([target], phi)[0]
+
+    def probabilities(self, targets: Sequence[Target], phi: ArrayLike) -> NDArray[np.float64]:
+        return self.common(targets, phi, self.noise(self.draws, 0))
 
     @torch.no_grad()
-    def probability(self, target: Target, phi: ArrayLike) -> NDArray[np.float64]:
+    def common(
+        self, targets: Sequence[Target], phi: ArrayLike, noise: Tensor
+    ) -> NDArray[np.float64]:
+        """P of every target with the same noise, with shape `(S, q)`, for all φ with shape
+        `(*, P)`; its shape is `(T, *)`.
+
+        Raises:
+            InputError: If φ lies outside the process space, or a target has another dimension
+                than m.
+        """
         inputs = self._inputs(phi)
-        target.check_against(len(self.property_names))
-        noise = self.noise(self.draws, 0)
-        parts = [
-            self.log_probability(target, part, noise)
-            for part in inputs.split(max(1, _CHUNK // self.draws))
-        ]
-        return to_numpy(torch.cat(parts).exp()).reshape(np.shape(phi)[:-1])
+        for target in targets:
+            target.check_against(len(self.property_names))
+        parts = []
+        for part in inputs.split(max(1, _CHUNK // len(noise))):
+            law = self.law(part, noise)
+            parts.append(torch.stack([_mean(target, law) for target in targets]))
+        return to_numpy(torch.cat(parts, dim=1).exp()).reshape(len(targets), *np.shape(phi)[:-1])
 
     @torch.no_grad()
     def estimate(
@@ -286,3 +300,10 @@ class ComparisonMethod(HeldOutRival):
             raise InputError(f"'points' has {unknown[0]!r}; choose among {', '.join(POINTS)}.")
         drawn = self.posterior(target, rule, draws=draws, seed=seed)
         return points_of(self, target, drawn, points, seed)
+
+
+def _mean(target: Target, law: NormalMixture) -> Tensor:
+    """The logarithm of the mean probability of a target under laws with batch shape `(N, S)`, with
+    shape `(N)`."""
+    each = target.log_probability(law)
+    return each.logsumexp(dim=-1) - math.log(each.shape[-1])

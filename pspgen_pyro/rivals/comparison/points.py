@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["POINTS", "DesignPoint", "points_of"]
 
 POINTS = ("mean", "mode", "best", "argmax")
-_BEST_OF, _SCORED, _FRESH = 256, 10_000, 10_000
-# draws that choose the finalists among the 256, and how many
-_SCREENED, _FINALISTS = 500, 12
+_BEST_OF, _FRESH = 256, 10_000
+# Sobol draws that choose the finalists among the 256, how many, and draws that choose among those
+_SCREENED, _FINALISTS, _SCORED = 256, 12, 2048
 # properties in the mixture whose mode is sought, the starts, and draws for the argmax
 _MIXED, _STARTS, _CLIMBED = 64, 3, 512
 # logits beyond which φ is at its bound
@@ -114,8 +114,7 @@ def _mode(method: ComparisonMethod, posterior: RegionPosterior) -> NDArray[np.fl
     def place(u: Tensor) -> Tensor:
         return flow.lower + flow.range * torch.sigmoid(u)
 
-    ends = [(-_FAR, _FAR)] * logits.shape[1]
-    found = _climbed(lambda u: log_density(place(u)[None])[0], logits, ends)
+    found = _climbed(lambda u: log_density(place(u)), logits, (-_FAR, _FAR))
     return place(torch.tensor(found)).numpy()
 
 
@@ -123,9 +122,9 @@ def _best(
     method: ComparisonMethod, target: Target, phi: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64]:
     """The setting with the largest P, by draws common to all; few draws choose the finalists."""
-    p, _ = method.estimate(target, phi, _SCREENED, seed + 2)
+    p = method.common([target], phi, method.noise(_SCREENED, seed + 2))[0]
     last = phi[np.argsort(-p, kind="stable")[:_FINALISTS]]
-    p, _ = method.estimate(target, last, _SCORED, seed + 3)
+    p = method.common([target], last, method.noise(_SCORED, seed + 3))[0]
     return last[p.argmax()]
 
 
@@ -139,11 +138,11 @@ def _argmax(method: ComparisonMethod, target: Target, seed: int) -> NDArray[np.f
     def place(share: Tensor) -> Tensor:
         return lower + (upper - lower) * share
 
-    p, _ = method.estimate(target, place(shares).numpy(), _SCREENED, seed + 4)
+    p = method.common([target], place(shares).numpy(), noise[:_SCREENED])[0]
     found = _climbed(
-        lambda share: method.log_probability(target, place(share)[None], noise)[0],
+        lambda share: method.log_probability(target, place(share), noise),
         shares[torch.tensor(p).topk(_STARTS).indices].numpy(),
-        [(0.0, 1.0)] * len(process),
+        (0.0, 1.0),
     )
     return np.clip(place(torch.tensor(found)).numpy(), process.lower, process.upper)
 
@@ -151,20 +150,23 @@ def _argmax(method: ComparisonMethod, target: Target, seed: int) -> NDArray[np.f
 def _climbed(
     value: Callable[[Tensor], Tensor],
     starts: NDArray[np.float64],
-    ends: list[tuple[float, float]],
+    ends: tuple[float, float],
 ) -> NDArray[np.float64]:
-    """Where L-BFGS finds the largest value from the best of its starts."""
+    """Where L-BFGS finds the largest value from the best of its starts with shape `(S, P)`, which
+    climb the sum of their values side by side."""
 
     def downhill(u: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        place = torch.tensor(u, dtype=torch.float64, requires_grad=True)
-        height = value(place)
+        place = torch.tensor(u.reshape(starts.shape), requires_grad=True)
+        height = value(place).sum()
         (slope,) = torch.autograd.grad(height, place)
-        return -float(height.detach()), -slope.double().numpy()
+        return -float(height.detach()), -slope.double().numpy().ravel()
 
     with torch.enable_grad():
-        options = {"maxiter": 30, "ftol": 1e-6}
-        runs = [
-            minimize(downhill, u, jac=True, method="L-BFGS-B", bounds=ends, options=options)
-            for u in starts
-        ]
-    return min(runs, key=lambda run: run.fun).x
+        options = {"maxiter": 60, "ftol": 1e-6}
+        bounds = [ends] * starts.size
+        run = minimize(
+            downhill, starts.ravel(), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        )
+    found = run.x.reshape(starts.shape)
+    with torch.no_grad():
+        return found[int(value(torch.tensor(found)).argmax())]
