@@ -39,6 +39,8 @@ _BEST_OF, _FRESH = 256, 10_000
 _SCREENED, _FINALISTS, _SCORED = 256, 12, 2048
 # properties in the mixture whose mode is sought, the starts, and draws for the argmax
 _MIXED, _STARTS, _CLIMBED = 64, 3, 512
+# relative tolerances of a climb; the density is as uneven as the integration along the path
+_EVEN, _UNEVEN = 1e-6, 1e-4
 # logits beyond which φ is at its bound
 _FAR = 9.0
 
@@ -114,7 +116,7 @@ def _mode(method: ComparisonMethod, posterior: RegionPosterior) -> NDArray[np.fl
     def place(u: Tensor) -> Tensor:
         return flow.lower + flow.range * torch.sigmoid(u)
 
-    found = _climbed(lambda u: log_density(place(u)), logits, (-_FAR, _FAR))
+    found = _climbed(lambda u: log_density(place(u)), logits, (-_FAR, _FAR), _UNEVEN)
     return place(torch.tensor(found)).numpy()
 
 
@@ -143,6 +145,7 @@ def _argmax(method: ComparisonMethod, target: Target, seed: int) -> NDArray[np.f
         lambda share: method.log_probability(target, place(share), noise),
         shares[torch.tensor(p).topk(_STARTS).indices].numpy(),
         (0.0, 1.0),
+        _EVEN,
     )
     return np.clip(place(torch.tensor(found)).numpy(), process.lower, process.upper)
 
@@ -151,9 +154,10 @@ def _climbed(
     value: Callable[[Tensor], Tensor],
     starts: NDArray[np.float64],
     ends: tuple[float, float],
+    tolerance: float,
 ) -> NDArray[np.float64]:
     """Where L-BFGS finds the largest value from the best of its starts with shape `(S, P)`, which
-    climb the sum of their values side by side."""
+    climb the sum of their values side by side, to a relative tolerance."""
 
     def downhill(u: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         place = torch.tensor(u.reshape(starts.shape), requires_grad=True)
@@ -162,7 +166,7 @@ def _climbed(
         return -float(height.detach()), -slope.double().numpy().ravel()
 
     with torch.enable_grad():
-        options = {"maxiter": 60, "ftol": 1e-6}
+        options = {"maxiter": 60, "maxls": 10, "ftol": tolerance}
         bounds = [ends] * starts.size
         run = minimize(
             downhill, starts.ravel(), jac=True, method="L-BFGS-B", bounds=bounds, options=options

@@ -23,8 +23,8 @@ from torch.distributions import MultivariateNormal, Normal
 __all__ = ["LMCLaw"]
 
 _NINETY = 1.6448536269514722
-# points a pass
-_CHUNK = 4096
+# points a pass, so few that their kernels stay in the cache
+_CHUNK = 128
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,9 @@ class LMCLaw:
 
     def _latents(self, x: Tensor) -> tuple[Tensor, Tensor]:
         a, b = x / self.lengthscale, self.inducing / self.lengthscale
-        square = a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * a @ b.mT
-        k = self.outputscale[:, None, None] * (-0.5 * square.clamp(min=0)).exp()
+        half_a, half_b = (0.5 * part.square().sum(-1) for part in (a, b))
+        exponent = torch.baddbmm(-half_b[:, None], a, b.mT) - half_a[:, :, None]
+        k = self.outputscale[:, None, None] * exponent.clamp(max=0).exp()
         mean = self.constant[:, None] + (k @ self.weights.unsqueeze(-1)).squeeze(-1)
         variance = self.outputscale[:, None] - ((k @ self.reduction) * k).sum(dim=-1)
         return mean.mT, variance.clamp(min=0).mT
