@@ -90,22 +90,21 @@ def done_by(
     after: float | None,
     kind: signal.Signals | None,
 ) -> tuple[int, str, str]:
-    """Runs a process; its exit status and outputs. It is killed after some seconds, if told; if it
-    goes on for a minute, a second time, since Python may lose a KeyboardInterrupt in an import.
-    What goes on for another minute is wrong."""
+    """Runs a process; its exit status and outputs. It is killed after some seconds, if told; what
+    goes on for two minutes after that is wrong."""
     command = [sys.executable, "-m", "pspgen_pyro", *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
-    for seconds, again in ((after, kind), (60, kind), (60, signal.SIGKILL)):
+    for seconds, sent in ((after, kind), (120, signal.SIGKILL)):
         try:
             out, words = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            process.send_signal(again)
+            process.send_signal(sent)
         else:
             return process.returncode, out, words
     process.communicate()
-    raise AssertionError(f"{arguments[0]} goes on after two of {kind.name}")
+    raise AssertionError(f"{arguments[0]} goes on after {kind.name}")
 
 
 def round_of(
@@ -189,6 +188,8 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.inside:
         inside(asked.work)
+    # a shell ignores Ctrl-C on behalf of what it starts in the background, and so would these
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asked.work.mkdir(parents=True)
     temporary, memory = asked.work / "temporary", asked.work / "memory.txt"
     environment = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}

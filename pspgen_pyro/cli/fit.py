@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit", "options_of"]
 
-_OWN = ("triads", "out", "pairs", "threads")
+_OWN = ("triads", "out", "pairs")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Fit:
     seed: int = 0
     """Seeds the weights, the order of the data and the noise."""
     threads: int = 1
-    """Threads of torch; on small images one is fastest unless the machine is idle."""
+    """Threads of torch; on small images one is fastest unless the machine is idle. Members of an
+    ensemble have one each."""
     device: str | None = None
     """Where to train, such as `cuda`."""
     resume: bool = False
@@ -85,7 +86,6 @@ class Fit:
 
     def run(self) -> int | None:
         from ..io.publish import refuse_existing
-        from ..io.validation import check_whole
 
         refuse_existing(self.out)
         unfinished = self.out.with_name(self.out.name + ".partial")
@@ -94,16 +94,12 @@ class Fit:
                 f"'out' is {str(self.out)!r}, whose training was interrupted; add --resume to go "
                 f"on, or remove {str(unfinished)!r}."
             )
-        check_whole(threads=self.threads, most=1000)
         from ..data import Triads
 
         triads = Triads.open(self.triads)
         pairs = None if self.pairs is None else Triads.open(self.pairs)
-        import torch
-
         from ..runs import fit
 
-        torch.set_num_threads(self.threads)
         run = fit(triads, pairs=pairs, checkpoint=unfinished, **self.given())
         run.save(self.out)
         shutil.rmtree(unfinished, ignore_errors=True)

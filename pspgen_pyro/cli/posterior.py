@@ -45,7 +45,7 @@ class PosteriorCommand:
 
     def run(self) -> int | None:
         from ..io.publish import publishing, refuse_existing
-        from ..io.threads import one_thread
+        from ..io.threads import threads
 
         refuse_existing(self.out)
         from ..design.posterior import counts_of
@@ -58,7 +58,7 @@ class PosteriorCommand:
 
         total = counts["warmup"] + counts["draws"] * (self.method != "svi")
         total *= counts["chains"] if self.method == "nuts" else 1
-        with one_thread(), tqdm(total=total, desc=self.method, unit="step", disable=None) as bar:
+        with threads(1), tqdm(total=total, desc=self.method, unit="step", disable=None) as bar:
             found = posterior.sample(
                 self.method,
                 **given,

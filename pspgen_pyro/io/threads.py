@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["one_thread"]
+__all__ = ["threads"]
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch's sums are made by one thread, so in the same order whoever makes them."""
+def threads(count: int) -> Iterator[None]:
+    """So many threads of torch; by one its sums are made in the same order whoever makes them."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

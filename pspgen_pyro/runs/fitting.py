@@ -15,6 +15,7 @@ from ..design import Support
 from ..errors import InputError
 from ..io.kinds import described
 from ..io.provenance import environment
+from ..io.threads import threads as use_threads
 from ..io.validation import check_flags, check_instance, check_seed, check_whole, local_path
 from ..model import PSPGen
 from ..training import ELBO, STAGES, Alternating, Cosine, Joint, Plateau, fit_ensemble, train
@@ -48,6 +49,7 @@ def fit(
     latent: int | None = None,
     process_latent: int | None = None,
     seed: int = 0,
+    threads: int = 1,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
@@ -71,6 +73,8 @@ def fit(
         latent: The size of z0 of a named model; its own default if None.
         process_latent: The size of z1 of a named model; its own default if None.
         seed: Seeds the weights, the order of the data and the noise.
+        threads: Threads of torch; on small images one is fastest unless the machine is idle.
+            Members of an ensemble have one each.
         checkpoint: A folder to write the state of the training to; None writes nothing.
         resume: Go on from `checkpoint`, if there is one.
         progress: Show a progress bar.
@@ -93,6 +97,7 @@ def fit(
     check_whole(workers=workers)
     check_whole(optional=True, labels=labels)
     check_seed(seed)
+    check_whole(threads=threads, most=1000)
     check_flags(bootstrap=bootstrap, resume=resume, progress=progress)
     if settings.get("device") is not None:
         settings["device"] = str(usable_device(settings["device"]))
@@ -117,7 +122,8 @@ def fit(
         "progress": progress,
     }
     if members == 1:
-        found, histories = built, [train(built, data, **shared)]
+        with use_threads(threads):
+            found, histories = built, [train(built, data, **shared)]
     else:
         several = {
             "members": members,
@@ -135,6 +141,7 @@ def fit(
         "latent": latent,
         "process_latent": process_latent,
         "seed": seed,
+        "threads": threads,
         **{name: _told(value) for name, value in settings.items()},
     }
     story = {"settings": _known(told), "environment": environment()}
@@ -217,9 +224,9 @@ def _given(settings: dict[str, Any]) -> dict[str, Any]:
     if unknown := set(rest) - {"stages", "symmetries", "device"}:
         raise InputError(
             f"'{sorted(unknown)[0]}' is no setting of `fit`; known ones are model, members, "
-            "bootstrap, workers, pairs, labels, latent, process_latent, seed, checkpoint, resume, "
-            "progress, reader_steps, prior_steps, beta, stages, symmetries, device, "
-            f"{', '.join(_OF_EPOCHS)}."
+            "bootstrap, workers, pairs, labels, latent, process_latent, seed, threads, "
+            "checkpoint, resume, progress, reader_steps, prior_steps, beta, stages, symmetries, "
+            f"device, {', '.join(_OF_EPOCHS)}."
         )
     return {"stages": tuple(chosen), **rest}
 

@@ -33,7 +33,7 @@ from ..errors import DataError, InputError
 from ..io.crews import Crew
 from ..io.provenance import environment
 from ..io.publish import write_file
-from ..io.threads import one_thread
+from ..io.threads import threads
 
 __all__ = ["Folder", "Step"]
 
@@ -132,7 +132,7 @@ class Folder:
 def _perform(folder: Folder, steps: tuple[Step, ...], i: int) -> None:
     """Does step i and publishes what it found: the task of a worker."""
     step, start = steps[i], time.process_time()
-    with one_thread(), _single_precision():
+    with threads(1), _single_precision():
         found = step.function(folder, **step.arguments)
     own = found.pop("times", {})
     cost = {"step": time.process_time() - start, **own}

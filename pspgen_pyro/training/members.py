@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..data.batches import Batch, Batches
 from ..errors import InputError, TrainingError
 from ..io.crews import Crew
-from ..io.threads import one_thread
+from ..io.threads import threads
 from ..model import Part, PSPGen
 from .checkpoint import History
 from .train import train
@@ -121,7 +121,7 @@ def _trained(payload: _Payload, task: MemberTask) -> tuple[State, History]:
         model = PSPGen.from_specification(payload.specification)
     load_state(model, payload.states[task.member])
     try:
-        with one_thread():
+        with threads(1):
             history = train(model, data, **task.settings)
     except (InputError, TrainingError) as error:
         raise type(error)(f"member {task.member + 1} of {task.of} failed: {error}") from error

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...io.crews import Crew
-from ...io.threads import one_thread
+from ...io.threads import threads
 from .density import DesignPosterior
 from .draws import Draws, check_counts
 
@@ -213,7 +213,7 @@ def _chain(task: _Task, tick: Callable[[int], object] = lambda _: None) -> _Resu
         return -(soft + (exact - soft).clamp(min=-_CLIFF).detach()).squeeze(0)
 
     rng, plain = torch.random.fork_rng(), pyro.validation_enabled(False)
-    with one_thread(), rng, plain, block():
+    with threads(1), rng, plain, block():
         torch.manual_seed(seed)
         kernel = RecordedNUTS(potential_fn=potential, **options)
         kernel.initial_params = {"position": start.clone()}
