@@ -175,13 +175,13 @@ class ComparisonMethod(HeldOutRival):
         return self.probabilities([target], phi)[0]
 
     def probabilities(self, targets: Sequence[Target], phi: ArrayLike) -> NDArray[np.float64]:
-        return self.common(targets, phi, self.noise(self.draws, 0))
+        return self.common(targets, phi, self.draws, 0)
 
     @torch.no_grad()
     def common(
-        self, targets: Sequence[Target], phi: ArrayLike, noise: Tensor
+        self, targets: Sequence[Target], phi: ArrayLike, draws: int, seed: int
     ) -> NDArray[np.float64]:
-        """P of every target with the same noise, with shape `(S, q)`, for all φ with shape
+        """P of every target from Sobol draws of the scores that are the same for all φ with shape
         `(*, P)`; its shape is `(T, *)`.
 
         Raises:
@@ -191,8 +191,8 @@ class ComparisonMethod(HeldOutRival):
         inputs = self._inputs(phi)
         for target in targets:
             target.check_against(len(self.property_names))
-        parts = []
-        for part in inputs.split(max(1, _CHUNK // len(noise))):
+        noise, parts = self.noise(draws, seed), []
+        for part in inputs.split(max(1, _CHUNK // draws)):
             law = self.law(part, noise)
             parts.append(torch.stack([_mean(target, law) for target in targets]))
         return to_numpy(torch.cat(parts, dim=1).exp()).reshape(len(targets), *np.shape(phi)[:-1])

@@ -124,9 +124,9 @@ def _best(
     method: ComparisonMethod, target: Target, phi: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64]:
     """The setting with the largest P, by draws common to all; few draws choose the finalists."""
-    p = method.common([target], phi, method.noise(_SCREENED, seed + 2))[0]
+    p = method.common([target], phi, _SCREENED, seed + 2)[0]
     last = phi[np.argsort(-p, kind="stable")[:_FINALISTS]]
-    p = method.common([target], last, method.noise(_SCORED, seed + 3))[0]
+    p = method.common([target], last, _SCORED, seed + 3)[0]
     return last[p.argmax()]
 
 
@@ -140,7 +140,7 @@ def _argmax(method: ComparisonMethod, target: Target, seed: int) -> NDArray[np.f
     def place(share: Tensor) -> Tensor:
         return lower + (upper - lower) * share
 
-    p = method.common([target], place(shares).numpy(), noise[:_SCREENED])[0]
+    p = method.common([target], place(shares).numpy(), _SCREENED, seed + 4)[0]
     found = _climbed(
         lambda share: method.log_probability(target, place(share), noise),
         shares[torch.tensor(p).topk(_STARTS).indices].numpy(),
