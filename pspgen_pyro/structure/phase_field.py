@@ -112,7 +112,7 @@ _ROUNDING = 1e-6
 _LONGEST = 3.0
 
 # a sub-batch of this size keeps the seven work arrays of a step in the second-level cache
-_CACHED_PIXELS = 16 * 36**2
+_CACHED_PIXELS = 8 * 36**2
 
 
 @dataclass(frozen=True)
