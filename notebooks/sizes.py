@@ -39,10 +39,13 @@ IMAGES = sized(120, 2000)
 SIDE = sized(2, 5)
 EACH = sized(4, 100)
 
-# courses of the seventh essay, weeks of each, and points that BoTorch's climbs start among
+# courses of the seventh essay, weeks of each, points that BoTorch's climbs start among and that
+# it chooses among, and points an axis of the grid that knows the largest P
 COURSES = sized(1, 5)
 WEEKS = sized(1, 8)
 RAW = sized(4, 64)
+LOOKED = sized(500, 20_000)
+AXES = sized((9, 9, 9), (81, 41, 29))
 
 # how long training may take: 30 passes through Case 1, on other data what `fit` finds right
 _SHORT = {"epochs": 2, "reader_steps": 10, "prior_steps": 50}

@@ -195,6 +195,18 @@ class TestTelling:
             assert "told before; nothing is counted twice" in str(receipt)
         assert counts(campaign)[0] == 16
 
+    def test_values_of_another_programs_digits_are_those_told_before(self, campaign):
+        table = filled(campaign)
+        campaign.tell(table)
+        before = campaign.status()
+        for digits in (7, 16):
+            rounded = {
+                name: [np.nextafter(float(f"{v:.{digits - 1}e}"), 0) for v in table[name]]
+                for name in (STRENGTH, K)
+            }
+            assert campaign.tell(table.assign(**rounded, remark=digits)).results == 0
+        assert campaign.status() == before
+
     def test_a_failure_is_told_by_its_column_and_says_nothing_of_p(self, campaign):
         table = filled(campaign, 6)
         table.loc[6:, "failed"] = 1

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyro.distributions import Categorical, MixtureSameFamily, Normal
 from scipy import integrate, stats
 
 from pspgen_pyro.model.distributions import NormalMixture, log_interval_probability
@@ -65,3 +66,18 @@ def test_the_mixture_draws_what_it_says():
     assert inside.item() == pytest.approx(
         law.log_box_probability(lower, upper).exp().item(), abs=0.005
     )
+
+
+def test_a_mixture_has_the_moments_of_pyros_and_its_draws_have_them_too():
+    torch.manual_seed(0)
+    logits, loc, scale = torch.randn(4, 3), torch.randn(4, 3, 2), torch.rand(4, 3, 2) + 0.1
+    ours = NormalMixture(logits, loc, scale)
+    theirs = MixtureSameFamily(Categorical(logits=logits), Normal(loc, scale).to_event(1))
+    torch.testing.assert_close(ours.mean, theirs.mean)
+    torch.testing.assert_close(ours.variance, theirs.variance)
+    m = ours.sample((20_000,))
+    assert m.shape == (20_000, 4, 2)
+    torch.testing.assert_close(ours.log_prob(m), theirs.log_prob(m))
+    error = (ours.variance / len(m)).sqrt()
+    assert ((m.mean(0) - ours.mean).abs() < 5 * error).all()
+    torch.testing.assert_close(m.var(0), ours.variance, rtol=0.1, atol=0.0)

@@ -212,6 +212,27 @@ def dying(path):
             generate(case, path, workers=2, **ARGUMENTS)
 
 
+UNGUARDED = """
+from functools import partial
+import numpy as np
+from pspgen_pyro.io.crews import Crew
+print("run", flush=True)
+list(Crew(2).perform(partial(np.add, np.zeros(1_000_000)), range(3)))
+"""
+
+
+def test_workers_called_from_the_top_level_of_a_script_end_in_one_error_that_says_so(tmp_path):
+    """What a worker is told is longer than a pipe, so that a worker that dies could block all."""
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
+    assert found.returncode == 1
+    assert found.stdout.split() == ["run"] * 3
+    last = found.stderr.splitlines()[-1]
+    assert "WorkerError" in last
+    assert "__main__" in last
+
+
 def test_ctrl_c_leaves_a_store_that_can_be_resumed(undisturbed, tmp_path):
     path = tmp_path / "t.zarr"
     child = program(f"run({str(path)!r}, 24, workers=2)")

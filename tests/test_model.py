@@ -24,6 +24,7 @@ from pspgen_pyro.model import (
     StandardNormalPrior,
     ThreeBranchEncoder,
 )
+from pspgen_pyro.model.nn import thinned
 from pspgen_pyro.training import ELBO
 
 
@@ -212,3 +213,15 @@ def test_the_likeliest_image_is_one_of_the_datas_kind_even_where_pixels_are_tied
     assert x.shape == (2, 3, 4)
     assert x.isfinite().all()
     assert x.is_floating_point() == (phases == "grey")
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-3, 0.05, 0.2, 0.5, 0.99])
+def test_units_left_out_are_the_share_that_was_asked_for_and_the_mean_stays(share):
+    torch.manual_seed(0)
+    h = torch.ones(1001, 999, requires_grad=True)
+    left = thinned(h, share)
+    error = (share * (1 - share) / left.numel()) ** 0.5
+    assert (left == 0).double().mean().item() == pytest.approx(share, abs=5 * error + 1e-5)
+    assert left[left > 0].mean().item() == pytest.approx(1 / (1 - share), rel=1e-3)
+    left.sum().backward()
+    assert torch.equal(h.grad, left.detach())

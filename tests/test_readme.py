@@ -22,6 +22,7 @@ SMALLER = {"samples=2_000": "samples=40", "samples=400": "samples=3"}
 SHORT = {"epochs": 1, "reader_steps": 20, "prior_steps": 20, "progress": False}
 PAGES_SMALLER = {
     "hide_properties(100)": "hide_properties(20)",
+    "reader_steps=500, prior_steps=1000": "reader_steps=20, prior_steps=20",
     "budget=500": "budget=20",
     "budget=300": "budget=20",
     "chains=4, draws=250": "chains=4, draws=20, warmup=20",
@@ -52,6 +53,7 @@ ELSEWHERE = {
     "calibration": ("test_compare.py", "it needs many materials at each setting"),
     "reference_solver": ("test_properties.py", "DOLFINx is an extra and compiles its forms"),
     "rivals": ("test_rivals.py", "five rivals are trained"),
+    "sharp_bits": ("test_faults.py", "a script must start it"),
     "study": ("test_study_runs.py", "it is a study"),
 }
 """The pages whose examples do not run here: where the same is tested, and why."""

@@ -9,6 +9,7 @@ of the one before it, so that none can be changed, exchanged or lost among the o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +27,7 @@ __all__ = ["COPY", "FORMAT", "Asked", "Experiment", "Journal", "Result", "Told"]
 FORMAT = 2
 """The format of a campaign's files; in the first one entries did not know what they follow."""
 COPY = "copy it again"
+_ROUNDING = 1e-6
 
 
 class Experiment(Record):
@@ -64,7 +66,7 @@ class Result(Record):
             # what failed first may succeed at last
             return self.phi == other.phi and other.failed
         known = zip(self.values, other.values, strict=True)
-        return all(b is None or a == b for a, b in known)
+        return all(b is None or _same(a, b) for a, b in known)
 
     def matches(self, other: Result) -> bool:
         """Whether this may be the same material as one that was told before."""
@@ -72,12 +74,18 @@ class Result(Record):
 
     def with_what(self, other: Result) -> Result:
         """What this and another result tell of one material together."""
-        more, less = (self, other) if self.completes(other) else (other, self)
-        return more.model_copy(update={"image": more.image or less.image})
+        # what was told first stays where the second only rounds it
+        more = other if other.completes(self) else self
+        return more.model_copy(update={"image": self.image or other.image})
 
     def __str__(self) -> str:
         values = ", ".join("unknown" if v is None else f"{v:g}" for v in self.values)
         return "failed" if self.failed else f"({values})"
+
+
+def _same(a: float | None, b: float) -> bool:
+    """Whether two values are one, by another program or with fewer digits."""
+    return a is not None and math.isclose(a, b, rel_tol=_ROUNDING)
 
 
 class Asked(Record):

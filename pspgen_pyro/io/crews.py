@@ -18,6 +18,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
+from multiprocessing.synchronize import Event
 from typing import Any
 
 from ..errors import InputError, WorkerError
@@ -28,6 +30,11 @@ __all__ = ["Crew"]
 
 _RESTARTS = 3
 _AGAIN = "what was finished in a folder is kept, so go on there with 'resume'"
+_UNGUARDED = (
+    "the worker processes died before they began. A worker begins by running the script that "
+    "called it, so keep what the script does under 'if __name__ == \"__main__\":', or give "
+    "workers=1."
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Crew:
 
         Raises:
             InputError: If no scheduler answers.
-            WorkerError: If workers keep dying, or the scheduler dies.
+            WorkerError: If workers keep dying, or cannot begin, or the scheduler dies.
         """
         items = list(items)
         count = min(self.workers, len(items))
@@ -92,16 +99,17 @@ def _on_pools(
     task: Callable[[Any], Any], items: Sequence[Any], workers: int
 ) -> Generator[tuple[int, Any]]:
     """A pool that lost a worker is replaced, up to three times."""
-    pending = list(range(len(items)))
+    pending, begun = list(range(len(items))), multiprocessing.get_context("spawn").Event()
     for _ in range(_RESTARTS + 1):
         try:
-            with closing(_on_pool(task, items, list(pending), workers)) as finished:
+            with closing(_on_pool(task, items, list(pending), workers, begun)) as finished:
                 for j, result in finished:
                     pending.remove(j)
                     yield j, result
             return
-        except BrokenProcessPool:
-            continue
+        except BrokenProcessPool as error:
+            if not begun.is_set():
+                raise WorkerError(_UNGUARDED) from error
     raise WorkerError(
         f"worker processes died {_RESTARTS + 1} times, as when memory runs out; {_AGAIN} and "
         "fewer workers."
@@ -109,15 +117,22 @@ def _on_pools(
 
 
 def _on_pool(
-    task: Callable[[Any], Any], items: Sequence[Any], pending: Sequence[int], workers: int
+    task: Callable[[Any], Any],
+    items: Sequence[Any],
+    pending: Sequence[int],
+    workers: int,
+    begun: Event,
 ) -> Generator[tuple[int, Any]]:
     context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
+    # with every item: as an argument of a worker's start it blocks this process for ever if the
+    # worker dies before it has read it
+    told = bytes(ForkingPickler.dumps(task))
     executor = ProcessPoolExecutor(
-        min(workers, len(pending)), mp_context=context, initializer=_start, initargs=(task,)
+        min(workers, len(pending)), mp_context=context, initializer=_start, initargs=(begun,)
     )
     finished = False
     try:
-        futures = {executor.submit(_work, items[j]): j for j in pending}
+        futures = {executor.submit(_work, told, items[j]): j for j in pending}
         for future in as_completed(futures):
             yield futures[future], future.result()
         finished = True
@@ -132,14 +147,16 @@ def _on_pool(
 _task: list[Callable[[Any], Any]] = []
 
 
-def _start(task: Callable[[Any], Any]) -> None:
+def _start(begun: Event) -> None:
     """Leaves Ctrl-C to the parent, and does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _task[:] = [task]
+    begun.set()
 
 
-def _work(item: Any) -> Any:
+def _work(told: bytes, item: Any) -> Any:
+    if not _task:
+        _task.append(ForkingPickler.loads(told))
     return _task[0](item)
 
 

@@ -23,7 +23,6 @@ import torch
 from pyro.distributions import (
     Categorical,
     Independent,
-    MixtureSameFamily,  # pyright: ignore
     Normal,
     TorchDistribution,
 )
@@ -35,7 +34,7 @@ from .normal import log_interval_probability, log_ndtr, mixture_quantile
 __all__ = ["Blocks", "EntrywiseMixture", "NormalMixture", "divergence", "entry_log_prob"]
 
 
-class NormalMixture(MixtureSameFamily):
+class NormalMixture(TorchDistribution):
     r"""A mixture of :math:`C` diagonal Gaussians in :math:`K` properties, some of them observed
     between detection limits.
 
@@ -60,29 +59,36 @@ class NormalMixture(MixtureSameFamily):
         tensor(0.9500)
     """
 
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector  # pyright: ignore
+
     def __init__(
         self, log_weights: Tensor, loc: Tensor, scale: Tensor, ends: Tensor | None = None
     ) -> None:
-        super().__init__(
-            Categorical(logits=log_weights, validate_args=False),
-            Normal(loc, scale, validate_args=False).to_event(1),
-            validate_args=False,
-        )
-        self.log_weights = torch.log_softmax(log_weights, dim=-1)
-        self.loc = loc
-        self.scale = scale
-        self.ends = ends
+        self._hold(torch.log_softmax(log_weights, dim=-1), loc, scale, ends)
 
-    @constraints.dependent_property(is_discrete=False, event_dim=1)
-    def support(self) -> constraints.Constraint:
-        return constraints.real_vector
+    def _hold(self, log_weights: Tensor, loc: Tensor, scale: Tensor, ends: Tensor | None) -> None:
+        self.log_weights, self.loc, self.scale, self.ends = log_weights, loc, scale, ends
+        shape = loc.shape
+        if scale.shape != shape:
+            shape = torch.broadcast_shapes(shape, scale.shape)
+        super().__init__(shape[:-2], shape[-1:], validate_args=False)
+
+    @classmethod
+    def normalised(
+        cls, log_weights: Tensor, loc: Tensor, scale: Tensor, ends: Tensor | None = None
+    ) -> NormalMixture:
+        """The mixture whose weights add up to one already: arguments as of the constructor."""
+        mixture = cls.__new__(cls)
+        mixture._hold(log_weights, loc, scale, ends)
+        return mixture
 
     def expand(
         self, batch_shape: Sequence[int], _instance: NormalMixture | None = None
     ) -> NormalMixture:
         """The same mixture with a larger batch shape."""
         c, k = self.loc.shape[-2:]
-        return NormalMixture(
+        return self.normalised(
             self.log_weights.expand(*batch_shape, c),
             self.loc.expand(*batch_shape, c, k),
             self.scale.expand(*batch_shape, c, k),
@@ -91,7 +97,7 @@ class NormalMixture(MixtureSameFamily):
 
     def unsqueezed(self) -> NormalMixture:
         """The same mixtures with a last batch axis of length one."""
-        return NormalMixture(
+        return self.normalised(
             self.log_weights.unsqueeze(-2),
             self.loc.unsqueeze(-3),
             self.scale.unsqueeze(-3),
@@ -110,21 +116,33 @@ class NormalMixture(MixtureSameFamily):
     def widened(self, by: Tensor) -> NormalMixture:
         """The same mixture with independent noise of these standard deviations, with shape `(K,)`,
         added."""
-        return NormalMixture(self.log_weights, self.loc, torch.hypot(self.scale, by), self.ends)
+        scale = torch.hypot(self.scale, by)
+        return self.normalised(self.log_weights, self.loc, scale, self.ends)
 
     def narrowed(self, by: Tensor, least: Tensor) -> NormalMixture:
         """The same mixture with independent noise of these standard deviations, with shape `(K,)`,
         taken out; no component becomes narrower than `least`."""
         variance = self.scale.square() - by.square()
         scale = torch.maximum(variance, torch.minimum(least, self.scale).square()).sqrt()
-        return NormalMixture(self.log_weights, self.loc, scale, self.ends)
+        return self.normalised(self.log_weights, self.loc, scale, self.ends)
 
     def log_prob(self, value: Tensor) -> Tensor:
         each = entry_log_prob(value.unsqueeze(-2), self.loc, self.scale, self.ends)
         return torch.logsumexp(self.log_weights + each.sum(dim=-1), dim=-1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        return clamped(super().sample(torch.Size(sample_shape)), self.ends)
+        return self.expand((*sample_shape, *self.batch_shape)).draw()
+
+    @property
+    def mean(self) -> Tensor:
+        """The means of the mixtures without their detection limits, with shape `(*, K)`."""
+        return (self.log_weights.exp().unsqueeze(-1) * self.loc).sum(dim=-2)
+
+    @property
+    def variance(self) -> Tensor:
+        """The variances of the same, with shape `(*, K)`."""
+        apart = (self.loc - self.mean.unsqueeze(-2)).square()
+        return (self.log_weights.exp().unsqueeze(-1) * (self.scale.square() + apart)).sum(dim=-2)
 
     def draw(self, generator: torch.Generator | None = None) -> Tensor:
         """One draw of m from each mixture, with shape `(*, K)`, without a gradient."""

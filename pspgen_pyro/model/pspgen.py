@@ -308,7 +308,7 @@ class PSPGen(PyroModule):
     def _in_units(self, standard: NormalMixture) -> NormalMixture:
         loc = self.m_loc + self.m_scale * standard.loc
         scale = self.m_scale * standard.scale
-        law = NormalMixture(standard.log_weights, loc, scale, self.ends)
+        law = NormalMixture.normalised(standard.log_weights, loc, scale, self.ends)
         return law if self.measured else law.narrowed(self.errors, _LEAST * self.m_scale)
 
     def without_errors(self) -> PSPGen:

@@ -35,16 +35,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import repeat
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..io.crews import Crew
 from ..io.validation import check_whole
 from . import _fem
 from ._flow import flow_images, tensor_of, without_blocked
@@ -97,10 +95,12 @@ def solve(
     if workers == 1 or len(x) == 1:
         cells = (_cell_for(sample, formulation, refinement) for sample in x)
         return np.stack([ROUTES[route](c, sample) for c, sample in zip(cells, x, strict=True)])
-    parts = np.array_split(x, min(len(x), 4 * workers))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        tensors = pool.map(_part, parts, repeat(formulation), repeat(refinement), repeat(route))
-        return np.concatenate(list(tensors))
+    tensors = np.empty((len(x), 2, 2))
+    task = partial(_part, formulation=formulation, refinement=refinement, route=route)
+    parts = np.array_split(np.arange(len(x)), min(len(x), 4 * workers))
+    for (rows, _), found in Crew(workers).perform(task, [(rows, x[rows]) for rows in parts]):
+        tensors[rows] = found
+    return tensors
 
 
 @dataclass(frozen=True)
@@ -304,6 +304,6 @@ ROUTES: dict[str, Callable[[UnitCell, NDArray[np.uint8]], NDArray[np.float64]]] 
 
 
 def _part(
-    x: NDArray[np.uint8], formulation: str, refinement: int, route: str
+    part: tuple[NDArray[np.intp], NDArray[np.uint8]], **settings: Any
 ) -> NDArray[np.float64]:
-    return solve(x, formulation, refinement=refinement, route=route)
+    return solve(part[1], **settings)

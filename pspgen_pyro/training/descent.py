@@ -66,7 +66,9 @@ def descend(
             those of the step before.
     """
     parameters = list(parameters)
-    optimiser = torch.optim.AdamW(parameters, how.learning_rate, weight_decay=how.weight_decay)
+    optimiser = torch.optim.AdamW(
+        parameters, how.learning_rate, weight_decay=how.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
     losses = []
     for step in range(steps):

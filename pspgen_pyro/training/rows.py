@@ -113,7 +113,7 @@ class Rows:
         trend = None if self.trend is None else self.trend[:, index]
         laws: Any = self.model.prior.laws(inputs, drop, trend)
         laws = self.model.decoder_m.marginal(laws)
-        between = NormalMixture(laws.log_weights, laws.loc, laws.scale, self.ends)
+        between = NormalMixture.normalised(laws.log_weights, laws.loc, laws.scale, self.ends)
         return robust(between.log_prob(m), m)
 
     @property
