@@ -55,7 +55,7 @@ def exact(posterior):
 
 SAMPLERS = {
     "HMC": lambda p: sample_hmc(p, draws=250, warmup=100),
-    "NUTS": lambda p: sample_nuts(p, chains=2, draws=120, warmup=60),
+    "NUTS": lambda p: sample_nuts(p, chains=2, draws=80, warmup=40),
     "SVI": lambda p: fit_svi(p, steps=400, draws=1000),
 }
 

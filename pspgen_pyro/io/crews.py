@@ -79,7 +79,7 @@ class Crew:
             items: What to do it for, likewise.
 
         Raises:
-            InputError: If no scheduler answers.
+            InputError: If no scheduler answers, or the task is in no file that workers can import.
             WorkerError: If workers keep dying, or cannot begin, or the scheduler dies.
         """
         items = list(items)
@@ -156,7 +156,14 @@ def _start(begun: Event) -> None:
 
 def _work(told: bytes, item: Any) -> Any:
     if not _task:
-        _task.append(ForkingPickler.loads(told))
+        try:
+            _task.append(ForkingPickler.loads(told))
+        except (AttributeError, ImportError) as error:
+            # as of a notebook, whose functions are in no file
+            raise InputError(
+                f"worker processes cannot find what they are to do ({error}); put functions of "
+                "your own into a file and import them, or give workers=1."
+            ) from error
     return _task[0](item)
 
 
