@@ -237,7 +237,8 @@ def test_workers_called_from_the_top_level_of_a_script_end_in_one_error_that_say
     script.write_text(UNGUARDED)
     found = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
     assert found.returncode == 1
-    assert found.stdout.split() == ["run"] * 3
+    # this process and each worker, unless the first to die takes the other with it
+    assert found.stdout.count("run") in (2, 3)
     assert re.search("^pspgen_pyro.errors.WorkerError: .*__main__", found.stderr, re.MULTILINE)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from multiprocessing.synchronize import Event
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import InputError, WorkerError
 from .optional import optional
@@ -95,6 +95,17 @@ class Crew:
                 yield items[j], result
 
 
+class _Unguarded(Exception):
+    """Workers ended by themselves before they began."""
+
+
+class _Whole(ForkingPickler):
+    """A pickler whose bytes hold everything: torch's own leave tensors in memory that one reader
+    can take once."""
+
+    _extra_reducers: ClassVar[dict[type, Any]] = {}
+
+
 def _on_pools(
     task: Callable[[Any], Any], items: Sequence[Any], workers: int
 ) -> Generator[tuple[int, Any]]:
@@ -107,9 +118,10 @@ def _on_pools(
                     pending.remove(j)
                     yield j, result
             return
-        except BrokenProcessPool as error:
-            if not begun.is_set():
-                raise WorkerError(_UNGUARDED) from error
+        except _Unguarded as error:
+            raise WorkerError(_UNGUARDED) from error
+        except BrokenProcessPool:
+            continue
     raise WorkerError(
         f"worker processes died {_RESTARTS + 1} times, as when memory runs out; {_AGAIN} and "
         "fewer workers."
@@ -126,16 +138,23 @@ def _on_pool(
     context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
     # with every item: as an argument of a worker's start it blocks this process for ever if the
     # worker dies before it has read it
-    told = bytes(ForkingPickler.dumps(task))
+    told = bytes(_Whole.dumps(task))
     executor = ProcessPoolExecutor(
         min(workers, len(pending)), mp_context=context, initializer=_start, initargs=(begun,)
     )
     finished = False
     try:
         futures = {executor.submit(_work, told, items[j]): j for j in pending}
+        crew = set(multiprocessing.active_children()) - before
         for future in as_completed(futures):
             yield futures[future], future.result()
         finished = True
+    except BrokenProcessPool as error:
+        executor.shutdown(wait=True)
+        # below zero: killed
+        if not begun.is_set() and any((process.exitcode or 0) > 0 for process in crew):
+            raise _Unguarded from error
+        raise
     finally:
         if not finished:
             # after Ctrl-C or an error nobody waits for what is under way
@@ -157,7 +176,7 @@ def _start(begun: Event) -> None:
 def _work(told: bytes, item: Any) -> Any:
     if not _task:
         try:
-            _task.append(ForkingPickler.loads(told))
+            _task.append(_Whole.loads(told))  # pyright: ignore
         except (AttributeError, ImportError) as error:
             # as of a notebook, whose functions are in no file
             raise InputError(
