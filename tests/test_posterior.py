@@ -251,7 +251,7 @@ def assert_same_means(draws, exact):
         assert abs(a.mean() - b.mean()) < 4 * np.hypot(az.mcse(a), b.std() / len(b) ** 0.5)
 
 
-@pytest.mark.parametrize("scale", [1e-2, 1e-3])
+@pytest.mark.parametrize("scale", [pytest.param(1e-2, marks=pytest.mark.slow), 1e-3])
 def test_hmc_is_exact_with_a_decoder_that_makes_the_target_a_plateau_with_cliffs(
     monkeypatch, scale
 ):
