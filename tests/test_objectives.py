@@ -75,7 +75,7 @@ def test_the_least_squared_distance_is_where_the_mean_comes_nearest():
 def test_a_cautious_design_has_the_highest_lower_end_of_all_settings():
     ensemble = Ensemble(tuple(exact_model(seed=seed) for seed in range(4)))
     bold, careful = maximise(ensemble, BOX), maximise(ensemble, Cautious(BOX))
-    found = probability(ensemble, BOX, ensemble.process.grid(31), draws=512)
+    found = probability(ensemble, BOX, ensemble.process.grid(21), draws=512)
     two = probability(ensemble, BOX, np.stack([bold.phi, careful.phi]), draws=512)
     assert two.low[1] >= found.low.max() - 0.003
     assert two.low[1] > two.low[0]

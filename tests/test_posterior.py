@@ -267,7 +267,7 @@ def test_nuts_takes_no_cliff_for_a_divergence(monkeypatch):
     monkeypatch.setattr("exact.NOISE_M", 1e-3)
     model = exact_model()
     model.m_scale.fill_(1 + 1e-9)
-    found = sample_nuts(DesignPosterior(model, BOX), chains=1, draws=15, warmup=40)
+    found = sample_nuts(DesignPosterior(model, BOX), chains=1, draws=10, warmup=30)
     assert found.divergences == 0
     assert found.statistics["step_size"].min() > 0.03
     assert np.isfinite(found.phi).all()

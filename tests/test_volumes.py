@@ -50,7 +50,7 @@ def run():
         microstructure={"phases": 2, "periodic": False, "shape": (16, 16, 16)},
     )
     return triads, psp.fit(
-        triads, epochs=1, reader_steps=150, prior_steps=150, seed=0, progress=False
+        triads, epochs=1, reader_steps=100, prior_steps=150, seed=0, progress=False
     )
 
 
