@@ -41,7 +41,9 @@ def test_the_interval_is_about_as_wide_as_the_posterior_of_a_linear_gaussian_cha
     for seed in range(2):
         rng = np.random.default_rng(seed)
         phi = rng.random((300, 1))
-        run = fitted(process, phi, 2 * phi[:, 0] + rng.normal(size=300), seed=seed, prior_steps=400)
+        run = fitted(
+            process, phi, 2 * phi[:, 0] + rng.normal(size=300), seed=seed, prior_steps=400
+        )
         p = run.probability(Box((1.5,), (np.inf,)), at)
         design = np.column_stack([np.ones(300), phi])
         features = np.column_stack([np.ones(3), at])
