@@ -23,9 +23,11 @@ SHORT = {"epochs": 1, "reader_steps": 20, "prior_steps": 20, "progress": False}
 PAGES_SMALLER = {
     "hide_properties(100)": "hide_properties(20)",
     "reader_steps=500, prior_steps=1000": "reader_steps=20, prior_steps=20",
-    "members=5, workers=2": "members=2, workers=2",
+    "members=5, workers=2": "members=2",
     'combine="least")': 'combine="least", starts=1)',
     "price=0.02)": "price=0.02, starts=1)",
+    "cost=cost, least=": "cost=cost, starts=1, least=",
+    "cost=cost, points=5": "cost=cost, starts=1, points=2",
     "budget=500": "budget=20",
     "budget=300": "budget=20",
     "chains=4, draws=250": "chains=4, draws=20, warmup=20",

@@ -293,7 +293,7 @@ def trained(stored):
         image_decoder=CategoricalImage((64, 64)),
         encoder=ReadingEncoder(image=(64,), vector=(16,), joint=(32,)),
     ).float()
-    options = {"epochs": 12, "batch_size": 50, "learning_rate": 3e-3, "beta": 1.0}
+    options = {"epochs": 8, "batch_size": 50, "learning_rate": 3e-3, "beta": 1.0}
     options |= {"reader_steps": 100, "prior_steps": 500, "updates": Joint()}
     run = fit(triads, model=model, progress=False, **options)
     return model, run, Batches.from_triads(triads)

@@ -422,7 +422,7 @@ def test_a_window_around_a_setting_that_is_not_good_enough_is_one_sentence():
 
 def test_a_run_answers_every_one_of_these_questions(toy_run):
     run, target, other = load_run(toy_run), "-8:-6,-8:-6", "ln horizontal > -9"
-    tolerance, few = {"phi1": 0.2, "phi2": "2 %"}, {"starts": 2, "draws": 64}
+    tolerance, few = {"phi1": 0.2, "phi2": "2 %"}, {"starts": 1, "draws": 64}
     held = run.design(target, tolerance=tolerance, **few)
     assert held.value.low < held.value.value < held.value.high
     assert 1.2 <= held.phi[0] <= 8.8

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from ..design import Simulator
 
+_ROWS = 5000
+
 __all__ = [
     "Comparison",
     "Materials",
@@ -148,12 +150,13 @@ def draw_properties(
     with torch.no_grad():
         inputs = model.tensor(phi)
         inner, z1 = model.standardise(inputs), model.latent_of_process(inputs)
-        rows = []
-        for _ in range(draws):
-            noise = torch.randn(len(phi), model.dims.latent, generator=generator)
-            z0 = model.prior.transport(noise.to(model.m_loc), inner)
-            rows.append(model.property_given(z0, z1).draw(generator))
-        return torch.stack(rows).double().cpu().numpy()
+        rows, at_once = [], max(1, _ROWS // len(phi))
+        for first in range(0, draws, at_once):
+            shape = min(at_once, draws - first), len(phi)
+            noise = torch.randn(*shape, model.dims.latent, generator=generator)
+            z0 = model.prior.transport(noise.to(model.m_loc), inner.expand(*shape, -1))
+            rows.append(model.property_given(z0, z1.expand(*shape, -1)).draw(generator))
+        return torch.cat(rows).double().cpu().numpy()
 
 
 def compare_probability(
