@@ -604,6 +604,7 @@ class TestImages:
             "gap": "names no image in row 2",
             "bad": "cannot be read as an image",
             "jpg": "neither PNG, TIFF nor NPY",
+            **dict.fromkeys(("", ".", "./", "/", "a/**b", "/a/**b"), "no pattern of files"),
         }.items():
             with pytest.raises(InputError, match=sentence):
                 read(path, images=choice, microstructure=TWO)

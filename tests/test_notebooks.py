@@ -78,7 +78,7 @@ def test_stored_outputs_are_those_of_one_run_in_order_without_a_warning(name):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_runs_at_a_small_size_and_its_number_is_right(name, tmp_path, monkeypatch):
-    """Its cells as one script: a kernel of its own for each would be a quarter of the time."""
+    """Its cells as one script: a kernel each would import everything anew."""
     for variable, value in {"SIZE": "small", "WORK": str(tmp_path)}.items():
         monkeypatch.setenv(f"PSPGEN_NOTEBOOK_{variable}", value)
     monkeypatch.delitem(sys.modules, "sizes", raising=False)

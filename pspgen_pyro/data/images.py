@@ -28,10 +28,14 @@ def matching(pattern: str, folder: Path) -> list[Path]:
     path = Path(pattern)
     root = Path(path.anchor) if path.is_absolute() else folder
     inside = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
+    no_pattern = InputError(f"'images' is {pattern!r}, which is no pattern of files.")
+    if not Path(inside).parts:
+        raise no_pattern
     try:
         found = [file for file in root.glob(inside) if file.is_file()]
     except (ValueError, NotImplementedError) as error:
-        raise InputError(f"'images' is {pattern!r}, which is no pattern of files.") from error
+        # "a/**b"; on Windows a drive without a root
+        raise no_pattern from error
     if not found:
         raise InputError(
             f"'images' is {pattern!r}, which is neither a column of the table nor matches a file "

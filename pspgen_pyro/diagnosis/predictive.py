@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from ..design import Simulator
 
-_ROWS = 5000
-
 __all__ = [
     "Comparison",
     "Materials",
@@ -45,6 +43,8 @@ __all__ = [
     "predictive_check",
     "simulate_at",
 ]
+
+_ROWS = 5000
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def draw_properties(
     with torch.no_grad():
         inputs = model.tensor(phi)
         inner, z1 = model.standardise(inputs), model.latent_of_process(inputs)
-        rows, at_once = [], max(1, _ROWS // len(phi))
+        rows, at_once = [], max(1, _ROWS // max(1, len(phi)))
         for first in range(0, draws, at_once):
             shape = min(at_once, draws - first), len(phi)
             noise = torch.randn(*shape, model.dims.latent, generator=generator)

@@ -95,10 +95,6 @@ class Crew:
                 yield items[j], result
 
 
-class _Unguarded(Exception):
-    """Workers ended by themselves before they began."""
-
-
 class _Whole(ForkingPickler):
     """A pickler whose bytes hold everything: torch's own leave tensors in memory that one reader
     can take once."""
@@ -110,16 +106,14 @@ def _on_pools(
     task: Callable[[Any], Any], items: Sequence[Any], workers: int
 ) -> Generator[tuple[int, Any]]:
     """A pool that lost a worker is replaced, up to three times."""
-    pending, begun = list(range(len(items))), multiprocessing.get_context("spawn").Event()
+    pending = list(range(len(items)))
     for _ in range(_RESTARTS + 1):
         try:
-            with closing(_on_pool(task, items, list(pending), workers, begun)) as finished:
+            with closing(_on_pool(task, items, list(pending), workers)) as finished:
                 for j, result in finished:
                     pending.remove(j)
                     yield j, result
             return
-        except _Unguarded as error:
-            raise WorkerError(_UNGUARDED) from error
         except BrokenProcessPool:
             continue
     raise WorkerError(
@@ -129,13 +123,10 @@ def _on_pools(
 
 
 def _on_pool(
-    task: Callable[[Any], Any],
-    items: Sequence[Any],
-    pending: Sequence[int],
-    workers: int,
-    begun: Event,
+    task: Callable[[Any], Any], items: Sequence[Any], pending: Sequence[int], workers: int
 ) -> Generator[tuple[int, Any]]:
     context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
+    begun = context.Event()
     # with every item: as an argument of a worker's start it blocks this process for ever if the
     # worker dies before it has read it
     told = bytes(_Whole.dumps(task))
@@ -153,7 +144,7 @@ def _on_pool(
         executor.shutdown(wait=True)
         # below zero: killed
         if not begun.is_set() and any((process.exitcode or 0) > 0 for process in crew):
-            raise _Unguarded from error
+            raise WorkerError(_UNGUARDED) from error
         raise
     finally:
         if not finished:
