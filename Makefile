@@ -8,7 +8,7 @@ demo: .venv/installed
 	@$(BIN)/pspgen demo --out demo
 
 test: .venv/installed
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 lint: .venv/installed
 	@$(BIN)/ruff check .

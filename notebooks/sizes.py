@@ -19,7 +19,7 @@ def sized(small: Any, full: Any) -> Any:
 
 # materials of the first essay; triads of Case 1 and processes that simulate them
 COUNT = sized(10, 400)
-SAMPLES = sized(240, 10_000)
+SAMPLES = sized(120, 10_000)
 WORKERS = sized(1, 2)
 # points a side of a surface
 GRID = sized(5, 20)

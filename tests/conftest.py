@@ -1,5 +1,7 @@
 """Shared data: one small triads set, simulated once, and one model trained on it for a moment."""
 
+from functools import partial
+
 import pytest
 
 from pspgen_pyro import fit, generate
@@ -22,6 +24,16 @@ def toy_triads(toy_path):
 @pytest.fixture(scope="session")
 def toy_run(toy_triads, tmp_path_factory):
     """The folder of a model trained for a moment on the toy triads, in single precision."""
-    few = {"reader_steps": 100, "prior_steps": 200, "epochs": 4, "batch_size": 50}
+    few = {"reader_steps": 100, "prior_steps": 100, "epochs": 4, "batch_size": 50}
     run = fit(toy_triads, progress=False, **few)
     return run.save(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def few_candidates(monkeypatch):
+    """Generated images are the best of two instead of 64, where a test is about something else."""
+    from pspgen_pyro.diagnosis.solved import materials_at
+
+    few = partial(materials_at, candidates=2)
+    for place in ("diagnosis.generated", "report.sections"):
+        monkeypatch.setattr(f"pspgen_pyro.{place}.materials_at", few)

@@ -170,6 +170,7 @@ FIGURES = {
 
 
 @pytest.mark.usefixtures("_brisk")
+@pytest.mark.usefixtures("few_candidates")
 def test_check_writes_numbers_figures_and_a_tree_for_arviz(toy_run, toy_path, tmp_path, capsys):
     out = tmp_path / "checks"
     options = ["--target=-10:-9,-7:-5", "--reference", toy_path, "--sbc", 30, "--materials", 20]
@@ -193,6 +194,7 @@ def test_check_writes_numbers_figures_and_a_tree_for_arviz(toy_run, toy_path, tm
 
 
 @pytest.mark.usefixtures("_brisk")
+@pytest.mark.usefixtures("few_candidates")
 def test_check_without_a_target_checks_the_whole_space_and_writes_json(
     toy_run, toy_path, tmp_path
 ):

@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-from functools import partial
 
 import numpy as np
 import pytest
@@ -33,14 +32,12 @@ def refused(capsys, *args):
     return line
 
 
+@pytest.mark.usefixtures("few_candidates")
 def test_the_demo_runs_end_to_end_at_toy_size(tmp_path, capsys, monkeypatch):
-    from pspgen_pyro.report import materials_at
     from pspgen_pyro.training import Epochs, PriorStage, ReaderStage
 
     stages = (ReaderStage(steps=20), PriorStage(steps=20), Epochs())
     monkeypatch.setattr("pspgen_pyro.runs.fitting.STAGES", stages)
-    few = partial(materials_at, candidates=2)
-    monkeypatch.setattr("pspgen_pyro.report.sections.materials_at", few)
     out = tmp_path / "demo"
     options = ["--samples", 200, "--epochs", 2, "--verify", 12, "--reference", 0, "--workers", 1]
     assert run("demo", "--out", out, *options) == 0

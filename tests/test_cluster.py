@@ -20,6 +20,7 @@ from test_faults import records, run, wait_for
 
 import pspgen_pyro as psp
 from pspgen_pyro.data import Store, check_store, engine, generate
+from pspgen_pyro.data.building import build
 from pspgen_pyro.data.files import Workplace
 from pspgen_pyro.errors import InputError, WorkerError
 
@@ -179,12 +180,12 @@ def test_a_late_worker_leaves_the_folder_of_another_run_alone(tmp_path):
     plans = [engine.make_plan(toy(), **_whole(ARGUMENTS | {"seed": seed})) for seed in (1, 2)]
     with place.locked(resume=False):
         engine._begin(plans[1], place)
-        engine._build(plans[0], place, 0)
+        build(plans[0], place, 0)
         assert records(place.out) == 0
-        engine._build(plans[1], place, 0)
+        build(plans[1], place, 0)
         assert records(place.out) == 1
     place.discard()
-    engine._build(plans[1], place, 1)
+    build(plans[1], place, 1)
     assert not place.folder.exists()
 
 

@@ -38,7 +38,7 @@ def table(m, phi, properties):
     return of, Batches(Batch(phi[:cut], None, m[:cut]), Batch(phi[cut:], None, m[cut:]))
 
 
-def learned(of, data, steps=500, seed=0, passes=ONCE):
+def learned(of, data, steps=350, seed=0, passes=ONCE):
     torch.manual_seed(seed)
     model = PSPGen(of)
     train(model, data, [PriorStage(steps=steps, passes=passes)], seed=seed)
@@ -56,7 +56,7 @@ def at(model, lower, upper, phi=(0.5, 0.5)):
     return float(probability(model, Box(lower, upper), phi).value)
 
 
-@pytest.mark.parametrize("scales", [(1.0, 1.0), (100.0, 0.01), (1e9, 1.0), (1e-12, -1e-12)])
+@pytest.mark.parametrize("scales", [(1.0, 1.0), (1e9, 0.01), (1e-12, -1e-12)])
 def test_two_properties_of_any_units_have_the_probability_that_they_have(scales):
     phi, y = toy()
     model = learned(*table(y * scales, phi, ("u", "v")))
@@ -64,7 +64,7 @@ def test_two_properties_of_any_units_have_the_probability_that_they_have(scales)
     assert at(model, *ends) == pytest.approx(0.911, abs=0.02)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(power=st.floats(-15, 15), sign=st.sampled_from([1, -1]), shift=st.floats(-3, 3))
 def test_probability_does_not_depend_on_the_unit(power, sign, shift):
     found = of_unit(sign * 10.0**power, shift * 10.0**power)
@@ -77,7 +77,7 @@ def of_unit(a, b):
     phi, y = toy(400)
     # the choice among lengths must not depend on the unit either
     passes = PriorStage().passes
-    model = learned(*table(a * y[:, 0] + b, phi, "y"), steps=250, passes=passes)
+    model = learned(*table(a * y[:, 0] + b, phi, "y"), steps=120, passes=passes)
     lower, upper = sorted((0.8 * a + b, 1.2 * a + b))
     return at(model, (lower,), (upper,))
 
@@ -92,7 +92,7 @@ def test_a_detection_limit_has_its_own_mass():
     phi, y = toy(5000)
     limit = np.quantile(y[:, 0], 0.3)
     y = np.maximum(y[:, :1], limit)
-    model = learned(*table(y, phi, f"y below={limit}"), steps=600)
+    model = learned(*table(y, phi, f"y below={limit}"), steps=450)
     b = 0.28
     truth = norm.cdf((limit - 2 * b) / NOISE)
     for reach in (1e-3, 0.1):
@@ -131,7 +131,7 @@ def test_the_law_learned_is_the_exact_one():
     phi = rng.uniform(size=(6000, 2))
     side = rng.uniform(size=6000) < phi[:, 0]
     y = np.where(side, 1.0, -1.0) * (1 + phi[:, 1]) + 0.2 * rng.normal(size=6000)
-    model = learned(*table(y, phi, "y"), steps=1000)
+    model = learned(*table(y, phi, "y"), steps=700)
     grid = UNIT.grid(9)
     mean = 1 + grid[:, 1]
     for a, b in ((0.5, 1.4), (-1.8, -1.2), (-0.5, 0.5)):
@@ -169,31 +169,27 @@ def test_any_properties_and_any_images_train_and_answer(images, properties):
 
 
 def test_bare_pairs_teach_the_law_of_a_property_that_the_image_shows():
-    """The share of void follows φ; of 400 rows 40 have their property. Two data sets."""
+    """The share of void follows φ; of 400 rows 40 have their property."""
     of = schema(("share",), Microstructure(shape=(12, 8), periodic=False))
     grid = torch.linspace(2, 8, 7)
-    error = {True: [], False: []}
-    for seed in range(2):
-        torch.manual_seed(seed)
-        phi = torch.stack([1 + 8 * torch.rand(400), 0.2 + 1.8 * torch.rand(400)], 1)
-        rate = 0.2 + 0.6 * (phi[:, 0] - 1) / 8
-        x = (torch.rand(400, 12, 8) < rate[:, None, None]).to(torch.uint8)
-        m = x.float().mean((1, 2))[:, None]
-        m[40:] = torch.nan
-        rows_ = Batch(phi, x, m)
-        for pairs, found in error.items():
-            data = Batches(rows_[8:] if pairs else rows_[8:40], rows_[:8])
-            torch.manual_seed(1)
-            model = PSPGen(of)
-            history = train(
-                model, data, [ReaderStage(steps=200), PriorStage(steps=300, passes=ONCE)]
-            )
-            assert history.read == (["share"] if pairs else None)
-            with torch.no_grad():
-                law = model.property_given_process(torch.stack([grid, torch.ones(7)], 1))
-            found.append(float((law.mean[:, 0] - (0.2 + 0.6 * (grid - 1) / 8)).abs().mean()))
-    assert np.mean(error[True]) < 0.015
-    assert np.mean(error[True]) < np.mean(error[False])
+    torch.manual_seed(0)
+    phi = torch.stack([1 + 8 * torch.rand(400), 0.2 + 1.8 * torch.rand(400)], 1)
+    rate = 0.2 + 0.6 * (phi[:, 0] - 1) / 8
+    x = (torch.rand(400, 12, 8) < rate[:, None, None]).to(torch.uint8)
+    m = x.float().mean((1, 2))[:, None]
+    m[40:] = torch.nan
+    rows_, error = Batch(phi, x, m), {}
+    for pairs in (True, False):
+        data = Batches(rows_[8:] if pairs else rows_[8:40], rows_[:8])
+        torch.manual_seed(1)
+        model = PSPGen(of)
+        history = train(model, data, [ReaderStage(steps=200), PriorStage(steps=300, passes=ONCE)])
+        assert history.read == (["share"] if pairs else None)
+        with torch.no_grad():
+            law = model.property_given_process(torch.stack([grid, torch.ones(7)], 1))
+        error[pairs] = float((law.mean[:, 0] - (0.2 + 0.6 * (grid - 1) / 8)).abs().mean())
+    assert error[True] < 0.015
+    assert error[True] < error[False]
 
 
 def test_the_reader_of_declared_directions_turns_with_the_image():
@@ -246,9 +242,9 @@ def test_noise_of_the_decoder_is_counted_once():
 def test_an_image_that_shows_nothing_teaches_nothing():
     """Half of the rows have no property and an image of noise; the law is that of the others."""
     torch.manual_seed(0)
-    phi, y = toy(2000)
+    phi, y = toy(800)
     of = schema("y", Microstructure(shape=(8, 8)), process=UNIT)
-    x = torch.randint(0, 2, (2000, 8, 8), dtype=torch.uint8)
+    x = torch.randint(0, 2, (800, 8, 8), dtype=torch.uint8)
     m = torch.tensor(y[:, :1]).float()
     m[::2] = torch.nan
     rows_ = Batch(torch.tensor(phi).float(), x, m)
@@ -256,8 +252,8 @@ def test_an_image_that_shows_nothing_teaches_nothing():
     # long enough to learn the images by heart
     train(
         model,
-        Batches(rows_[200:], rows_[:200]),
-        [ReaderStage(), PriorStage(steps=700, passes=ONCE)],
+        Batches(rows_[80:], rows_[:80]),
+        [ReaderStage(steps=300), PriorStage(steps=300, passes=ONCE)],
     )
     assert at(model, (0.8,), (1.2,)) == pytest.approx(0.954, abs=0.04)
     assert model.encoder.reader.blind.all()

@@ -54,6 +54,22 @@ def test_the_log_probability_of_an_interval_is_finite_and_right_however_far_out(
         assert value.item() == pytest.approx(expected, rel=1e-7, abs=1e-9)
 
 
+def test_slopes_and_curvatures_of_an_interval_agree_with_finite_differences():
+    """On either side of the mean and around it, a whole line and half of one."""
+    torch.manual_seed(0)
+    lower = torch.cat([5 * torch.randn(20), torch.tensor([-torch.inf, -torch.inf])]).double()
+    upper = lower + 0.1 + torch.rand(22)
+    upper[20:] = torch.tensor([0.3, torch.inf])
+    inside = [t.requires_grad_() for t in (lower[:20].clone(), upper[:20].clone())]
+    assert torch.autograd.gradcheck(log_interval_probability, inside)
+    assert torch.autograd.gradgradcheck(log_interval_probability, inside)
+    ends = lower.requires_grad_(), upper.requires_grad_()
+    down, up = torch.autograd.grad(log_interval_probability(*ends).sum(), ends)
+    hazard = stats.norm.pdf(0.3) / stats.norm.cdf(0.3)
+    assert down[20:].tolist() == [0, 0]
+    assert up[20:].tolist() == pytest.approx([hazard, 0])
+
+
 def test_the_mixture_draws_what_it_says():
     law = mixture()
     torch.manual_seed(0)

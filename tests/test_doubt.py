@@ -42,7 +42,7 @@ def test_the_interval_is_about_as_wide_as_the_posterior_of_a_linear_gaussian_cha
         rng = np.random.default_rng(seed)
         phi = rng.random((300, 1))
         run = fitted(
-            process, phi, 2 * phi[:, 0] + rng.normal(size=300), seed=seed, prior_steps=400
+            process, phi, 2 * phi[:, 0] + rng.normal(size=300), seed=seed, prior_steps=250
         )
         p = run.probability(Box((1.5,), (np.inf,)), at)
         design = np.column_stack([np.ones(300), phi])
@@ -60,13 +60,12 @@ def test_where_nothing_depends_on_ten_settings_the_search_finds_nothing_and_says
     truth, promised, values, inside = norm.sf(1), [], [], []
     for seed in range(2):
         rng = np.random.default_rng(seed)
-        run = fitted(TEN, rng.random((300, 10)), rng.normal(size=300), seed=seed, prior_steps=300)
-        for box in (Box((1.0,), (np.inf,)), Box((-np.inf,), (-1.0,))):
-            for cautious in (False, True):
-                p = run.design(box, cautious=cautious).probability
-                promised.append(float(p.promised))
-                values.append(float(p.value))
-                inside.append(p.low <= truth <= p.high)
+        run = fitted(TEN, rng.random((300, 10)), rng.normal(size=300), seed=seed, prior_steps=150)
+        for cautious in (False, True):
+            p = run.design(Box((1.0,), (np.inf,)), cautious=cautious).probability
+            promised.append(float(p.promised))
+            values.append(float(p.value))
+            inside.append(p.low <= truth <= p.high)
     assert np.mean(promised) > truth + 0.1
     assert abs(np.mean(values) - truth) < 0.5 * abs(np.mean(promised) - truth)
     assert np.mean(inside) >= 0.75
@@ -190,7 +189,7 @@ def test_a_declared_permutation_is_learned():
     alike = dataclasses.replace(process, symmetries=(Permutation((("a",), ("b",))),))
     rng = np.random.default_rng(0)
     phi = np.sort(rng.random((400, 2)), axis=1)
-    run = fitted(alike, phi, 3 * phi[:, 1] + 0.3 * rng.normal(size=400), prior_steps=600)
+    run = fitted(alike, phi, 3 * phi[:, 1] + 0.3 * rng.normal(size=400), prior_steps=350)
     p = run.probability(Box((1.8,), (np.inf,)), [[0.2, 0.8], [0.8, 0.2]]).value
     assert p[0] == pytest.approx(p[1], abs=0.05)
     assert p[1] > 0.9
@@ -289,7 +288,7 @@ def repeated(each=4, settings_=150, noise=0.5, reading=0.0, seed=0):
 def test_replicates_tell_the_noise_from_the_error_of_the_law():
     process = ProcessSpace(("u",), (0.0,), (1.0,))
     phi, m, _ = repeated()
-    run = fitted(process, phi, m, prior_steps=600)
+    run = fitted(process, phi, m, prior_steps=350)
     new, fresh, _ = repeated(each=3, seed=1)
     triads = psp.Triads.from_arrays(
         new, None, fresh[:, None], process=process, properties=["m [1] linear"], quiet=True
@@ -317,7 +316,7 @@ def test_a_declared_error_of_measurement_is_taken_out_where_asked(tmp_path):
     triads = psp.Triads.from_arrays(
         phi, None, m[:, None], process=process, properties=["m [1] linear error=0.6"], quiet=True
     )
-    run = psp.fit(triads, progress=False, prior_steps=800)
+    run = psp.fit(triads, progress=False, prior_steps=400)
     true = run.without_errors()
     for level in (0.5, 0.7, 0.9):
         read = norm.sf((2.5 - 3 * level) / np.hypot(0.4, 0.6))

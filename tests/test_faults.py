@@ -80,9 +80,8 @@ def records(path):
     return len(list((Workplace(path).folder / "records").glob("*.json")))
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_gives_the_same_bytes(workers, undisturbed, tmp_path):
-    run(tmp_path / "t.zarr", workers=workers)
+def test_any_number_of_workers_gives_the_same_bytes(undisturbed, tmp_path):
+    run(tmp_path / "t.zarr", workers=3)
     assert Store(tmp_path / "t.zarr").digest() == undisturbed[12]
 
 
@@ -131,7 +130,7 @@ KILLS = "print(json.dumps(kill_at_random_moments({moments}, Path({folder!r}), {d
 
 
 @pytest.mark.parametrize(
-    "moments", [6, pytest.param(50, marks=pytest.mark.slow)], ids=["six", "fifty"]
+    "moments", [4, pytest.param(50, marks=pytest.mark.slow)], ids=["four", "fifty"]
 )
 def test_a_run_killed_at_random_moments_resumes_to_the_same_bytes(moments, undisturbed, tmp_path):
     body = KILLS.format(moments=moments, folder=str(tmp_path), digest=undisturbed[24])

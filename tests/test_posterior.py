@@ -54,9 +54,9 @@ def exact(posterior):
 
 
 SAMPLERS = {
-    "HMC": lambda p: sample_hmc(p, draws=250, warmup=100),
-    "NUTS": lambda p: sample_nuts(p, chains=2, draws=80, warmup=40),
-    "SVI": lambda p: fit_svi(p, steps=400, draws=1000),
+    "HMC": lambda p: sample_hmc(p, draws=120, warmup=60),
+    "NUTS": lambda p: sample_nuts(p, chains=2, draws=60, warmup=30),
+    "SVI": lambda p: fit_svi(p, steps=300, draws=1000),
 }
 
 
@@ -179,7 +179,7 @@ def test_the_leapfrog_keeps_the_energy_to_second_order():
 
 @pytest.mark.parametrize("guide", [MeanField(), Flow(transforms=2, bins=4, hidden=(16,))])
 def test_other_guides_find_the_same_mean(posterior, exact, guide):
-    found = fit_svi(posterior, guide=guide, steps=200, draws=1000)
+    found = fit_svi(posterior, guide=guide, steps=150, draws=1000)
     assert found.pareto_k < 0.7
     assert found.convergence().mean == pytest.approx(exact[0].mean(axis=0), abs=0.05)
     assert found.settings["elbo"] < np.log(exact[2]) + 0.02
@@ -221,7 +221,7 @@ def test_sampling_is_stable_with_a_sharp_decoder_and_a_target_beyond_a_corner(co
     model.m_scale.fill_(1.0001)
     centre = 40 * np.array(corner)
     posterior = DesignPosterior(model, Box(centre - 1.5, centre + 1.5))
-    found = sample_hmc(posterior, chains=16, draws=100, warmup=200)
+    found = sample_hmc(posterior, chains=16, draws=60, warmup=100)
     assert np.isfinite(found.phi).all()
     PROCESS.check(found.phi)
     assert found.divergences == 0
@@ -258,7 +258,7 @@ def test_hmc_is_exact_with_a_decoder_that_makes_the_target_a_plateau_with_cliffs
     monkeypatch.setattr("exact.NOISE_M", scale)
     model = exact_model()
     model.m_scale.fill_(1 + 1e-9)
-    found = sample_hmc(DesignPosterior(model, BOX), chains=16, draws=350, warmup=80)
+    found = sample_hmc(DesignPosterior(model, BOX), chains=64, draws=150, warmup=80)
     assert found.divergences == 0
     assert_same_means(found, exact_draws(model, BOX, scale))
 
@@ -267,7 +267,8 @@ def test_nuts_takes_no_cliff_for_a_divergence(monkeypatch):
     monkeypatch.setattr("exact.NOISE_M", 1e-3)
     model = exact_model()
     model.m_scale.fill_(1 + 1e-9)
-    found = sample_nuts(DesignPosterior(model, BOX), chains=1, draws=10, warmup=30)
+    options = {"chains": 1, "draws": 10, "warmup": 30, "max_tree_depth": 6}
+    found = sample_nuts(DesignPosterior(model, BOX), **options)
     assert found.divergences == 0
     assert found.statistics["step_size"].min() > 0.03
     assert np.isfinite(found.phi).all()
@@ -285,8 +286,8 @@ def test_the_softened_density_is_only_followed_and_never_sampled(posterior):
 @pytest.mark.parametrize(
     ("sampler", "options"),
     [
-        (sample_hmc, {"chains": 32, "draws": 250, "warmup": 80}),
-        (sample_nuts, {"chains": 2, "draws": 60, "warmup": 40}),
+        (sample_hmc, {"chains": 64, "draws": 150, "warmup": 60}),
+        (sample_nuts, {"chains": 2, "draws": 40, "warmup": 30}),
     ],
 )
 def test_mass_that_piles_up_at_a_corner_of_the_process_space_is_sampled_exactly(sampler, options):
@@ -316,7 +317,7 @@ def test_a_prior_of_its_own_moves_the_posterior_as_bayes_says(posterior):
         torch.tensor([2.0, 0.7]), torch.tensor([5.0, 0.7]), torch.tensor(-1.0), torch.tensor(2.0)
     ).to_event(1)
     ours = DesignPosterior(posterior.model, posterior.target, prior)
-    grid, found = on_grid(ours), sample_hmc(ours, draws=150)
+    grid, found = on_grid(ours), sample_hmc(ours, draws=80, warmup=60)
     assert found.divergences == 0
     difference = found.convergence().mean - grid.mean
     assert np.abs(difference / found.convergence().mcse).max() < 4.5

@@ -58,7 +58,7 @@ def test_svi_teaches_the_reader_what_the_labels_say():
     batch.m[:] = batch.x.mean((1, 2))[:, None] + torch.tensor([0.0, 5.0])
     model.standardise_by(batch.m)
     svi = SVI(model.model, model.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO())
-    for _ in range(120):
+    for _ in range(70):
         svi.step(*rows(batch))
     read = model.encoder.reader(batch.x).mean * model.m_scale + model.m_loc
     assert (read - batch.m).square().mean() < 0.5 * batch.m.var(0).mean()

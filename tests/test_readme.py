@@ -110,6 +110,7 @@ def test_the_twenty_lines_run_at_a_small_size(ran):
     assert "simulated:" in ran[2]
 
 
+@pytest.mark.usefixtures("few_candidates")
 def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
     """In the order of the site, each with what the pages before it made."""
     folder, space, _ = ran

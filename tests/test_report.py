@@ -70,8 +70,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _coarse(monkeypatch):
-    """Pages with few points: their numbers are checked elsewhere."""
+def _coarse(monkeypatch, few_candidates):
+    """Pages with few points and images: their numbers are checked elsewhere."""
     coarse = {"points": 4, "draws": 16}
     monkeypatch.setattr(comparison, "model_surface", partial(model_surface, **coarse))
     monkeypatch.setattr(sections, "model_slices", partial(model_slices, **coarse))

@@ -491,7 +491,7 @@ class TestPosterior:
     def test_draws_are_those_of_weighted_draws_from_the_prior(self, space):
         model = random_model(space, 3)
         posterior = DesignPosterior(model, TARGET)
-        draws = posterior.sample(chains=64, draws=40, warmup=40)
+        draws = posterior.sample(chains=64, draws=40, warmup=30)
         phi = draws.phi.reshape(-1, len(space))
         assert violation(space, phi) <= 1e-9
         wide = space.sample(20_000, rng())
@@ -676,7 +676,7 @@ class TestDesign:
         assert line[allowed][:, 1].max() == pytest.approx(60)
 
     def test_the_law_of_words_whole_numbers_and_sums_is_learned_and_designed_on(self, tmp_path):
-        stages = (PriorStage(steps=400, descent=Descent(4e-3, 0.1)),)
+        stages = (PriorStage(steps=300, descent=Descent(4e-3, 0.1)),)
         run = psp.fit(opened(table()), stages=stages, progress=False)
         phi = KILN.sample(200, rng(1))
         truth = norm.sf(3, strength(phi), 0.3)

@@ -294,7 +294,7 @@ def trained(stored):
         encoder=ReadingEncoder(image=(64,), vector=(16,), joint=(32,)),
     ).float()
     options = {"epochs": 8, "batch_size": 50, "learning_rate": 3e-3, "beta": 1.0}
-    options |= {"reader_steps": 100, "prior_steps": 500, "updates": Joint()}
+    options |= {"reader_steps": 60, "prior_steps": 150, "updates": Joint()}
     run = fit(triads, model=model, progress=False, **options)
     return model, run, Batches.from_triads(triads)
 
@@ -367,6 +367,7 @@ def test_three_phases_are_drawn_in_three_colours_from_dark_to_light():
     assert (np.diff(colours) > 0.1).all()
 
 
+@pytest.mark.usefixtures("few_candidates")
 def test_the_commands_simulate_fit_design_and_report_three_phases(tmp_path):
     store, run, answer, page = (
         str(tmp_path / n) for n in ("t.zarr", "run", "L.json", "report.html")

@@ -157,7 +157,7 @@ def test_a_smooth_law_is_learned_from_sixty_settings():
     )
     for name, prior in {"networks": MixturePrior(), "default": None}.items():
         model = PSPGen(triads.schema, prior=prior)
-        run = psp.fit(triads, model=model, seed=1, progress=False, prior_steps=500)
+        run = psp.fit(triads, model=model, seed=1, progress=False, prior_steps=300)
         p = run.probability("s > 0.5 MPa", new).value
         off[name] = np.sqrt(np.mean((p - wanted) ** 2))
     assert off["default"] < 0.8 * off["networks"]

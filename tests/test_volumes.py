@@ -39,8 +39,8 @@ def blobs(count, seed):
 
 @pytest.fixture(scope="module")
 def run():
-    phi, x, m = blobs(300, 0)
-    m[100:] = np.nan
+    phi, x, m = blobs(200, 0)
+    m[80:] = np.nan
     triads = psp.Triads.from_arrays(
         phi,
         x,
@@ -50,7 +50,7 @@ def run():
         microstructure={"phases": 2, "periodic": False, "shape": (16, 16, 16)},
     )
     return triads, psp.fit(
-        triads, epochs=1, reader_steps=100, prior_steps=150, seed=0, progress=False
+        triads, epochs=1, reader_steps=70, prior_steps=100, seed=0, progress=False
     )
 
 

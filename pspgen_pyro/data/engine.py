@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import closing
 from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from ..chain import Chain
-from ..errors import DataError, InputError
+from ..errors import InputError
 from ..io.crews import Crew
 from ..io.publish import refuse_existing
-from ..io.validation import Record, check_flags, check_instance, local_path, read
+from ..io.validation import check_flags, check_instance, local_path
 from ..study import Case
 from ..study import case as study_case
+from .building import build, content, finished
 from .files import Workplace
 from .manifest import Entry, Manifest
 from .plan import Plan, make_plan
@@ -27,13 +26,6 @@ from .store import Store
 from .triads import Triads
 
 __all__ = ["generate"]
-
-
-class _Finished(Record):
-    """A finished chunk: its files, and the reason of each failed sample."""
-
-    files: dict[str, Entry]
-    failures: dict[str, str]
 
 
 def generate(
@@ -125,9 +117,9 @@ def generate(
 def _simulate(plan: Plan, place: Workplace, crew: Crew, progress: bool) -> None:
     """Makes every chunk that is not finished."""
     spans = [plan.layout.span(j) for j in range(plan.layout.chunks)]
-    rest = [j for j in range(len(spans)) if not _finished(place, plan, j)]
+    rest = [j for j in range(len(spans)) if not _done(place, plan, j)]
     initial = plan.samples - sum(len(spans[j]) for j in rest)
-    done = crew.perform(partial(_build, plan, place), rest)
+    done = crew.perform(partial(build, plan, place), rest)
     bar = tqdm(
         total=plan.samples,
         initial=initial,
@@ -169,53 +161,16 @@ def _begin(plan: Plan, place: Workplace) -> None:
     """Writes what does not belong to a chunk, or checks that it is of the same configuration."""
     configuration = plan.configuration()
     if place.configuration.exists():
-        Store.compare(_json(place.configuration), configuration, place.folder)
+        Store.compare(content(place.configuration), configuration, place.folder)
     place.put(plan.layout.metadata_files())
     place.put_json(place.configuration, configuration)
 
 
-def _build(plan: Plan, place: Workplace, j: int) -> None:
-    """Simulates and writes chunk j, then its record: the task of a worker.
-
-    A worker that the cluster had given up may come back when somebody else uses the folder; then
-    it writes nothing.
-    """
-    arrays, failures = plan.simulate(j)
-    if not place.configuration.exists() or _json(place.configuration) != plan.configuration():
-        return
-    files = plan.layout.chunk_files(j, arrays)
-    place.put(files)
-    record = {
-        "files": {key: Entry.of(data).model_dump() for key, data in files.items()},
-        "failures": failures,
-    }
-    place.put_json(place.record(j), record)
-
-
-def _json(path: Path) -> Any:
-    """The content of a small file of the workplace.
-
-    Raises:
-        DataError: If it is no JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(
-            f"'out' has an unfinished store whose {path} is damaged; remove the folder "
-            f"{path.parent} and start again."
-        ) from error
-
-
-def _record(place: Workplace, j: int) -> _Finished:
-    return read(_Finished, _json(place.record(j)), str(place.record(j)))
-
-
-def _finished(place: Workplace, plan: Plan, j: int) -> bool:
+def _done(place: Workplace, plan: Plan, j: int) -> bool:
     """Whether chunk j is recorded and its files are what the record says."""
     if not place.record(j).exists():
         return False
-    files = _record(place, j).files
+    files = finished(place, j).files
     store = Store(place.store)
     return len(files) == len(plan.layout.variables) and all(
         store.digest(key) == entry.sha256 for key, entry in files.items()
@@ -227,7 +182,7 @@ def _finish(plan: Plan, place: Workplace) -> None:
     files = {key: Entry.of(data) for key, data in plan.layout.metadata_files().items()}
     failures: dict[str, str] = {}
     for j in range(plan.layout.chunks):
-        record = _record(place, j)
+        record = finished(place, j)
         files |= record.files
         failures |= record.failures
     manifest = Manifest(

@@ -8,6 +8,7 @@ interval right of the mean is mirrored to the left one first, where :math:`\log 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,12 +31,7 @@ def log_interval_probability(lower: Tensor, upper: Tensor) -> Tensor:
         >>> log_interval_probability(torch.tensor(40.0), torch.tensor(41.0)).isfinite().item()
         True
     """
-    mirror = lower + upper > 0
-    a = torch.where(mirror, -upper, lower).clamp(min=-1e15, max=1e15)
-    b = torch.where(mirror, -lower, upper).clamp(min=-1e15, max=1e15)
-    log_a, log_b = log_ndtr(a), log_ndtr(b)
-    gap = (log_a - log_b).clamp(max=-torch.finfo(a.dtype).tiny)
-    return log_b + torch.log(-torch.expm1(gap))
+    return _LogInterval.apply(lower, upper)
 
 
 def truncated_normal(
@@ -73,13 +69,7 @@ def truncated_normal(
 def log_ndtr(x: Tensor) -> Tensor:
     r"""The value of :math:`\log \Phi(x)`, whose slope keeps its digits in the tail: that of
     `torch.special.log_ndtr` is 5 % off at -1000 in single precision, and infinite further out."""
-    left = x < -1
-    tail, body = torch.where(left, x, -1.0), torch.where(left, -1.0, x)
-    return torch.where(
-        left,
-        torch.log(0.5 * torch.special.erfcx(-math.sqrt(0.5) * tail)) - 0.5 * tail.square(),
-        torch.log1p(-0.5 * torch.special.erfc(math.sqrt(0.5) * body)),
-    )
+    return _LogNdtr.apply(x)
 
 
 def mixture_quantile(noise: Tensor, weights: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
@@ -131,6 +121,69 @@ def mixture_quantile(noise: Tensor, weights: Tensor, loc: Tensor, scale: Tensor)
         slope = density(z).clamp(min=1e-30)
     excess = side * (tail(z) - _ndtr(side * noise))
     return z - (excess - excess.detach()) / slope
+
+
+class _LogNdtr(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.where(
+            x < -1,
+            torch.log(0.5 * torch.special.erfcx(-math.sqrt(0.5) * x)) - 0.5 * x.square(),
+            torch.log1p(-0.5 * torch.special.erfc(math.sqrt(0.5) * x)),
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return gradient[0] * _Hazard.apply(x)
+
+
+class _Hazard(torch.autograd.Function):
+    r"""The slope of :math:`\log \Phi(x)`, and its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return math.sqrt(2 / math.pi) / torch.special.erfcx(-math.sqrt(0.5) * x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        hazard = _Hazard.apply(x)
+        return -gradient[0] * hazard * (x + hazard)
+
+
+class _LogInterval(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, lower: Tensor, upper: Tensor) -> Tensor:
+        ctx.save_for_backward(lower, upper)
+        _, _, log_b, gap = _LogInterval.mirrored(lower, upper)
+        return log_b + torch.log(-torch.expm1(gap))
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, Tensor]:
+        lower, upper = ctx.saved_tensors
+        a, b, _, gap = _LogInterval.mirrored(lower, upper)
+        width = -torch.expm1(gap)
+        # where rounding leaves no width, only the nearer end has a slope
+        some = width > torch.finfo(gap.dtype).tiny
+        share = gradient[0] / torch.where(some, width, 1.0)
+        near, far = share * _Hazard.apply(b), -share * torch.exp(gap) * _Hazard.apply(a)
+        far = torch.where(some, far, 0.0)
+        mirror = lower + upper > 0
+        return torch.where(mirror, -near, far), torch.where(mirror, -far, near)
+
+    @staticmethod
+    def mirrored(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The ends left of the mean, log Φ at the upper one, and how far below it that at the
+        lower one is."""
+        mirror = lower + upper > 0
+        a = torch.where(mirror, -upper, lower).clamp(min=-1e15, max=1e15)
+        b = torch.where(mirror, -lower, upper).clamp(min=-1e15, max=1e15)
+        log_b = log_ndtr(b)
+        gap = (log_ndtr(a) - log_b).clamp(max=-torch.finfo(a.dtype).tiny)
+        return a, b, log_b, gap
 
 
 def _ndtr(x: Tensor) -> Tensor:
