@@ -261,8 +261,10 @@ def truth(box):
     return p / p.sum()
 
 
-@pytest.mark.parametrize("rule", ["R1", "R2", "R5"])
-@pytest.mark.parametrize("flow", ["tuned", "raw"])
+@pytest.mark.parametrize(
+    ("flow", "rule"),
+    [("tuned", "R1"), ("tuned", "R2"), ("tuned", "R5"), ("raw", "R2"), ("raw", "R5")],
+)
 def test_the_posterior_of_a_region_is_the_exact_one(request, flow, rule):
     """Total variation on 10 × 10 bins, some .05 of which is the noise of 8,000 draws."""
     rival = request.getfixturevalue(flow)

@@ -56,7 +56,7 @@ def at(model, lower, upper, phi=(0.5, 0.5)):
     return float(probability(model, Box(lower, upper), phi).value)
 
 
-@pytest.mark.parametrize("scales", [(1.0, 1.0), (1e9, 0.01), (1e-12, -1e-12)])
+@pytest.mark.parametrize("scales", [(1e9, 0.01), (1e-12, -1e-12)])
 def test_two_properties_of_any_units_have_the_probability_that_they_have(scales):
     phi, y = toy()
     model = learned(*table(y * scales, phi, ("u", "v")))

@@ -204,8 +204,7 @@ def test_a_fit_leaves_the_model_its_parameters_and_gradients(posterior):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-@pytest.mark.parametrize("corner", [(1.0, 1.0), (-1.0, -1.0)])
-def test_sampling_is_stable_with_a_sharp_decoder_and_a_target_beyond_a_corner(corner):
+def test_sampling_is_stable_with_a_sharp_decoder_and_a_target_beyond_a_corner():
     """m = 40 φ + noise of 0.4, in single precision, and a box that only a corner reaches."""
     with torch.random.fork_rng():
         model = exact_model(latent=2)
@@ -219,6 +218,7 @@ def test_sampling_is_stable_with_a_sharp_decoder_and_a_target_beyond_a_corner(co
     model.m_scale.fill_(1 + 1e-12)
     model = model.float()
     model.m_scale.fill_(1.0001)
+    corner = (1.0, -1.0)
     centre = 40 * np.array(corner)
     posterior = DesignPosterior(model, Box(centre - 1.5, centre + 1.5))
     found = sample_hmc(posterior, chains=16, draws=60, warmup=100)
@@ -258,7 +258,7 @@ def test_hmc_is_exact_with_a_decoder_that_makes_the_target_a_plateau_with_cliffs
     monkeypatch.setattr("exact.NOISE_M", scale)
     model = exact_model()
     model.m_scale.fill_(1 + 1e-9)
-    found = sample_hmc(DesignPosterior(model, BOX), chains=64, draws=150, warmup=80)
+    found = sample_hmc(DesignPosterior(model, BOX), chains=32, draws=250, warmup=80)
     assert found.divergences == 0
     assert_same_means(found, exact_draws(model, BOX, scale))
 

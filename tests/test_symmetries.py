@@ -88,7 +88,7 @@ def descriptors(x):
     }
 
 
-def p_values(chosen, symmetry, n=150):
+def p_values(chosen, symmetry, n=100):
     """Of the equality in law of transformed samples at φ and fresh ones at the transformed φ.
 
     With an element other than the identity wherever the symmetry can list its elements.
