@@ -18,15 +18,17 @@ the targets L, M and R, the truth a frequency, the interval of an answer without
 1.645 standard errors, and nobody counts calls, since one method has no steps.
 
 Each course (problem, method, data set) is kept in the work folder, so that an interrupted run goes
-on. Standard errors are those over data sets, differences are taken data set by data set. A course
-reaches 95 % of the best when the truth at the setting that it answers first does; all experiments
-count, and one that never does counts as if it had with one batch more. Prints the table and
-writes `results/campaign.json`. What is not installed is left out, unless its courses are there:
-BoTorch comes by `pip install botorch`, BoFire by `pip install "bofire[optimization]"`, which wants
-an older numpy and so, at present, an environment of its own.
+on; with `--known` it goes on from an earlier table, on another machine too. Standard errors are
+those over data sets, differences are taken data set by data set. A course reaches 95 % of the best
+when the truth at the setting that it answers first does; all experiments count, and one that never
+does counts as if it had with one batch more. Prints the table and writes `results/campaign.json`.
+What is not installed is left out, unless its courses are there: BoTorch comes by `pip install
+botorch`, BoFire by `pip install "bofire[optimization]"`, which wants an older numpy and so, at
+present, an environment of its own.
 
     python benchmarks/campaign.py --work FOLDER --public FOLDER [--sets 20] [--workers 2] \
-        [--problems mixed mixture case3] [--methods campaign botorch bofire random]
+        [--problems mixed mixture case3] [--methods campaign botorch bofire random] \
+        [--known results/campaign.json]
 """
 
 import argparse
@@ -200,11 +202,19 @@ def judged(found, best):
 
 
 def of_case3(work, methods, seeds):
-    """What the methods come to in Case 3, by method and seed: means over the targets."""
+    """What the methods come to in Case 3, by method and seed, means over the targets; and every
+    answer."""
     work, study = work / "case3", psp.case("case3")
     work.mkdir(exist_ok=True)
     asked = [CASE3[one] for one in CASE3 if one in methods]
-    answers = [row for seed in seeds for row in closed_loop.answers(work, study, seed, asked)]
+    answers = []
+    for seed in seeds:
+        path = work / f"rows_{seed}.json"
+        known = json.loads(path.read_text()) if path.exists() else []
+        if missing := [one for one in asked if one not in {row["method"] for row in known}]:
+            known += closed_loop.answers(work, study, seed, missing)
+            path.write_text(json.dumps(known))
+        answers += [row for row in known if row["method"] in asked]
     rows = closed_loop.with_truth(answers, study)[0] if answers else []
     found = {}
     for method, name in CASE3.items():
@@ -213,7 +223,20 @@ def of_case3(work, methods, seeds):
             if mine:
                 each = [of_answer(row) for row in mine]
                 found[method, seed] = {k: np.mean([one[k] for one in each]) for k in each[0]}
-    return found
+    return found, rows
+
+
+def restore(path, work):
+    """Puts what an earlier table came from into the work folder."""
+    found = json.loads(path.read_text())
+    for one in found["courses"]:
+        name = "-".join(str(one.pop(key)) for key in ("problem", "method", "seed"))
+        (work / "courses" / f"{name}.json").write_text(json.dumps(one))
+    rows = found.get("case3", [])
+    (work / "case3").mkdir(exist_ok=True)
+    for seed in {row["seed"] for row in rows}:
+        mine = [row for row in rows if row["seed"] == seed]
+        (work / "case3" / f"rows_{seed}.json").write_text(json.dumps(mine))
 
 
 def of_answer(row):
@@ -265,8 +288,11 @@ def main():
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("results/campaign.json"))
+    parser.add_argument("--known", type=Path, help="an earlier table, whose courses are kept")
     options = parser.parse_args()
     (options.work / "courses").mkdir(parents=True, exist_ok=True)
+    if options.known is not None:
+        restore(options.known, options.work)
     seeds = range(options.first, options.first + options.sets)
     wanted = [
         (name, method, seed)
@@ -285,6 +311,7 @@ def main():
         with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
             futures = {one: pool.submit(run, *one) for one in wanted}
             found = {one: future.result() for one, future in futures.items()}
+    answers = []
     judgements = {
         name: {
             (method, seed): judged(one, problem_of(name, options.public).best[1])
@@ -294,7 +321,7 @@ def main():
         for name in dict.fromkeys(name for name, _, _ in found)
     }
     if "case3" in options.problems:
-        judgements["case3"] = of_case3(options.work, options.methods, seeds)
+        judgements["case3"], answers = of_case3(options.work, options.methods, seeds)
     lines, apart = compared(judgements)
     for line in lines:
         calls = "calls_se" in line and (
@@ -325,6 +352,7 @@ def main():
             | {"violations": one["violations"], "cpu_seconds": one["cpu_seconds"]}
             for (name, method, seed), one in found.items()
         ],
+        "case3": answers,
     }
     options.out.write_text(json.dumps(content, indent=1) + "\n")
 
