@@ -30,8 +30,12 @@ import torch
 import pspgen_pyro as psp
 from pspgen_pyro import errors
 from pspgen_pyro.cli import main
+from pspgen_pyro.data.batches import Batches
+from pspgen_pyro.design import fit_svi, sample_hmc, sample_nuts
+from pspgen_pyro.diagnosis import Partition, simulate_trials
 from pspgen_pyro.process import Categorical, Ordinal
 from pspgen_pyro.properties import conductivity, elastic_stiffness, permeability
+from pspgen_pyro.rivals import RIVALS
 from pspgen_pyro.structure import (
     PhaseSeparatedField,
     cahn_hilliard,
@@ -395,7 +399,7 @@ def model_tries(run: psp.Run, triads: psp.Triads) -> Iterator[Try]:
                 torch.empty(2, device="meta"), object(), [True, False]):  # fmt: skip
         yield f"probability(phi={phi!r:.30})", partial(run.probability, "u > 0.5", phi)
     posterior = run.posterior("u > 0.5")
-    counts = {"chains": 1, "draws": 2, "warmup": 1}
+    counts = {"chains": 1, "draws": 4, "warmup": 1}
     for option in counts:
         sample = partial(posterior.sample, **counts)
         yield from each("posterior", sample, option, WHOLE, (None,))
@@ -408,6 +412,21 @@ def model_tries(run: psp.Run, triads: psp.Triads) -> Iterator[Try]:
         "posterior", partial(posterior.sample, "svi", **counts), "guide", ("x", 3, None)
     )
     chain = psp.Chain(run.schema.process, None, _Two())
+    space, model = run.schema.process, run.members[0]
+    for rng in (3, None, "0", NAN, [0], np.random, np.random.RandomState(0)):
+        yield f"sample(rng={rng!r:.30})", partial(space.sample, 3, rng)
+    yield from each("scattered", partial(space.scattered, 3), "seed", SEEDS)
+    for name, sample in {"hmc": sample_hmc, "nuts": sample_nuts, "svi": fit_svi}.items():
+        numbers = {"steps": 2, "draws": 4} if name == "svi" else counts
+        yield from each(f"sample_{name}", partial(sample, posterior, **numbers), "seed", SEEDS)
+    for option in ("trajectory", "target_accept"):
+        sample = partial(sample_hmc, posterior, **counts)
+        yield from each("sample_hmc", sample, option, (*REAL, 0.0))
+    trials = partial(simulate_trials, model, Partition.quantiles(model), draws=1)
+    yield from each("trials", partial(trials, simulations=10), "seed", SEEDS)
+    for name, rival in RIVALS.items():
+        fit = partial(rival().fit, Batches.from_triads(triads), schema=triads.schema)
+        yield from each(f"rival {name}", fit, "seed", SEEDS)
     verify = partial(run.verify, [0.5, 0.5], "u > 0.5", simulator=chain)
     yield from each("verify", verify, "samples", (*WHOLE, HUGE))
     yield from each("verify", verify, "seed", SEEDS)

@@ -31,7 +31,7 @@ from torch import Tensor
 from ..design import Materials
 from ..design.posterior.hmc import Leapfrog, warm_up
 from ..design.probability import sobol_normal
-from ..io.validation import check_positive
+from ..io.validation import check_positive, check_seed
 from ..model import PSPGen
 from ..plots import PALETTE, panel, parameter_labels, property_labels
 
@@ -75,6 +75,7 @@ def latent_posterior(
         InputError: If a number is not positive, or there is no material.
     """
     check_positive(draws=draws, chains=chains, warmup=warmup, thin=thin, materials=len(materials))
+    check_seed(seed)
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     x, phi = (

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ..design import Estimate, Materials, Target, probability
 from ..design.simulation import simulated
 from ..errors import InputError
-from ..io.validation import check_positive
+from ..io.validation import check_positive, check_seed
 from ..model import PSPGen
 from .ranks import randomised_ranks
 from .uniformity import Uniformity, uniformity
@@ -131,6 +131,7 @@ def predictive_check(
         InputError: If `draws` is not positive.
     """
     check_positive(draws=draws)
+    check_seed(seed)
     predicted = draw_properties(model, materials.phi, draws, seed)
     pit = {
         name: randomised_ranks(materials.m[:, j], predicted[..., j], seed=seed + j)

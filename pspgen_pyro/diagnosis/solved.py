@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..chain import Chain, percolating
-from ..io.validation import check_positive
+from ..io.validation import check_positive, check_seed
 from ..properties import percolation
 from ..runs import chain_of
 from ..schema import Microstructure
@@ -87,6 +87,7 @@ def generate_images(
         InputError: If there are no candidates.
     """
     check_positive(candidates=candidates)
+    check_seed(seed)
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     reader = model.encoder.reader

@@ -29,6 +29,7 @@ from torch import Tensor
 from ..design import Box, DesignPosterior, Target
 from ..design.posterior.hmc import Leapfrog, warm_up
 from ..errors import InputError
+from ..io.validation import check_seed
 from ..model import PSPGen
 from ..model.distributions import NormalMixture
 from ..model.normal import truncated_normal
@@ -209,12 +210,14 @@ def simulate_trials(
         seed: Seeds truths and draws.
 
     Raises:
-        InputError: If a number is not positive, or the edges are not those of K properties.
+        InputError: If a number is not positive, the seed is none, or the edges are not those of K
+            properties.
     """
     if simulations < 10 or draws < 1:
         raise InputError(
             f"'simulations' is {simulations} and 'draws' {draws}; take at least 10 and 1."
         )
+    check_seed(seed)
     if len(partition.edges) != model.dims.properties:
         raise InputError(
             f"'partition' has edges for {len(partition.edges)} properties but the model has "

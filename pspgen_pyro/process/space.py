@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, InputError
-from ..io.validation import Record, check_instance, check_name, read, real_array
+from ..io.validation import Record, check_instance, check_name, check_seed, read, real_array
 from .constraints import parse_constraint
 from .feasible import Feasible
 from .features import Features
@@ -289,7 +289,12 @@ class ProcessSpace:
     def sample(
         self, shape: int | tuple[int, ...], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        r"""Draws :math:`\varphi \sim p(\varphi)`, with shape `(*shape, P)`."""
+        r"""Draws :math:`\varphi \sim p(\varphi)`, with shape `(*shape, P)`.
+
+        Raises:
+            InputError: If `rng` is no generator of numpy.
+        """
+        check_instance(np.random.Generator, "numpy.random.default_rng(0), for one", rng=rng)
         size = (shape,) if isinstance(shape, int) else shape
         if self.plain:
             return rng.uniform(self.lower, self.upper, size=(*size, len(self)))
@@ -297,7 +302,12 @@ class ProcessSpace:
 
     def scattered(self, count: int, seed: int = 0) -> NDArray[np.float64]:
         """Settings evenly all over the space, with shape `(count, P)`: Sobol points in a box,
-        draws elsewhere."""
+        draws elsewhere.
+
+        Raises:
+            InputError: If the seed is none.
+        """
+        check_seed(seed)
         if not self.plain:
             return self.sample(count, np.random.default_rng(seed))
         import torch

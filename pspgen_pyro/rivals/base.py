@@ -27,7 +27,7 @@ from ..design import Target, property_law, sobol_normal
 from ..design import probability as model_probability
 from ..design.probability import weighted_law
 from ..errors import InputError
-from ..io.validation import check_positive
+from ..io.validation import check_positive, check_seed
 from ..model import PSPGen
 from ..process import ProcessSpace, Symmetry
 from ..schema import Schema
@@ -228,7 +228,8 @@ class Rival(Predictor):
                 the caller's random numbers is left alone.
 
         Raises:
-            InputError: If the data do not fit the schema, or no row has all properties.
+            InputError: If the data do not fit the schema, no row has all properties, or the seed
+                is none.
         """
         came = data.train.phi.shape[1], data.train.m.shape[1]
         if came != (len(schema.process), len(schema.properties)):
@@ -242,6 +243,7 @@ class Rival(Predictor):
                 "'data' has no training row whose properties are all known; measure or compute "
                 "them for some of the materials."
             )
+        check_seed(seed)
         fitted = self._for(schema)
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(seed)
@@ -288,9 +290,10 @@ def generator_of(draws: int, seed: int) -> torch.Generator:
     """A generator for so many draws.
 
     Raises:
-        InputError: If `draws` is not positive.
+        InputError: If `draws` is not positive, or the seed is none.
     """
     check_positive(draws=draws)
+    check_seed(seed)
     return torch.Generator().manual_seed(seed)
 
 

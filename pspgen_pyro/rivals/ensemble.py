@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..design import Target
 from ..errors import InputError
-from ..io.validation import check_positive
+from ..io.validation import check_positive, check_seed
 from ..model import PSPGen
 from .base import Predictor, PSPGenPredictor
 
@@ -54,6 +54,7 @@ class EnsemblePredictor(Predictor):
 
     def sample(self, phi: ArrayLike, draws: int, seed: int) -> NDArray[np.float64]:
         check_positive(draws=draws)
+        check_seed(seed)
         rng = np.random.default_rng(seed)
         chosen = rng.integers(len(self._each), size=draws)
         inputs = self._inputs(phi)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...io.validation import check_memory, check_whole
+from ...io.validation import check_memory, check_whole, is_number
 from ..estimates import Estimate
 from ..target import Target
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ...model import PSPGen
 
-__all__ = ["RELIABLE_PARETO_K", "Convergence", "Draws", "check_counts"]
+__all__ = ["RELIABLE_PARETO_K", "Convergence", "Draws", "check_acceptance", "check_counts"]
 
 RELIABLE_PARETO_K = 0.7
 _R_HAT, _ESS, _SHORTEST = 1.01, 400, 4
@@ -171,6 +171,12 @@ class Draws:
                 f"{found.ess_bulk[j]:8.0f}{found.ess_tail[j]:8.0f}{found.r_hat[j]:8.3f}"
             )
         return "\n".join(rows)
+
+
+def check_acceptance(target_accept: Any) -> None:
+    """Raises an InputError unless an acceptance rate to aim at lies between 0 and 1."""
+    if not (is_number(target_accept) and 0 < target_accept < 1):
+        raise InputError(f"'target_accept' is {target_accept!r:.40}; it must lie between 0 and 1.")
 
 
 def check_counts(**counts: Any) -> None:

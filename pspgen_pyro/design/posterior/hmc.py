@@ -33,9 +33,9 @@ import torch
 from pyro.ops.dual_averaging import DualAveraging
 from torch import Tensor
 
-from ...errors import InputError
+from ...io.validation import check_positive, check_seed
 from .density import DesignPosterior
-from .draws import Draws, check_counts
+from .draws import Draws, check_acceptance, check_counts
 
 __all__ = ["Leapfrog", "sample_hmc"]
 
@@ -72,14 +72,13 @@ def sample_hmc(
         progress: Called with 1 after every transition.
 
     Raises:
-        InputError: If a number is not positive, or `target_accept` is not between 0 and 1.
+        InputError: If a number is not positive, the seed is none, or `target_accept` is not
+            between 0 and 1.
     """
     check_counts(chains=chains, draws=draws, warmup=warmup)
-    if not 0 < target_accept < 1 or not trajectory > 0:
-        raise InputError(
-            f"'target_accept' is {target_accept} and 'trajectory' {trajectory}; the first must "
-            "lie between 0 and 1 and the second be positive."
-        )
+    check_seed(seed)
+    check_positive(optional=False, trajectory=trajectory)
+    check_acceptance(target_accept)
     begin = time.process_time()
     generator = torch.Generator().manual_seed(seed)
     scouts = posterior.scout(generator)

@@ -27,8 +27,9 @@ from torch import Tensor
 from ...errors import InputError
 from ...io.crews import Crew
 from ...io.threads import threads
+from ...io.validation import check_seed
 from .density import DesignPosterior
-from .draws import Draws, check_counts
+from .draws import Draws, check_acceptance, check_counts
 
 __all__ = ["STATISTICS", "RecordedNUTS", "sample_nuts"]
 
@@ -150,14 +151,15 @@ def sample_nuts(
             chain once it is done if there are several workers.
 
     Raises:
-        InputError: If a number is not positive, or `target_accept` is not between 0 and 1.
+        InputError: If a number is not positive, the seed is none, or `target_accept` is not
+            between 0 and 1.
         WorkerError: If worker processes keep dying.
     """
     check_counts(
         chains=chains, draws=draws, warmup=warmup, workers=workers, max_tree_depth=max_tree_depth
     )
-    if not 0 < target_accept < 1:
-        raise InputError(f"'target_accept' is {target_accept}; it must lie between 0 and 1.")
+    check_seed(seed)
+    check_acceptance(target_accept)
     begin = time.process_time()
     generator = torch.Generator().manual_seed(seed)
     scouts = posterior.scout(generator)

@@ -34,7 +34,7 @@ from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoMultivariateNormal, AutoNormal, init_to_value
 from torch import Tensor, nn
 
-from ...io.validation import check_positive
+from ...io.validation import check_positive, check_seed
 from .density import DesignPosterior
 from .draws import RELIABLE_PARETO_K, Draws, check_counts
 
@@ -148,9 +148,10 @@ def fit_svi(
         importance weight; `settings` holds the ELBO, the mean of the latter.
 
     Raises:
-        InputError: If a number is not positive.
+        InputError: If a number is not positive, or the seed is none.
     """
     check_counts(steps=steps, particles=particles, chains=chains, draws=draws)
+    check_seed(seed)
     family = guide or FullRank()
     rate = family.learning_rate if learning_rate is None else learning_rate
     check_positive(learning_rate=rate)

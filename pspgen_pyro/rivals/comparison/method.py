@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ...design import Target, sobol_normal
 from ...errors import InputError
-from ...io.validation import check_positive
+from ...io.validation import check_positive, check_seed
 from ...model.distributions import NormalMixture
 from ...process import Symmetry
 from .._learning import Scaling
@@ -266,10 +266,11 @@ class ComparisonMethod(HeldOutRival):
             seed: Seeds them.
 
         Raises:
-            InputError: If the rule is unknown, there are no draws, or the target has another
-                dimension than m.
+            InputError: If the rule is unknown, there are no draws, the seed is none, or the target
+                has another dimension than m.
         """
         check_positive(draws=draws)
+        check_seed(seed)
         target.check_against(len(self.property_names))
         return region_posterior(self, target, rule, draws, seed)
 
