@@ -26,9 +26,9 @@ What is not installed is left out, unless its courses are there: BoTorch comes b
 botorch`, BoFire by `pip install "bofire[optimization]"`, which wants an older numpy and so, at
 present, an environment of its own.
 
-    python benchmarks/campaign.py --work FOLDER --public FOLDER [--sets 20] [--workers 2] \
+    python benchmarks/campaign.py --work FOLDER --public FOLDER [--sets 20] [--case3-sets 20] \
         [--problems mixed mixture case3] [--methods campaign botorch bofire random] \
-        [--known results/campaign.json]
+        [--workers 2] [--known results/campaign.json]
 """
 
 import argparse
@@ -283,6 +283,7 @@ def main():
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--public", type=Path, help="the folder of public data, for mixture")
     parser.add_argument("--sets", type=int, default=20)
+    parser.add_argument("--case3-sets", type=int, default=20, help="of Case 3, the dearest")
     parser.add_argument("--first", type=int, default=0, help="the seed of the first data set")
     parser.add_argument("--problems", nargs="+", default=["mixed", "mixture"])
     parser.add_argument("--methods", nargs="+", default=METHODS)
@@ -321,7 +322,8 @@ def main():
         for name in dict.fromkeys(name for name, _, _ in found)
     }
     if "case3" in options.problems:
-        judgements["case3"], answers = of_case3(options.work, options.methods, seeds)
+        own = range(options.first, options.first + options.case3_sets)
+        judgements["case3"], answers = of_case3(options.work, options.methods, own)
     lines, apart = compared(judgements)
     for line in lines:
         calls = "calls_se" in line and (
