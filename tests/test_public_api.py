@@ -144,6 +144,13 @@ def test_triads_are_opened_without_the_libraries_that_simulate_and_train():
     assert found.returncode == 0
 
 
+def test_a_worker_that_simulates_loads_none_of_the_libraries_that_open_and_train():
+    script = "import sys, pspgen_pyro.data.building; sys.exit(any(m in sys.modules for m in {}))"
+    heavy = ("pandas", "pint", "torch", "xarray")
+    found = subprocess.run([sys.executable, "-c", script.format(heavy)], check=False)
+    assert found.returncode == 0
+
+
 def test_an_unknown_name_is_an_attribute_error_that_names_it():
     with pytest.raises(AttributeError, match="no_such_name"):
         pspgen_pyro.no_such_name  # noqa: B018

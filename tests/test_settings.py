@@ -491,7 +491,7 @@ class TestPosterior:
     def test_draws_are_those_of_weighted_draws_from_the_prior(self, space):
         model = random_model(space, 3)
         posterior = DesignPosterior(model, TARGET)
-        draws = posterior.sample(chains=64, draws=40, warmup=30)
+        draws = posterior.sample(chains=64, draws=40, warmup=40)
         phi = draws.phi.reshape(-1, len(space))
         assert violation(space, phi) <= 1e-9
         wide = space.sample(20_000, rng())

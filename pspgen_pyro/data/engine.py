@@ -15,10 +15,10 @@ from ..chain import Chain
 from ..errors import InputError
 from ..io.crews import Crew
 from ..io.publish import refuse_existing
-from ..io.validation import check_flags, check_instance, local_path
+from ..io.validation import Record, check_flags, check_instance, local_path, read
 from ..study import Case
 from ..study import case as study_case
-from .building import build, content, finished
+from .building import build
 from .files import Workplace
 from .manifest import Entry, Manifest
 from .plan import Plan, make_plan
@@ -26,6 +26,13 @@ from .store import Store
 from .triads import Triads
 
 __all__ = ["generate"]
+
+
+class _Finished(Record):
+    """A finished chunk: its files, and the reason of each failed sample."""
+
+    files: dict[str, Entry]
+    failures: dict[str, str]
 
 
 def generate(
@@ -117,7 +124,7 @@ def generate(
 def _simulate(plan: Plan, place: Workplace, crew: Crew, progress: bool) -> None:
     """Makes every chunk that is not finished."""
     spans = [plan.layout.span(j) for j in range(plan.layout.chunks)]
-    rest = [j for j in range(len(spans)) if not _done(place, plan, j)]
+    rest = [j for j in range(len(spans)) if not _finished(place, plan, j)]
     initial = plan.samples - sum(len(spans[j]) for j in rest)
     done = crew.perform(partial(build, plan, place), rest)
     bar = tqdm(
@@ -161,16 +168,21 @@ def _begin(plan: Plan, place: Workplace) -> None:
     """Writes what does not belong to a chunk, or checks that it is of the same configuration."""
     configuration = plan.configuration()
     if place.configuration.exists():
-        Store.compare(content(place.configuration), configuration, place.folder)
+        Store.compare(place.read_json(place.configuration), configuration, place.folder)
     place.put(plan.layout.metadata_files())
     place.put_json(place.configuration, configuration)
 
 
-def _done(place: Workplace, plan: Plan, j: int) -> bool:
+def _record(place: Workplace, j: int) -> _Finished:
+    path = place.record(j)
+    return read(_Finished, place.read_json(path), str(path))
+
+
+def _finished(place: Workplace, plan: Plan, j: int) -> bool:
     """Whether chunk j is recorded and its files are what the record says."""
     if not place.record(j).exists():
         return False
-    files = finished(place, j).files
+    files = _record(place, j).files
     store = Store(place.store)
     return len(files) == len(plan.layout.variables) and all(
         store.digest(key) == entry.sha256 for key, entry in files.items()
@@ -182,7 +194,7 @@ def _finish(plan: Plan, place: Workplace) -> None:
     files = {key: Entry.of(data) for key, data in plan.layout.metadata_files().items()}
     failures: dict[str, str] = {}
     for j in range(plan.layout.chunks):
-        record = finished(place, j)
+        record = _record(place, j)
         files |= record.files
         failures |= record.failures
     manifest = Manifest(

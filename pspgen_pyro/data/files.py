@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import DataError, InputError
 from ..io.publish import storage_error, sync, write_file
 
 __all__ = ["Workplace"]
@@ -118,6 +118,20 @@ class Workplace:
     def put_json(self, path: Path, content: Any) -> None:
         """Writes a small file of the workplace itself."""
         write_file(path, json.dumps(content, indent=1).encode(), self.temporary, _KEPT)
+
+    def read_json(self, path: Path) -> Any:
+        """The content of a small file of the workplace.
+
+        Raises:
+            DataError: If it is no JSON.
+        """
+        try:
+            return json.loads(path.read_bytes())
+        except ValueError as error:
+            raise DataError(
+                f"'out' has an unfinished store whose {path} is damaged; remove the folder "
+                f"{path.parent} and start again."
+            ) from error
 
     def publish(self) -> None:
         """Turns the finished store into `out`, in one step, and removes the rest.

@@ -72,7 +72,7 @@ def latent_posterior(
         `PropertyItself`.
 
     Raises:
-        InputError: If a number is not positive, or there is no material.
+        InputError: If a number is not positive, the seed is none, or there is no material.
     """
     check_positive(draws=draws, chains=chains, warmup=warmup, thin=thin, materials=len(materials))
     check_seed(seed)

@@ -128,7 +128,7 @@ def predictive_check(
         seed: Seeds them.
 
     Raises:
-        InputError: If `draws` is not positive.
+        InputError: If `draws` is not positive, or the seed is none.
     """
     check_positive(draws=draws)
     check_seed(seed)

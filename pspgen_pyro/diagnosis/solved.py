@@ -84,7 +84,7 @@ def generate_images(
     guide says of its image, by importance resampling.
 
     Raises:
-        InputError: If there are no candidates.
+        InputError: If there are no candidates, or the seed is none.
     """
     check_positive(candidates=candidates)
     check_seed(seed)
