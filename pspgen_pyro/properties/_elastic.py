@@ -34,7 +34,7 @@ from .front import (
 )
 from .nested_dissection import Image, Ints, dissect, find_fronts, void_cells_at_nodes
 
-__all__ = ["bordered_elements", "condense_each"]
+__all__ = ["bordered_elements", "condense"]
 
 _PIN = 1e-14
 _LOADS = 3
@@ -68,28 +68,24 @@ def bordered_elements(stiffness: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @kernel(nogil=True)
-def condense_each(x: Image, solid: Image, elements: Floats, response: Floats) -> None:
-    """Fills `response`, with shape `(N, 3, 3)`, with the effective stiffness of each image.
+def condense(x: Image, solid: Image, elements: Floats, response: Floats) -> None:
+    """Fills `response`, with shape `(3, 3)`, with the effective stiffness of an image.
 
     Arguments:
-        x: Labels, with shape `(N, H, W)`.
+        x: Labels, with shape `(H, W)`.
         solid: 1 for a phase that is stiff, 0 for a void, with shape `(L,)`.
         elements: The bordered matrices of the phases, with shape `(L, 11, 11)`.
     """
-    for i in range(len(x)):
-        _condense(x[i], solid, elements, response[i])
-
-
-@kernel(nogil=True)
-def _condense(x: Image, solid: Image, elements: Floats, response: Floats) -> None:
     stiff = np.empty_like(x)
     for r in range(x.shape[0]):
         for c in range(x.shape[1]):
             stiff[r, c] = solid[x[r, c]]
-    boxes, number = dissect(stiff, void_cells_at_nodes(stiff), 0)
+    # numba compiles what is called with a literal once more for each
+    boxes, number = dissect(stiff, void_cells_at_nodes(stiff), np.int64(0))
     nodes, offset, owned = find_fronts(stiff, boxes, number)
-    width = np.full(number.max() + 1, 2, np.uint8)
-    largest, deepest = storage(boxes, nodes, offset, owned, width, _LOADS)
+    width = np.full(number.size, 2, np.uint8)
+    loads = len(response)
+    largest, deepest = storage(boxes, nodes, offset, owned, width, loads)
 
     tile = fours(largest + 1) * TILE
     front = np.zeros((largest // TILE + 1) * tile)
@@ -100,7 +96,7 @@ def _condense(x: Image, solid: Image, elements: Floats, response: Floats) -> Non
     waiting, depth = np.empty(len(boxes), np.int32), 0
     for b in range(len(boxes) - 1, -1, -1):
         pivots, size = place_nodes(nodes[offset[b] : offset[b + 1]], owned[b], width, start)
-        size += _LOADS
+        size += loads
         clear(front, tile, size)
         if boxes[b, 5]:
             _add_pixels(x, solid, number, boxes[b], elements, start, front, tile, size)
@@ -110,7 +106,7 @@ def _condense(x: Image, solid: Image, elements: Floats, response: Floats) -> Non
                 half = waiting[i]
                 kept = nodes[offset[half] + owned[half] : offset[half + 1]]
                 count = place_unknowns(kept, width, start, tile, row, column)
-                count = place_loads(count, _LOADS, size, tile, row, column)
+                count = place_loads(count, loads, size, tile, row, column)
                 extend_add(stack[top[i] : top[i + 1]], row[:count], column[:count], front)
         eliminate(front, tile, size, pivots, inverse, factor)
         done = fours(pivots)

@@ -76,13 +76,16 @@ def _root(
 ) -> int:
     """The root of `member`'s component; writes the image number relative to it to `at`, and makes
     the path to it half as long."""
-    at[:] = 0
+    for axis in range(len(at)):
+        at[axis] = 0
     while parent[member] != member:
         above = parent[member]
         if parent[above] != above:
-            image[member] += image[above]
+            for axis in range(len(at)):
+                image[member, axis] += image[above, axis]
             parent[member] = parent[above]
-        at += image[member]
+        for axis in range(len(at)):
+            at[axis] += image[member, axis]
         member = parent[member]
     return member
 
@@ -100,18 +103,21 @@ def _join(
     for i in range(len(pairs)):
         a = _root(pairs[i, 0], parent, image, here)
         b = _root(pairs[i, 1], parent, image, there)
-        # from a to b
-        shift = here + steps[i] - there
-        if a == b:
-            winds[a] |= shift != 0
-            continue
+        sign = 1
         if size[a] < size[b]:
-            a, b, shift = b, a, -shift
-        parent[b] = a
-        image[b] = shift
-        winds[a] |= winds[b]
-        size[a] += size[b]
+            a, b, sign = b, a, -1
+        for axis in range(len(here)):
+            # from a to b
+            shift = sign * (here[axis] + steps[i, axis] - there[axis])
+            if a == b:
+                winds[a, axis] |= shift != 0
+            else:
+                image[b, axis] = shift
+                winds[a, axis] |= winds[b, axis]
+        if a != b:
+            parent[b] = a
+            size[a] += size[b]
     for member in range(len(parent)):
-        root = _root(member, parent, image, here)
-        parent[member] = root
-        image[member] = here
+        parent[member] = _root(member, parent, image, here)
+        for axis in range(len(here)):
+            image[member, axis] = here[axis]

@@ -92,6 +92,8 @@ def _components(x: Image) -> tuple[Ints, Ints, Ints]:
     run = np.full((rows, columns), -1, np.int32)
     link = np.zeros((x.size, 3), np.int32)
     path = np.zeros((x.size, 3), np.int32)
+    # numba would compile `_join` once for each pair of literals
+    none, one = np.int64(0), np.int64(1)
     count = 0
     for r in range(rows):
         for c in range(columns):
@@ -104,12 +106,12 @@ def _components(x: Image) -> tuple[Ints, Ints, Ints]:
                 count += 1
             # once for each stretch along which two runs touch
             if r and x[r - 1, c] and not (c and x[r, c - 1] and x[r - 1, c - 1]):
-                _join(run[r - 1, c], run[r, c], 0, 0, link, path)
+                _join(run[r - 1, c], run[r, c], none, none, link, path)
         if x[r, 0] and x[r, columns - 1]:
-            _join(run[r, columns - 1], run[r, 0], 1, 0, link, path)
+            _join(run[r, columns - 1], run[r, 0], one, none, link, path)
     for c in range(columns):
         if x[0, c] and x[rows - 1, c]:
-            _join(run[rows - 1, c], run[0, c], 0, 1, link, path)
+            _join(run[rows - 1, c], run[0, c], none, one, link, path)
     return run, link[:count], path[:count]
 
 

@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -45,8 +46,6 @@ __all__ = ["elastic_moduli", "elastic_stiffness", "phase_stiffness"]
 
 Plane = Literal["strain", "stress"]
 
-# samples that a thread takes at a time
-_CHUNK = 8
 # what holds a node, as a share of the stiffest phase
 _PIN = 1e-14
 # the largest ratio of two moduli
@@ -200,17 +199,12 @@ def _numbers(name: str, values: Sequence[float]) -> NDArray[np.float64]:
 def _by_fronts(
     phases: NDArray[np.float64], cells: NDArray[np.uint8], workers: int
 ) -> NDArray[np.float64]:
-    from ._elastic import bordered_elements, condense_each
+    from ._elastic import bordered_elements, condense
 
     solid = (phases[:, 2, 2] > 0).astype(np.uint8)
     elements, response = bordered_elements(phases), np.empty((len(cells), 3, 3))
-
-    def condense(first: int) -> None:
-        part = slice(first, first + _CHUNK)
-        condense_each(cells[part], solid, elements, response[part])
-
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(condense, range(0, len(cells), _CHUNK)))
+        list(pool.map(condense, cells, repeat(solid), repeat(elements), response))
     return response
 
 

@@ -194,9 +194,12 @@ def storage(
     largest, deepest, depth = 0, 0, 0
     top = np.zeros(len(boxes) + 1, np.int64)
     for b in range(len(boxes) - 1, -1, -1):
-        middle = offset[b] + owned[b]
-        kept = loads + np.sum(width[nodes[middle : offset[b + 1]]])
-        largest = max(largest, kept + fours(int(np.sum(width[nodes[offset[b] : middle]]))))
+        pivots, kept, middle = 0, loads, offset[b] + owned[b]
+        for i in range(offset[b], middle):
+            pivots += int(width[nodes[i]])
+        for i in range(middle, offset[b + 1]):
+            kept += int(width[nodes[i]])
+        largest = max(largest, kept + fours(pivots))
         depth -= 0 if boxes[b, 5] else 2
         top[depth + 1] = top[depth] + kept * (kept + 1) // 2
         depth += 1

@@ -83,9 +83,6 @@ from .nested_dissection import (
 
 __all__ = ["solve"]
 
-CHUNK = 8
-"""Samples that a thread takes at a time."""
-
 PARTED = 5
 """What stands for the number of void cells at a node that has one pressure for each of two."""
 
@@ -118,17 +115,17 @@ def solve(x: Image, formulation: str = "study", workers: int = 1) -> Floats:
     void_boxes, begin = _void_boxes(loads)
     response = np.empty((len(x), loads, loads))
 
-    def condense(first: int) -> None:
-        part = slice(first, first + CHUNK)
-        _condense_each(x[part], void_boxes, begin, response[part])
+    def condense(i: int) -> None:
+        _condense(x[i], void_boxes, begin, response[i])
 
-    chunks = range(0, len(x), CHUNK)
     if workers == 1:
-        for first in chunks:
-            condense(first)
+        for i in range(len(x)):
+            condense(i)
     else:
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(condense, chunks))
+            list(pool.map(condense, range(len(x))))
+    # a load, and the row that reads the answer, are h² times theirs on the unit cell
+    response *= 1 / float(x.shape[1] * x.shape[2]) ** 2
     k = response[:, :2, :2]
     return k if formulation == "study" else k + response[:, :2, 2:]
 
@@ -147,23 +144,13 @@ def _void_boxes(loads: int) -> tuple[Floats, Indices]:
 
 
 @kernel(nogil=True)
-def _condense_each(x: Image, void_boxes: Floats, begin: Indices, response: Floats) -> None:
-    # a load, and the row that reads the answer, are h² times theirs on the unit cell
-    scale = 1 / float(x[0].size) ** 2
-    for i in range(len(x)):
-        _condense(x[i], void_boxes, begin, response[i])
-        response[i] *= scale
-
-
-@kernel(nogil=True)
 def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) -> None:
     r"""Eliminates all unknowns; `response` becomes :math:`B^T A^{-1} B`."""
     loads = len(response)
     x = roll_to_cheapest_edges(x)
-    void = void_cells_at_nodes(x)
-    if loads == 4:
-        void[:] = np.where(parted_nodes(x), PARTED, void)
-    boxes, number = dissect(x, void, VOID_CELLS)
+    void = _void_at_nodes(x, loads == 4)
+    # numba compiles what is called with a literal once more for each
+    boxes, number = dissect(x, void, np.int64(VOID_CELLS))
     nodes, offset, owned = find_fronts(x, boxes, number)
     width = _unknowns_of_nodes(void, number, boxes)
     largest, deepest = storage(boxes, nodes, offset, owned, width, loads)
@@ -204,10 +191,23 @@ def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) ->
 
 
 @kernel(nogil=True)
+def _void_at_nodes(x: Image, parting: bool) -> Image:
+    """The number of void cells at each node, or `PARTED`."""
+    void = void_cells_at_nodes(x)
+    if parting:
+        parted = parted_nodes(x)
+        for r in range(x.shape[0]):
+            for c in range(x.shape[1]):
+                if parted[r, c]:
+                    void[r, c] = PARTED
+    return void
+
+
+@kernel(nogil=True)
 def _unknowns_of_nodes(void: Image, number: Ints, boxes: Ints) -> Image:
     """Three where all four cells are void, else the pressure, two where it is parted; none inside
     a box of void."""
-    width = np.ones(np.sum(void > 0), np.uint8)
+    width = np.ones(void.size, np.uint8)
     rows, columns = void.shape
     for r in range(rows):
         for c in range(columns):

@@ -90,31 +90,41 @@ def dissect(x: Image, void: Image, void_cells: int) -> tuple[Ints, Ints]:
     """
     unknowns = _unknowns_along_lines(x)
     number = np.full(x.shape, -1, np.int32)
+    wanted = np.empty(max(x.shape), np.bool_)
     boxes = np.zeros((2 * x.size, 6), np.int32)
     pending = np.zeros((2 * x.size, 4), np.int32)
     pending[0, 1], pending[0, 3] = x.shape
-    waiting, found, free = 1, 0, int(np.sum(void > 0))
+    waiting, found, free = 1, 0, 0
+    for node in void.flat:
+        free += node > 0
     while waiting:
         waiting -= 1
         box = boxes[found]
-        box[:4] = pending[waiting]
+        for side in range(4):
+            box[side] = pending[waiting, side]
         rows, columns = box[1] - box[0], box[3] - box[2]
         plain = max(rows, columns) <= void_cells and _is_void(x, box)
-        if plain or rows * columns <= LEAF_CELLS:
+        leaf = plain or rows * columns <= LEAF_CELLS
+        axis = 0 if leaf or rows >= columns else 1
+        if leaf:
             box[5] = 2 if plain else 1
             for line in range(box[0], box[1] + 1):
                 r = line % len(x)
-                free = _number_line(number, void[r] > 0, 0, r, box[2], box[3], free)
+                for c in range(x.shape[1]):
+                    wanted[c] = void[r, c] > 0
+                free = _number_line(number, wanted, axis, r, box[2], box[3], free)
         else:
-            axis = 0 if rows >= columns else 1
             low, high = box[2 * axis], box[2 * axis + 1]
             start, stop = box[2 - 2 * axis], box[3 - 2 * axis]
             cut = _cheapest_line(unknowns[axis], low, high, start, stop)
             # a box as long as the cell is a ring: a second cut, at its ends, makes two halves
             for line in (low, cut) if high - low == x.shape[axis] else (cut, cut):
-                shared = unknowns[axis][line, 1:] > unknowns[axis][line, :-1]
-                free = _number_line(number, shared, axis, line, start, stop, free)
-            pending[waiting] = pending[waiting + 1] = box[:4]
+                carried = unknowns[axis][line]
+                for p in range(len(carried) - 1):
+                    wanted[p] = carried[p + 1] > carried[p]
+                free = _number_line(number, wanted, axis, line, start, stop, free)
+            for side in range(4):
+                pending[waiting, side] = pending[waiting + 1, side] = box[side]
             pending[waiting, 2 * axis + 1] = pending[waiting + 1, 2 * axis] = cut
             waiting += 2
         box[4] = free
@@ -148,13 +158,18 @@ def find_fronts(x: Image, boxes: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
             count = _merge(kept_i, kept_j, front)
         if count > begin:
             more = len(nodes)
-            nodes = np.concatenate((np.empty(more, np.int32), nodes))
-            offset, begin = offset + np.int32(more), begin + more
+            grown = np.empty(2 * more, np.int32)
+            for i in range(begin, more):
+                grown[more + i] = nodes[i]
+            for i in range(b + 1, len(offset)):
+                offset[i] += more
+            nodes, begin = grown, begin + more
         begin -= count
-        nodes[begin : begin + count] = front[:count]
-        offset[b] = begin
         outer = boxes[b - 1, 4] if b else number.size
-        owned[b] = np.searchsorted(front[:count], outer)
+        for i in range(count):
+            nodes[begin + i] = front[i]
+            owned[b] += front[i] < outer
+        offset[b] = begin
         waiting[depth] = b
         depth += 1
     return nodes, offset, owned
