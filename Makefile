@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs bench notebooks release clean
+.PHONY: demo test test-slow lint docs bench notebooks release clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -9,6 +9,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+
+test-slow: .venv/installed
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 lint: .venv/installed
 	@$(BIN)/ruff check .

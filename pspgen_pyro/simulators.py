@@ -136,6 +136,11 @@ class PropertyFunction:
     def provenance(self) -> dict[str, Any]:
         return {"property": name_of(self.function)}
 
+    def describe(self) -> str:
+        """What it computes, in which units and how, in one line."""
+        names = ", ".join(f"{p.name} [{p.unit}]" for p in self.properties)
+        return f"{name_of(self.function)}: {names}"
+
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes any images: the function has to know."""
 

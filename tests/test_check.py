@@ -207,6 +207,7 @@ def test_check_without_a_target_checks_the_whole_space_and_writes_json(
     assert list(content["reference"]["targets"]) == ["L", "M", "R"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_brisk")
 def test_without_trials_the_reference_alone_is_judged(toy_run, toy_path, tmp_path, capsys):
     out = tmp_path / "check.json"

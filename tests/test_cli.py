@@ -195,6 +195,7 @@ def weights(module):
     return torch.cat([parameter.flatten() for parameter in module.parameters()])
 
 
+@pytest.mark.slow
 def test_fit_learns_the_reader_from_the_labels_alone_and_the_prior_from_the_pairs_too(
     toy_path, toy_triads, tmp_path
 ):

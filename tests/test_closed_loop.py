@@ -184,6 +184,7 @@ def test_every_simulation_counts_once_and_the_model_learns_them_last():
     assert found.standard_error == pytest.approx(loop.probability.standard_error, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_stated_errors_beside_a_model_that_is_far_off_everywhere_are_short_by_twofold_at_most():
     gaps, stated, models = [], [], []
     for seed in range(4):
@@ -197,6 +198,7 @@ def test_stated_errors_beside_a_model_that_is_far_off_everywhere_are_short_by_tw
     assert np.abs(gaps).mean() < 0.6 * np.abs(models).mean()
 
 
+@pytest.mark.slow
 def test_the_answer_is_nearer_to_the_truth_than_the_model_or_the_checks_alone():
     errors, data = [], data_of(ExactChain())
     for seed, angle in enumerate(np.arange(0.0, 2 * np.pi, np.pi / 8)):

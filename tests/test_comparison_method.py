@@ -263,7 +263,13 @@ def truth(box):
 
 @pytest.mark.parametrize(
     ("flow", "rule"),
-    [("tuned", "R1"), ("tuned", "R2"), ("tuned", "R5"), ("raw", "R2"), ("raw", "R5")],
+    [
+        ("tuned", "R1"),
+        ("tuned", "R2"),
+        ("tuned", "R5"),
+        pytest.param("raw", "R2", marks=pytest.mark.slow),
+        pytest.param("raw", "R5", marks=pytest.mark.slow),
+    ],
 )
 def test_the_posterior_of_a_region_is_the_exact_one(request, flow, rule):
     """Total variation on 10 × 10 bins, some .05 of which is the noise of 8,000 draws."""
@@ -273,7 +279,7 @@ def test_the_posterior_of_a_region_is_the_exact_one(request, flow, rule):
     assert abs(binned(drawn.phi) - truth(BOX)).sum() / 2 < 0.17
 
 
-@pytest.mark.parametrize("flow", ["tuned", "raw"])
+@pytest.mark.parametrize("flow", ["tuned", pytest.param("raw", marks=pytest.mark.slow)])
 def test_no_draw_falls_outside_the_process_space(request, flow):
     rival = request.getfixturevalue(flow)
     for rule in ("R1", "R2", "R3"):
@@ -283,7 +289,7 @@ def test_no_draw_falls_outside_the_process_space(request, flow):
         assert (phi <= PROCESS.upper).all()
 
 
-@pytest.mark.parametrize("flow", ["tuned", "raw"])
+@pytest.mark.parametrize("flow", ["tuned", pytest.param("raw", marks=pytest.mark.slow)])
 def test_the_density_of_the_flow_integrates_to_one_over_the_process_space(request, flow):
     rival = request.getfixturevalue(flow)
     phi = torch.tensor(PROCESS.grid(81))

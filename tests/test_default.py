@@ -56,7 +56,9 @@ def at(model, lower, upper, phi=(0.5, 0.5)):
     return float(probability(model, Box(lower, upper), phi).value)
 
 
-@pytest.mark.parametrize("scales", [(1e9, 0.01), (1e-12, -1e-12)])
+@pytest.mark.parametrize(
+    "scales", [(1e9, 0.01), pytest.param((1e-12, -1e-12), marks=pytest.mark.slow)]
+)
 def test_two_properties_of_any_units_have_the_probability_that_they_have(scales):
     phi, y = toy()
     model = learned(*table(y * scales, phi, ("u", "v")))
@@ -259,6 +261,7 @@ def test_an_image_that_shows_nothing_teaches_nothing():
     assert model.encoder.reader.blind.all()
 
 
+@pytest.mark.slow
 def test_an_image_that_shows_less_than_the_settings_tell_is_not_read():
     """Every tenth row has a property; the images show it, to within a standard deviation of 1."""
     torch.manual_seed(0)

@@ -55,6 +55,7 @@ def test_the_interval_is_about_as_wide_as_the_posterior_of_a_linear_gaussian_cha
     assert 0.7 < np.mean(ratios) / 1.4 < 2.5
 
 
+@pytest.mark.slow
 def test_where_nothing_depends_on_ten_settings_the_search_finds_nothing_and_says_so():
     """P is 0.159 everywhere; the surface promises far more somewhere."""
     truth, promised, values, inside = norm.sf(1), [], [], []
@@ -183,6 +184,7 @@ def test_a_permutation_that_does_not_map_the_process_onto_itself_is_refused(grou
         dataclasses.replace(permuted(), symmetries=(Permutation(groups),))
 
 
+@pytest.mark.slow
 def test_a_declared_permutation_is_learned():
     """m depends on the larger of two settings; rows show one order alone."""
     process = ProcessSpace(("a", "b"), (0.0, 0.0), (1.0, 1.0))

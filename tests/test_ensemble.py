@@ -150,6 +150,7 @@ def test_the_predictor_of_an_ensemble_is_the_even_mixture_of_its_members(ensembl
     assert (drawn == mixture.sample(PHI, 4000, seed=0)).all()
 
 
+@pytest.mark.slow
 def test_the_members_are_the_same_whoever_trains_them():
     data, how = batches(bare=8), {"stages": quick(1, batch_size=12), "progress": False}
     template = plain_model()

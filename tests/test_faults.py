@@ -130,7 +130,7 @@ KILLS = "print(json.dumps(kill_at_random_moments({moments}, Path({folder!r}), {d
 
 
 @pytest.mark.parametrize(
-    "moments", [4, pytest.param(50, marks=pytest.mark.slow)], ids=["four", "fifty"]
+    "moments", [2, pytest.param(50, marks=pytest.mark.slow)], ids=["two", "fifty"]
 )
 def test_a_run_killed_at_random_moments_resumes_to_the_same_bytes(moments, undisturbed, tmp_path):
     body = KILLS.format(moments=moments, folder=str(tmp_path), digest=undisturbed[24])
@@ -153,6 +153,7 @@ def test_when_the_parent_is_killed_its_workers_go_and_the_run_can_be_resumed(
     assert Store(path).digest() == undisturbed[24]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced(undisturbed, tmp_path):
     path = tmp_path / "t.zarr"
 
@@ -168,7 +169,7 @@ def test_a_killed_worker_is_replaced(undisturbed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "moments", [2, pytest.param(50, marks=pytest.mark.slow)], ids=["two", "fifty"]
+    "moments", [1, pytest.param(50, marks=pytest.mark.slow)], ids=["one", "fifty"]
 )
 def test_workers_killed_at_random_moments_change_no_byte(moments, undisturbed, tmp_path):
     rng, killed = np.random.default_rng(3), []

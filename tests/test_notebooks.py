@@ -19,6 +19,7 @@ NAMES = (
     "06_your_own_process",
     "07_eight_experiments_a_week",
 )
+LONG = ("04", "05", "06", "07")
 CLAIMS = {
     # the void fraction is 0.58 by construction, to the nearest of 1,296 pixels
     "01_process_to_structure": ("[before.min(), before.max()]", 0.58, 0.5 / 1296),
@@ -76,7 +77,10 @@ def test_stored_outputs_are_those_of_one_run_in_order_without_a_warning(name):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n[:2] in LONG else ()) for n in NAMES],
+)
 def test_a_notebook_runs_at_a_small_size_and_its_number_is_right(name, tmp_path, monkeypatch):
     """Its cells as one script: a kernel each would import everything anew."""
     for variable, value in {"SIZE": "small", "WORK": str(tmp_path)}.items():

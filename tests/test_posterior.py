@@ -177,7 +177,10 @@ def test_the_leapfrog_keeps_the_energy_to_second_order():
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.3)
 
 
-@pytest.mark.parametrize("guide", [MeanField(), Flow(transforms=2, bins=4, hidden=(16,))])
+@pytest.mark.parametrize(
+    "guide",
+    [MeanField(), pytest.param(Flow(transforms=2, bins=4, hidden=(16,)), marks=pytest.mark.slow)],
+)
 def test_other_guides_find_the_same_mean(posterior, exact, guide):
     found = fit_svi(posterior, guide=guide, steps=150, draws=1000)
     assert found.pareto_k < 0.7
@@ -251,7 +254,8 @@ def assert_same_means(draws, exact):
         assert abs(a.mean() - b.mean()) < 4 * np.hypot(az.mcse(a), b.std() / len(b) ** 0.5)
 
 
-@pytest.mark.parametrize("scale", [pytest.param(1e-2, marks=pytest.mark.slow), 1e-3])
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [1e-2, 1e-3])
 def test_hmc_is_exact_with_a_decoder_that_makes_the_target_a_plateau_with_cliffs(
     monkeypatch, scale
 ):
@@ -263,6 +267,7 @@ def test_hmc_is_exact_with_a_decoder_that_makes_the_target_a_plateau_with_cliffs
     assert_same_means(found, exact_draws(model, BOX, scale))
 
 
+@pytest.mark.slow
 def test_nuts_takes_no_cliff_for_a_divergence(monkeypatch):
     monkeypatch.setattr("exact.NOISE_M", 1e-3)
     model = exact_model()

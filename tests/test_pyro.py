@@ -88,7 +88,7 @@ def test_predictive_draws_follow_the_law_of_the_model(model, parallel):
     assert ((found["m"].mean(0) - mean).abs() < 5 * (variance / draws).sqrt()).all()
 
 
-@pytest.mark.parametrize("kernel", [NUTS, HMC])
+@pytest.mark.parametrize("kernel", [NUTS, pytest.param(HMC, marks=pytest.mark.slow)])
 def test_mcmc_given_m_finds_the_properties_in_z0(kernel):
     torch.manual_seed(0)
     model = small_model(TABLE)

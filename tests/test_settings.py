@@ -487,7 +487,9 @@ BOUND = ProcessSpace.of(
 
 
 class TestPosterior:
-    @pytest.mark.parametrize("space", [MIXED, BOUND], ids=["mixed", "bound"])
+    @pytest.mark.parametrize(
+        "space", [MIXED, pytest.param(BOUND, marks=pytest.mark.slow)], ids=["mixed", "bound"]
+    )
     def test_draws_are_those_of_weighted_draws_from_the_prior(self, space):
         model = random_model(space, 3)
         posterior = DesignPosterior(model, TARGET)
@@ -675,6 +677,7 @@ class TestDesign:
         assert violation(KILN, line[allowed]) <= 1e-9
         assert line[allowed][:, 1].max() == pytest.approx(60)
 
+    @pytest.mark.slow
     def test_the_law_of_words_whole_numbers_and_sums_is_learned_and_designed_on(self, tmp_path):
         stages = (PriorStage(steps=300, descent=Descent(4e-3, 0.1)),)
         run = psp.fit(opened(table()), stages=stages, progress=False)

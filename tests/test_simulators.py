@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from pspgen_pyro import Box, InputError, ProcessSpace, case, verify
-from pspgen_pyro.chain import Chain, Permeability
+from pspgen_pyro.chain import (
+    Chain,
+    EffectiveConductivity,
+    ElasticStiffness,
+    Permeability,
+    PropertyFunction,
+)
 from pspgen_pyro.design import Support, adapted, parse_target
 from pspgen_pyro.errors import SimulationError
 from pspgen_pyro.schema import Microstructure, Schema
@@ -114,6 +120,28 @@ def test_properties_that_were_never_measured_together_support_no_joint_target():
     support = Support(apart)
     assert support.verdict(Box((-1, -np.inf), (1, np.inf))) == ""
     assert support.verdict(Box((-1, -1), (1, 1))).startswith("unsupported: 0 of 0")
+
+
+@pytest.mark.parametrize(
+    ("simulator", "words"),
+    [
+        (
+            Permeability("consistent", edges="walls"),
+            ("void", "vertical [1]", "walls", "consistent"),
+        ),
+        (
+            EffectiveConductivity((2.0, 0.0), unit="W/(m K)"),
+            ("horizontal [W/(m K)]", "[2.0, 0.0]"),
+        ),
+        (ElasticStiffness((1.0, 2.0), (0.3, 0.1), "stress"), ("C66 [GPa]", "plane stress", "0.1")),
+        (PropertyFunction(furnace, ("area [um^2] log",)), ("furnace", "area [um^2]")),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_simulator_says_what_it_computes_in_which_unit_and_how(simulator, words):
+    said = simulator.describe()
+    assert "\n" not in said
+    assert all(word in said for word in words)
 
 
 def test_a_pixel_size_gives_permeabilities_in_square_metres_or_millidarcy():

@@ -86,6 +86,7 @@ def test_every_figure_opens_and_has_the_axis_labels_its_caption_names(study):
         assert f'src="{told["file"]}"' in (out / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_study_killed_twice_ends_with_the_same_numbers(study, tmp_path, monkeypatch):
     """Killed after the first model, then after the fifth simulated φ*."""
 

@@ -251,7 +251,7 @@ def test_a_free_setting_is_the_likeliest_one():
     assert free.phi == pytest.approx(maximise(model, BOX).phi, abs=5e-3)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("share", [pytest.param(0.5, marks=pytest.mark.slow), 0.9])
 def test_the_cheapest_setting_of_a_p_is_the_cheapest_of_a_grid(share):
     model, grid = exact_model(), PROCESS.grid(121)
     found = surface(model, BOX, grid)
@@ -420,6 +420,7 @@ def test_a_window_around_a_setting_that_is_not_good_enough_is_one_sentence():
 # the run and the command line
 
 
+@pytest.mark.slow
 def test_a_run_answers_every_one_of_these_questions(toy_run):
     run, target, other = load_run(toy_run), "-8:-6,-8:-6", "ln horizontal > -9"
     tolerance, few = {"phi1": 0.2, "phi2": "2 %"}, {"starts": 1, "draws": 64}

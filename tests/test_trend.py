@@ -140,6 +140,7 @@ def test_a_number_of_settings_out_of_range_is_a_sentence(trend):
         PSPGen(psp.case("case1").chain.schema, prior=MixturePrior(trend=trend))
 
 
+@pytest.mark.slow
 def test_a_smooth_law_is_learned_from_sixty_settings():
     """P over the process beside that of networks without a trend."""
     process = psp.ProcessSpace(("a", "b"), (0.0, 0.0), (1.0, 1.0))

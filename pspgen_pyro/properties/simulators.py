@@ -51,8 +51,8 @@ class Permeability:
             not positive, or the unit does not go with the pixel size.
 
     Example:
-        >>> Permeability(pixel_size="0.5 um", unit="mD").properties[0].unit
-        'mD'
+        >>> print(Permeability(pixel_size="0.5 um", unit="mD").describe().split(";")[0])
+        the permeability of the void phase by Stokes flow: horizontal [mD], vertical [mD]
     """
 
     formulation: Formulation = "study"
@@ -84,6 +84,10 @@ class Permeability:
         # data sets made before there was a choice are periodic and do not name it
         made |= {} if self.edges == "periodic" else {"edges": self.edges}
         return made if self.pixel_size is None else made | {"pixel_size": self.pixel_size}
+
+    def describe(self) -> str:
+        """What it computes, in which units and how, in one line."""
+        return _described("the permeability of the void phase by Stokes flow", self)
 
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes images of two phases and of pixels of its size, periodic ones unless the edges are
@@ -185,6 +189,10 @@ class EffectiveConductivity:
         # data sets made before there was a choice are periodic and do not name it
         return made if self.edges == "periodic" else made | {"edges": self.edges}
 
+    def describe(self) -> str:
+        """What it computes, in which units and how, in one line."""
+        return _described("the effective conductivity", self)
+
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes images with one phase a conductivity, periodic ones unless the edges are walls or
         mirrors."""
@@ -252,6 +260,10 @@ class ElasticStiffness:
             "edges": self.edges,
         }
 
+    def describe(self) -> str:
+        """What it computes, in which units and how, in one line."""
+        return _described("the effective elastic stiffness", self)
+
     def check_images(self, microstructure: Microstructure | None) -> None:
         """Takes images with one phase a modulus, periodic ones unless they are mirrored."""
         _check_cell(self, microstructure, len(self.young))
@@ -281,6 +293,15 @@ def _along(
         )
         for name, direction in zip(names, _DIRECTIONS, strict=False)
     )
+
+
+def _described(
+    what: str, simulator: Permeability | EffectiveConductivity | ElasticStiffness
+) -> str:
+    names = ", ".join(f"{p.name} [{p.unit}]" for p in simulator.properties)
+    made = {"edges": simulator.edges} | simulator.provenance
+    how = ", ".join(f"{key} {value}" for key, value in made.items() if key != "property")
+    return f"{what}: {names}; {how}"
 
 
 def _check_cell(
