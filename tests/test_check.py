@@ -193,6 +193,7 @@ def test_check_writes_numbers_figures_and_a_tree_for_arviz(toy_run, toy_path, tm
     assert run("check", toy_run, *options, "--out", out) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_brisk")
 @pytest.mark.usefixtures("few_candidates")
 def test_check_without_a_target_checks_the_whole_space_and_writes_json(

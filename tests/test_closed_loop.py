@@ -131,7 +131,7 @@ def test_the_model_that_has_learned_all_simulations_designs_better():
 
 
 def test_the_same_seed_gives_the_same_rounds_and_another_seed_others():
-    loops = [run(biased_model(), ExactChain(), budget=100, seed=s) for s in (5, 5, 6)]
+    loops = [run(biased_model(), ExactChain(), budget=60, seed=s) for s in (5, 5, 6)]
     phis = [np.concatenate([*(turn.phi for turn in loop.rounds)]) for loop in loops]
     assert np.array_equal(phis[0], phis[1])
     assert loops[0].probability.value == loops[1].probability.value
@@ -239,6 +239,7 @@ def test_a_simulator_that_always_fails_ends_the_loop_with_one_sentence():
         run(exact_model(), ExactChain(failing=1.0), data_of(ExactChain()), budget=100)
 
 
+@pytest.mark.slow
 def test_the_spread_stays_near_the_optimum_of_the_model():
     chain, model = ExactChain(), exact_model()
     loop = run(model, chain, budget=200)

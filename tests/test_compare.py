@@ -92,7 +92,7 @@ def table(seed, settings=60, replicates=2):
 
 
 @pytest.mark.usefixtures("_brisk")
-@pytest.mark.parametrize("replicates", [1, 3])
+@pytest.mark.parametrize("replicates", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_tables_without_images_of_any_number_of_properties_are_compared(
     tmp_path, capsys, monkeypatch, replicates
 ):

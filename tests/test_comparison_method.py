@@ -264,7 +264,7 @@ def truth(box):
 @pytest.mark.parametrize(
     ("flow", "rule"),
     [
-        ("tuned", "R1"),
+        pytest.param("tuned", "R1", marks=pytest.mark.slow),
         ("tuned", "R2"),
         ("tuned", "R5"),
         pytest.param("raw", "R2", marks=pytest.mark.slow),

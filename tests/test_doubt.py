@@ -312,6 +312,7 @@ def test_replicates_tell_the_noise_from_the_error_of_the_law():
         run.noise(alone)
 
 
+@pytest.mark.slow
 def test_a_declared_error_of_measurement_is_taken_out_where_asked(tmp_path):
     process, box = ProcessSpace(("u",), (0.0,), (1.0,)), Box((2.5,), (np.inf,))
     phi, m, _ = repeated(each=1, settings_=1500, noise=0.4, reading=0.6)

@@ -314,6 +314,7 @@ def cli(*args):
         return exit_.code
 
 
+@pytest.mark.slow
 def test_the_command_line_fits_asks_and_compares_an_ensemble(toy_path, tmp_path, capsys):
     folder = tmp_path / "e"
     fit = ["--members", 2, "--model", "paper", "--latent", 4, "--epochs", 1]

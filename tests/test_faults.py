@@ -259,6 +259,7 @@ def begun_and_slept(path):
     time.sleep(300)
 
 
+@pytest.mark.slow
 def test_ctrl_c_waits_for_no_task_that_is_under_way(tmp_path):
     paths = [str(tmp_path / name) for name in "ab"]
     child = program(f"list(crews.Crew(2).perform(begun_and_slept, {paths}))")

@@ -82,6 +82,7 @@ def test_a_cautious_design_has_the_highest_lower_end_of_all_settings():
     assert two.value[1] < two.value[0]
 
 
+@pytest.mark.slow
 def test_every_optimiser_ends_at_the_same_answer():
     model = exact_model()
     best = maximise(model, BOX)

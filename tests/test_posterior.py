@@ -207,6 +207,7 @@ def test_a_fit_leaves_the_model_its_parameters_and_gradients(posterior):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+@pytest.mark.slow
 def test_sampling_is_stable_with_a_sharp_decoder_and_a_target_beyond_a_corner():
     """m = 40 φ + noise of 0.4, in single precision, and a box that only a corner reaches."""
     with torch.random.fork_rng():

@@ -540,7 +540,7 @@ class TestPosterior:
             DesignPosterior(random_model(MIXED, 0), TARGET, prior)
 
     @given(spaces(), st.integers(0, 2**32 - 1))
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=5, deadline=None)
     def test_weighted_coordinates_are_uniform_on_the_space(self, space, seed):
         coordinates = SliceCoordinates(space, torch.zeros((), dtype=torch.float64))
         generator = torch.Generator().manual_seed(seed)
@@ -588,7 +588,7 @@ class TestDesign:
         assert violation(space, found.phi) <= 1e-9
 
     @given(spaces(), st.integers(0, 2**32 - 1))
-    @settings(max_examples=3, deadline=None)
+    @settings(max_examples=2, deadline=None)
     def test_suggestions_of_a_search_fulfil_every_constraint(self, space, seed):
         assert violation(space, suggested(space, seed)) <= 1e-9
 
@@ -598,7 +598,9 @@ class TestDesign:
     def test_ten_thousand_suggestions_fulfil_every_constraint(self, space, seed):
         assert violation(space, suggested(space, seed)) <= 1e-9
 
-    @pytest.mark.parametrize("space", [MIXED, BOUND], ids=["mixed", "bound"])
+    @pytest.mark.parametrize(
+        "space", [MIXED, pytest.param(BOUND, marks=pytest.mark.slow)], ids=["mixed", "bound"]
+    )
     def test_the_least_of_two_targets_and_the_least_cost_are_no_worse_than_scattered(self, space):
         model, other, few = random_model(space, 1, 1), Box((-1.0,), (0.3,)), {"draws": 16}
         wide = space.sample(20_000, rng())
