@@ -173,14 +173,14 @@ FIGURES = {
 @pytest.mark.usefixtures("few_candidates")
 def test_check_writes_numbers_figures_and_a_tree_for_arviz(toy_run, toy_path, tmp_path, capsys):
     out = tmp_path / "checks"
-    options = ["--target=-10:-9,-7:-5", "--reference", toy_path, "--sbc", 30, "--materials", 20]
+    options = ["--target=-10:-9,-7:-5", "--reference", toy_path, "--sbc", 12, "--materials", 12]
     assert run("check", toy_run, *options, "--out", out) == 0
     printed = capsys.readouterr().out
     for words in ("calibration, phi1", "coverage, phi", "P(target) over posterior", "in cells"):
         assert words in printed
     content = json.loads((out / "check.json").read_text())
-    assert content["sbc"]["phi1"]["count"] == 30
-    assert content["predictions at posterior φ"]["horizontal"]["count"] == 20
+    assert content["sbc"]["phi1"]["count"] == 12
+    assert content["predictions at posterior φ"]["horizontal"]["count"] == 12
     assert content["guide"]["materials"] == 240
     assert content["prior_sensitivity"].keys() >= {"centre", "edges", "low phi1"}
     assert content["reference"]["targets"]["target"]["brier"]["standard_error"] > 0
@@ -189,7 +189,7 @@ def test_check_writes_numbers_figures_and_a_tree_for_arviz(toy_run, toy_path, tm
     figures = {path.stem for path in out.glob("*.svg")}
     assert figures == FIGURES
     tree = xr.open_datatree(out / "sbc.zarr", engine="zarr", consolidated=False)
-    assert dict(tree["prior_sbc"].sizes) == {"sample": 30}
+    assert dict(tree["prior_sbc"].sizes) == {"sample": 12}
     assert run("check", toy_run, *options, "--out", out) == 2
 
 

@@ -205,7 +205,7 @@ def spaces(draw):
 
 class TestSpace:
     @given(spaces(), st.integers(0, 2**32 - 1))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=10, deadline=None)
     def test_draws_fulfil_every_constraint(self, space, seed):
         phi = space.sample(50, rng(seed))
         assert violation(space, phi) <= 1e-9
@@ -213,7 +213,7 @@ class TestSpace:
         assert space.check(phi) == pytest.approx(phi, abs=1e-12)
 
     @given(spaces(), st.integers(0, 2**32 - 1))
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=8, deadline=None)
     def test_a_rounding_error_is_put_right(self, space, seed):
         draws = rng(seed)
         phi = space.sample(20, draws)
@@ -223,7 +223,7 @@ class TestSpace:
         assert found == pytest.approx(phi, abs=1e-5)
 
     @given(spaces(), st.floats(0.001, 1), st.integers(0, 2**32 - 1))
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=8, deadline=None)
     def test_what_is_near_is_allowed_too(self, space, reach, seed):
         draws = rng(seed)
         phi = space.sample(50, draws)

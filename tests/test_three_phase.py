@@ -320,6 +320,7 @@ def test_a_damaged_three_phase_store_is_rebuilt_byte_by_byte(stored):
     assert Store(path).digest() == before
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_trained_model_knows_more_of_x_than_the_marginal_law_of_each_pixel(trained):
     r"""E_q[log p(x | z) + log p(z₀) − log q(z₀)] ≤ log p(x | φ) for any q."""
@@ -337,6 +338,7 @@ def test_the_trained_model_knows_more_of_x_than_the_marginal_law_of_each_pixel(t
     assert gain.mean() > 5 * gain.std() / len(gain) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phi", [(2.0, 1.0), (5.0, 0.2), (8.0, 1.5)])
 def test_its_probability_agrees_with_fresh_simulations(trained, phi):
     """Within four standard errors of 400 simulations, and 0.05 for two thousand triads."""
@@ -349,6 +351,7 @@ def test_its_probability_agrees_with_fresh_simulations(trained, phi):
     assert abs(float(probability(trained[0], box, phi).value) - found) < 4 * error + 0.05
 
 
+@pytest.mark.slow
 def test_a_run_folder_gives_the_three_phase_model_back(trained, stored, tmp_path):
     model, run, batches = trained
     again = load_run(run.save(tmp_path / "run")).model
