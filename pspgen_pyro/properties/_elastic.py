@@ -13,6 +13,8 @@ the flow solver, see `nested_dissection` and `front`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,7 +83,8 @@ def condense(x: Image, solid: Image, elements: Floats, response: Floats) -> None
         for c in range(x.shape[1]):
             stiff[r, c] = solid[x[r, c]]
     # numba compiles what is called with a literal once more for each
-    boxes, number = dissect(stiff, void_cells_at_nodes(stiff), np.int64(0))
+    none: Any = np.int64(0)
+    boxes, number = dissect(stiff, void_cells_at_nodes(stiff), none)
     nodes, offset, owned = find_fronts(stiff, boxes, number)
     width = np.full(number.size, 2, np.uint8)
     loads = len(response)

@@ -14,6 +14,8 @@ that are :math:`d` periodic images apart are connected on the unrolled plane if 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -93,7 +95,8 @@ def _components(x: Image) -> tuple[Ints, Ints, Ints]:
     link = np.zeros((x.size, 3), np.int32)
     path = np.zeros((x.size, 3), np.int32)
     # numba would compile `_join` once for each pair of literals
-    none, one = np.int64(0), np.int64(1)
+    none: Any = np.int64(0)
+    one: Any = np.int64(1)
     count = 0
     for r in range(rows):
         for c in range(columns):

@@ -49,6 +49,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -150,7 +151,8 @@ def _condense(x: Image, void_boxes: Floats, begin: Indices, response: Floats) ->
     x = roll_to_cheapest_edges(x)
     void = _void_at_nodes(x, loads == 4)
     # numba compiles what is called with a literal once more for each
-    boxes, number = dissect(x, void, np.int64(VOID_CELLS))
+    void_cells: Any = np.int64(VOID_CELLS)
+    boxes, number = dissect(x, void, void_cells)
     nodes, offset, owned = find_fronts(x, boxes, number)
     width = _unknowns_of_nodes(void, number, boxes)
     largest, deepest = storage(boxes, nodes, offset, owned, width, loads)

@@ -96,7 +96,7 @@ def dissect(x: Image, void: Image, void_cells: int) -> tuple[Ints, Ints]:
     pending[0, 1], pending[0, 3] = x.shape
     waiting, found, free = 1, 0, 0
     for node in void.flat:
-        free += node > 0
+        free += int(node > 0)
     while waiting:
         waiting -= 1
         box = boxes[found]
