@@ -88,7 +88,6 @@ def test_the_flat_tanh_interface_of_width_sqrt_2_gamma_stands_still():
     assert np.abs(cahn_hilliard(c, gamma) - c).max() < 1e-3
 
 
-@pytest.mark.slow
 def test_an_independent_finite_difference_solver_converges_to_the_same_concentration():
     """py-pde's second-order stencils on a smooth field: half the spacing, a quarter of the gap.
 

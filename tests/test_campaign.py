@@ -400,7 +400,6 @@ class TestFolder:
         assert str(moved.status()) == str(before)
         assert len(moved.refined(Refinement(steps=5)).members) == 1
 
-    @pytest.mark.slow
     def test_the_same_campaign_asks_the_same(self, begun, tmp_path):
         run, triads = psp.load_run(begun / "run"), psp.Triads.open(begun / "triads.zarr")
         first, second, other = (

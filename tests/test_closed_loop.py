@@ -215,7 +215,6 @@ def test_the_answer_is_nearer_to_the_truth_than_the_model_or_the_checks_alone():
     assert ours < min(models, checks)
 
 
-@pytest.mark.slow
 def test_bare_pairs_among_the_data_leave_the_refined_model_as_it_is_without_them():
     data = data_of(ExactChain())
     others = triads(ExactChain(), 50, 9)

@@ -290,7 +290,7 @@ def test_what_each_member_says_survives_zarr(ensemble, tmp_path):
     assert told["probability"].mean("member").values == pytest.approx(told["mean"].values)
 
 
-@pytest.mark.parametrize("averse", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("averse", [False, True])
 def test_the_tree_of_an_ensembles_design_has_a_chain_a_member(ensemble, averse):
     design = maximise(ensemble, Cautious(BOX) if averse else BOX, starts=2)
     tree = to_datatree(design, ensemble, observed=(design.phi, [[0.1, 0.2]] * 5), draws=50)

@@ -72,7 +72,6 @@ def test_the_least_squared_distance_is_where_the_mean_comes_nearest():
         _ = design.probability
 
 
-@pytest.mark.slow
 def test_a_cautious_design_has_the_highest_lower_end_of_all_settings():
     ensemble = Ensemble(tuple(exact_model(seed=seed) for seed in range(3)))
     bold, careful = maximise(ensemble, BOX), maximise(ensemble, Cautious(BOX))

@@ -369,7 +369,6 @@ def test_the_same_seed_gives_the_same_draws_and_leaves_torch_alone(posterior):
         assert not np.array_equal(first.phi, other.phi)
 
 
-@pytest.mark.slow
 def test_chains_in_processes_are_the_chains_of_one_process(toy_run):
     from pspgen_pyro import load_run
 

@@ -563,7 +563,7 @@ class TestPosterior:
 
 class TestDesign:
     @pytest.mark.parametrize("space", [MIXED, BOUND], ids=["mixed", "bound"])
-    @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("seed", range(2))
     def test_the_optimum_is_that_of_enumeration(self, space, seed):
         model = random_model(space, seed)
         found = maximise(model, TARGET)

@@ -54,7 +54,6 @@ def run():
     )
 
 
-@pytest.mark.slow
 def test_a_reader_of_volumes_tells_their_properties(run):
     _, found = run
     phi, x, m = blobs(100, 1)
@@ -66,7 +65,6 @@ def test_a_reader_of_volumes_tells_their_properties(run):
         assert np.corrcoef(read[:, j].numpy(), m[:, j])[0, 1] > 0.9
 
 
-@pytest.mark.slow
 def test_the_probability_of_a_target_is_that_of_fresh_volumes(run):
     _, found = run
     target = psp.target("void > 0.5")
@@ -75,7 +73,6 @@ def test_the_probability_of_a_target_is_that_of_fresh_volumes(run):
         assert abs(float(p.value) - true) < 0.1
 
 
-@pytest.mark.slow
 def test_a_store_and_a_run_of_volumes_open_as_they_were(run, tmp_path):
     triads, found = run
     triads.save(tmp_path / "triads.zarr")
@@ -90,7 +87,6 @@ def test_a_store_and_a_run_of_volumes_open_as_they_were(run, tmp_path):
     assert found.probability(target, phi[0]).value == loaded.probability(target, phi[0]).value
 
 
-@pytest.mark.slow
 def test_the_model_draws_volumes_that_are_shown_by_their_middle_layer(run):
     _, found = run
     model = found.members[0]
