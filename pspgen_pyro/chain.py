@@ -58,8 +58,8 @@ class ChainSample:
         value: The properties in their units, with shape `(N, K)`; NaN where unknown.
         m: The same on the properties' scales, with shape `(N, K)`.
         percolates: Whether the phase with the last label (two-phase: the void) percolates along
-            (horizontal, vertical), with shape `(N, 2)`; None where that is not defined, see
-            `percolating`.
+            (horizontal, vertical), with shape `(N, 2)`, of volumes also through; None where
+            that is not defined, see `percolating`.
         failures: The reason of each failed sample, by its index.
     """
 
@@ -173,11 +173,11 @@ class Chain:
 
 
 def percolating(microstructure: Microstructure | None) -> bool:
-    """Whether percolation is recorded of such images: labelled phases on a periodic cell in two
-    dimensions of at least 3 pixels a side."""
+    """Whether percolation is recorded of such images: labelled phases on a periodic cell of at
+    least 3 pixels a side."""
     if microstructure is None or microstructure.grey or not microstructure.periodic:
         return False
-    return microstructure.dimensions == 2 and min(microstructure.shape) >= 3
+    return min(microstructure.shape) >= 3
 
 
 def _flags(x: NDArray[Any] | None, images: Microstructure | None) -> NDArray[np.bool_] | None:

@@ -5,8 +5,7 @@ from functools import partial
 
 import pytest
 
-from pspgen_pyro import fit, generate
-from pspgen_pyro.data import Triads
+# the package is imported where it is used: the process that hands out the tests runs none
 
 # the libraries hold a million objects: looking through them took a tenth of the time
 gc.set_threshold(100_000, 50, 1000)
@@ -14,6 +13,8 @@ gc.set_threshold(100_000, 50, 1000)
 
 @pytest.fixture(scope="session")
 def toy_path(tmp_path_factory):
+    from pspgen_pyro import generate
+
     path = tmp_path_factory.mktemp("triads") / "triads.zarr"
     generate("case1", path, samples=240, seed=3)
     return path
@@ -21,6 +22,8 @@ def toy_path(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def toy_triads(toy_path):
+    from pspgen_pyro import Triads
+
     triads = Triads.open(toy_path)
     return Triads(triads.schema, triads.data.load())
 
@@ -28,6 +31,8 @@ def toy_triads(toy_path):
 @pytest.fixture(scope="session")
 def toy_run(toy_triads, tmp_path_factory):
     """The folder of a model trained for a moment on the toy triads, in single precision."""
+    from pspgen_pyro import fit
+
     few = {"reader_steps": 100, "prior_steps": 100, "epochs": 4, "batch_size": 50}
     run = fit(toy_triads, progress=False, **few)
     return run.save(tmp_path_factory.mktemp("runs") / "run")
@@ -41,3 +46,11 @@ def few_candidates(monkeypatch):
     few = partial(materials_at, candidates=2)
     for place in ("diagnosis.generated", "report.sections"):
         monkeypatch.setattr(f"pspgen_pyro.{place}.materials_at", few)
+
+
+@pytest.fixture
+def short_refinement(monkeypatch):
+    """A closed loop ends with 20 steps of learning, where a test is about something else."""
+    from pspgen_pyro.design import Refinement, design_in_loop
+
+    monkeypatch.setitem(design_in_loop.__kwdefaults__, "refine", Refinement(steps=20))

@@ -260,6 +260,7 @@ def simulator(tmp_path, monkeypatch):
     return name
 
 
+@pytest.mark.usefixtures("short_refinement")
 def test_design_and_loop_ask_a_function_of_ones_own(toy_run, toy_path, simulator, capsys):
     ask = ["--target=horizontal>1e-4", "--simulator", f"{simulator}:pores", "--json"]
     assert run("design", toy_run, *ask, "--verify", 30) == 0
@@ -312,6 +313,7 @@ def test_a_reader_that_leaves_early_sees_no_traceback(toy_path):
     assert "240 triads" in seen.stdout
 
 
+@pytest.mark.usefixtures("short_refinement")
 def test_the_loop_spends_its_budget_and_keeps_what_it_simulated(
     toy_run, toy_path, tmp_path, capsys
 ):

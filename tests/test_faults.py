@@ -153,7 +153,6 @@ def test_when_the_parent_is_killed_its_workers_go_and_the_run_can_be_resumed(
     assert Store(path).digest() == undisturbed[24]
 
 
-@pytest.mark.slow
 def test_a_killed_worker_is_replaced(undisturbed, tmp_path):
     path = tmp_path / "t.zarr"
 
@@ -168,10 +167,8 @@ def test_a_killed_worker_is_replaced(undisturbed, tmp_path):
     assert Store(path).digest() == undisturbed[24]
 
 
-@pytest.mark.parametrize(
-    "moments", [1, pytest.param(50, marks=pytest.mark.slow)], ids=["one", "fifty"]
-)
-def test_workers_killed_at_random_moments_change_no_byte(moments, undisturbed, tmp_path):
+@pytest.mark.slow
+def test_workers_killed_at_random_moments_change_no_byte(undisturbed, tmp_path):
     rng, killed = np.random.default_rng(3), []
 
     def kill_one(delay):
@@ -181,14 +178,14 @@ def test_workers_killed_at_random_moments_change_no_byte(moments, undisturbed, t
             child.kill()
             killed.append(delay)
 
-    for i in range(moments):
+    for i in range(50):
         path = tmp_path / f"{i}.zarr"
         killer = threading.Thread(target=kill_one, args=(rng.uniform(0.0, 3.0),))
         killer.start()
         run(path, 24, workers=2)
         killer.join()
         assert Store(path).digest() == undisturbed[24]
-    assert len(killed) > moments / 4
+    assert len(killed) > 12
 
 
 class Deadly(PhaseSeparatedField):

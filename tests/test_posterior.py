@@ -54,7 +54,7 @@ def exact(posterior):
 
 
 SAMPLERS = {
-    "HMC": lambda p: sample_hmc(p, draws=120, warmup=60),
+    "HMC": lambda p: sample_hmc(p, draws=80, warmup=50),
     "NUTS": lambda p: sample_nuts(p, chains=2, draws=60, warmup=30),
     "SVI": lambda p: fit_svi(p, steps=300, draws=1000),
 }

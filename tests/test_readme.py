@@ -110,7 +110,7 @@ def test_the_twenty_lines_run_at_a_small_size(ran):
     assert "simulated:" in ran[2]
 
 
-@pytest.mark.usefixtures("few_candidates")
+@pytest.mark.usefixtures("few_candidates", "short_refinement")
 def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
     """In the order of the site, each with what the pages before it made."""
     folder, space, _ = ran
@@ -128,6 +128,7 @@ def test_every_example_of_the_pages_on_the_chain_runs(ran, monkeypatch):
     assert space["page"].startswith("<!doctype html>")
 
 
+@pytest.mark.usefixtures("short_refinement")
 def test_every_example_of_your_own_data_runs(tmp_path, monkeypatch):
     """A newcomer's folder: the furnace, its table, the tour from top to bottom, and a campaign."""
     monkeypatch.chdir(tmp_path)

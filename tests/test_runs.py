@@ -199,6 +199,7 @@ def test_simulations_without_images_correct_p_and_teach_the_law_of_m_but_join_no
     assert run.refined(loop).probability("strength < 20", loop.phi).value < loop.predicted.value
 
 
+@pytest.mark.usefixtures("short_refinement")
 def test_a_table_without_images_goes_all_the_way(tmp_path):
     pictured = table()
     triads = Triads(pictured.schema.without_microstructure(), pictured.data.drop_vars("x"))

@@ -14,7 +14,7 @@ from pspgen_pyro.chain import EffectiveConductivity, StructureFunction
 from pspgen_pyro.errors import InputError
 from pspgen_pyro.model import BottleneckReader
 from pspgen_pyro.model.base import Dimensions
-from pspgen_pyro.plots import show_microstructures
+from pspgen_pyro.plots import property_cloud, show_microstructures
 from pspgen_pyro.process.symmetries import PeriodicShift, Reflection, Transposition
 from pspgen_pyro.schema import Microstructure, Property, Schema
 from pspgen_pyro.structure import two_point_correlation
@@ -39,7 +39,7 @@ def blobs(count, seed):
 
 @pytest.fixture(scope="module")
 def run():
-    phi, x, m = blobs(200, 0)
+    phi, x, m = blobs(140, 0)
     m[80:] = np.nan
     triads = psp.Triads.from_arrays(
         phi,
@@ -50,7 +50,7 @@ def run():
         microstructure={"phases": 2, "periodic": False, "shape": (16, 16, 16)},
     )
     return triads, psp.fit(
-        triads, epochs=1, reader_steps=70, prior_steps=100, seed=0, progress=False
+        triads, epochs=1, reader_steps=45, prior_steps=60, seed=0, progress=False
     )
 
 
@@ -159,7 +159,31 @@ def test_a_chain_of_volumes_conducts_along_three_directions():
     sample = chain.simulate([[0.5]], np.random.SeedSequence(0).spawn(1))
     assert sample.value[0] == pytest.approx([2.0, 2.0, 1.5])
     assert chain.schema.property_names == ("horizontal", "vertical", "through")
+    assert sample.percolates.tolist() == [[True, True, False]]
     with pytest.raises(InputError, match="takes volumes"):
         psp.Chain(process, StructureFunction(layers, images), EffectiveConductivity((1.0, 3.0)))
     with pytest.raises(InputError, match="dimensions"):
         EffectiveConductivity((1.0, 3.0), "dolfinx", dimensions=3)
+
+
+def planks(phi, seeds):
+    """Void between two planks, which a wall closes in none, one or two directions."""
+    x = np.zeros((len(phi), 6, 5, 4), dtype=np.uint8)
+    for i, (share,) in enumerate(phi):
+        x[i, :3, : 5 if share < 0.7 else 2, : 4 if share < 0.3 else 2] = 1
+    return x
+
+
+def test_a_store_of_volumes_says_along_which_of_three_directions_they_percolate(tmp_path):
+    structure = StructureFunction(planks, Microstructure(shape=(6, 5, 4)))
+    process = psp.ProcessSpace(("share",), (0.0,), (1.0,))
+    chain = psp.Chain(process, structure, EffectiveConductivity((1.0, 3.0), dimensions=3))
+    path = tmp_path / "planks.zarr"
+    psp.generate(chain, path, samples=30, seed=0)
+    data = psp.Triads.open(path).data
+    share, open_ = data["phi"].values[:, 0], data["percolates"]
+    assert open_["direction"].values.tolist() == ["horizontal", "vertical", "through"]
+    assert np.array_equal(open_, np.stack([share < 0.3, share < 0.7, share < 0], axis=1))
+    drawn = property_cloud(psp.Triads.open(path)).axes[0].get_legend()
+    told = [text.get_text().split(",")[0].split(" (")[0] for text in drawn.get_texts()]
+    assert told == ["in 2 directions", "only vertical", "in none"]

@@ -96,7 +96,7 @@ class Layout:
             "sample": self.samples,
             "parameter": len(self.schema.process),
             "property": len(self.schema.properties),
-            "direction": 2,
+            "direction": 0 if images is None else images.dimensions,
         }
         return tuple(sizes[dim] for dim in self.dims(name))
 
@@ -120,7 +120,7 @@ class Layout:
         """The labels of the coordinates."""
         found = {"parameter": self.schema.process.names, "property": self.schema.property_names}
         if "percolates" in self.variables:
-            found["direction"] = ("horizontal", "vertical")
+            found["direction"] = self.schema.images.directions
         return found
 
     def _described(self, name: str) -> dict[str, Any]:

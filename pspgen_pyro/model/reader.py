@@ -32,6 +32,7 @@ from torch.nn.functional import one_hot, pad, silu, softplus
 
 from ..errors import InputError
 from ..schema import Microstructure
+from ..schema.properties import DIRECTIONS
 from .base import Dimensions, Part
 from .distributions import EntrywiseMixture
 
@@ -198,7 +199,7 @@ class _Directional(nn.Module):
         super().__init__()
         c, self.wraps = sizes.channels, images.periodic
         convolution = nn.Conv3d if images.dimensions == 3 else nn.Conv2d
-        self.ways = _DIRECTIONS[: images.dimensions] if both else _DIRECTIONS[:1]
+        self.ways = images.directions if both else images.directions[:1]
         self.first = convolution(images.planes, c, 5, stride=2)
         self.layers = nn.ModuleList(convolution(c, c, 3) for _ in range(sizes.layers))
         self.head = nn.Sequential(
@@ -264,7 +265,7 @@ def pooled(h: Tensor) -> Tensor:
 
 def _along(planes: Tensor, direction: str | None) -> Tensor:
     """The fields turned so that this direction is their last axis."""
-    return planes if direction is None else planes.transpose(-1, -1 - _DIRECTIONS.index(direction))
+    return planes if direction is None else planes.transpose(-1, -1 - DIRECTIONS.index(direction))
 
 
 def seen_planes(x: Tensor, images: Microstructure, like: Tensor) -> Tensor:
@@ -281,6 +282,5 @@ def seen_pixels(x: Tensor, images: Microstructure, like: Tensor) -> Tensor:
 
 
 _POOLED, _ROWS, _MOST = 5, 500, 5.0
-_DIRECTIONS = ("horizontal", "vertical", "through")
 _SPREADS = [2 ** (i / 4) for i in range(17)]
 """The factors, from 1 to 16, by which standard deviations may be too small."""

@@ -54,7 +54,7 @@ def property_cloud(
     branches, title = [("triads", np.ones(len(m), dtype=bool))], None
     images = triads.schema.microstructure
     if "percolates" in part and images is not None and not images.grey:
-        branches = _branches(part["percolates"].values, ("horizontal", "vertical"))
+        branches = _branches(part["percolates"].values, images.directions)
         title = f"{phase_names(int(images.phases))[-1]} percolates"
     branches = [(_share(label, chosen), chosen) for label, chosen in branches]
     pairs = list(combinations(range(min(m.shape[1], _FIRST)), 2))
@@ -114,11 +114,13 @@ def _intervals(ax: Axes, targets: Mapping[str, Target]) -> None:
 
 
 def _branches(open_: NDArray[np.bool_], names: Sequence[str]) -> _Branches:
+    """The triads by the directions that are open: of one alone by its name."""
     count = open_.sum(axis=1)
     branches = [("in every direction", count == len(names))]
+    branches += [(f"in {n} directions", count == n) for n in range(len(names) - 1, 1, -1)]
     branches += [(f"only {name}", (count == 1) & open_[:, j]) for j, name in enumerate(names)]
-    rest = [("in none", count == 0)]
-    return [(label, chosen) for label, chosen in branches + rest if chosen.any()]
+    branches.append(("in none", count == 0))
+    return [(label, chosen) for label, chosen in branches if chosen.any()]
 
 
 def _boxes(ax: Axes, targets: Mapping[str, Target], i: int, j: int) -> None:

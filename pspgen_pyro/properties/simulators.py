@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..schema import Microstructure, Property
+from ..schema.properties import DIRECTIONS
 from ..schema.units import conversion
 from . import Formulation, Solver, conductivity, length, permeability
 from ._inputs import choice
@@ -21,11 +22,6 @@ from .elasticity import Plane, elastic_stiffness, phase_stiffness
 __all__ = ["EffectiveConductivity", "ElasticStiffness", "Permeability"]
 
 _BLOCKED = 1e-12
-_DIRECTIONS: tuple[Literal["horizontal", "vertical", "through"], ...] = (
-    "horizontal",
-    "vertical",
-    "through",
-)
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ class EffectiveConductivity:
     @property
     def properties(self) -> tuple[Property, ...]:
         """Its components along the directions, as logarithms."""
-        names = _DIRECTIONS[: self.dimensions]
+        names = DIRECTIONS[: self.dimensions]
         return _along("conductivity", self.unit, self.detection_limit, names)
 
     @property
@@ -291,7 +287,7 @@ def _along(
             direction=direction,
             detection_limit=(below, None),
         )
-        for name, direction in zip(names, _DIRECTIONS, strict=False)
+        for name, direction in zip(names, DIRECTIONS, strict=False)
     )
 
 

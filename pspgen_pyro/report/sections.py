@@ -266,7 +266,7 @@ def _shares(triads: Triads, answers: Sequence[Answer]) -> list[tuple[str, float]
     shares, last = [], _last_phase(triads)
     if last:
         open_ = triads.data["percolates"].values.mean(axis=0)
-        pairs = zip(("horizontal", "vertical"), open_, strict=True)
+        pairs = zip(triads.schema.images.directions, open_, strict=True)
         shares += [(f"{last} percolates, {name}", value) for name, value in pairs]
     m = triads.data["m"].values
     known = m[~np.isnan(m).any(axis=1)]

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from ..errors import InputError
 from ..io.validation import Record, returned_numbers
+from .properties import DIRECTIONS, Direction
 from .units import conversion
 
 __all__ = ["Microstructure"]
@@ -69,6 +70,11 @@ class Microstructure(Record):
     def dims(self) -> tuple[str, ...]:
         """The names of the axes of one image."""
         return ("layer", "row", "column")[-self.dimensions :]
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The names of its directions."""
+        return DIRECTIONS[: self.dimensions]
 
     @property
     def grey(self) -> bool:

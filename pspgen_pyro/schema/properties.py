@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,11 @@ from ..errors import InputError
 from ..io.validation import Record, check_instance, check_name
 from .units import conversion
 
-__all__ = ["Property"]
+__all__ = ["DIRECTIONS", "Direction", "Property"]
+
+Direction = Literal["horizontal", "vertical", "through"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+"""Along the columns, the rows and the layers, the last axis of `x` first."""
 
 _LARGEST = 1e37
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -67,7 +71,7 @@ class Property(Record):
     scale: Literal["linear", "log", "logit"] = "linear"
     limits: tuple[float, float] | None = None
     quantity: str | None = None
-    direction: Literal["horizontal", "vertical", "through"] | None = None
+    direction: Direction | None = None
     detection_limit: tuple[float | None, float | None] = (None, None)
     measurement_error: Annotated[float, Field(ge=0)] | None = None
 
