@@ -63,12 +63,12 @@ class SolvedImages:
     @property
     def blocked(self) -> dict[str, float]:
         """The fraction of the images whose last phase (the void) does not percolate, by direction;
-        empty where that is not defined: of grey values, and of images that are no square periodic
+        empty where that is not defined: of grey values, and of images that are no periodic
         cell."""
         if not percolating(self.images):
             return {}
         shares = 1 - percolation(self.x == self.images.last_label).mean(axis=0)
-        return dict(zip(("horizontal", "vertical"), shares.tolist(), strict=True))
+        return dict(zip(self.images.directions, shares.tolist(), strict=True))
 
 
 @torch.no_grad()
