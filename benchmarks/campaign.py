@@ -13,9 +13,9 @@ of 8 more; experiment number i has the same luck whoever asks for it.
 
 The third is Case 3 of the study, 2,500 triads and 500 calls of its simulator, as
 `benchmarks/closed_loop.py` has it: the campaign's search asks the simulator (the closed loop that
-spends all calls), BoTorch has all 3,000, and random search fits 3,000. There P is the mean over
-the targets L, M and R, the truth a frequency, the interval of an answer without one its value ±
-1.645 standard errors, and nobody counts calls, since one method has no steps.
+spends all calls), BoTorch and BoFire have all 3,000, and random search fits 3,000. There P is the
+mean over the targets L, M and R, the truth a frequency, the interval of an answer without one its
+value ± 1.645 standard errors, and nobody counts calls, since one method has no steps.
 
 Each course (problem, method, data set) is kept in the work folder, so that an interrupted run goes
 on; with `--known` it goes on from an earlier table, on another machine too. Standard errors are
@@ -150,9 +150,14 @@ COURSES = {
 CASE3 = {
     "campaign": "closed loop, all calls",
     "botorch": "BoTorch 3,000",
+    "bofire": "BoFire 3,000",
     "random": "one-shot 3,000",
 }
 NEEDS = {"botorch": "botorch", "bofire": "bofire"}
+
+
+def installed(method):
+    return method not in NEEDS or find_spec(NEEDS[method]) is not None
 
 
 def course(work, public, name, method, seed):
@@ -206,12 +211,13 @@ def of_case3(work, methods, seeds):
     answer."""
     work, study = work / "case3", psp.case("case3")
     work.mkdir(exist_ok=True)
-    asked = [CASE3[one] for one in CASE3 if one in methods]
+    asked = {CASE3[one]: installed(one) for one in CASE3 if one in methods}
     answers = []
     for seed in seeds:
         path = work / f"rows_{seed}.json"
         known = json.loads(path.read_text()) if path.exists() else []
-        if missing := [one for one in asked if one not in {row["method"] for row in known}]:
+        there = {row["method"] for row in known}
+        if missing := [one for one, can in asked.items() if can and one not in there]:
             known += closed_loop.answers(work, study, seed, missing)
             path.write_text(json.dumps(known))
         answers += [row for row in known if row["method"] in asked]
@@ -301,7 +307,7 @@ def main():
         for name in options.problems
         if name == "mixed" or (name == "mixture" and options.public is not None)
         for method in options.methods
-        if not (method in NEEDS and find_spec(NEEDS[method]) is None)
+        if installed(method)
         or (options.work / "courses" / f"{name}-{method}-{seed}.json").exists()
     ]
     run = partial(course, options.work, options.public)

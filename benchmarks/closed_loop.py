@@ -11,6 +11,7 @@ Every method may call the simulator 3,000 times at most:
 | closed loop | trained on 2,500; at most 500 more at and around φ*, until the two agree |
 | closed loop, all calls | the same with a precision that spends all 500 |
 | BoTorch | Gaussian process of frequencies of 25 simulations, noisy expected improvement |
+| BoFire | the same by its `SoboStrategy`, where `benchmarks/campaign.py` asks for it |
 
 The truth at each φ* is the frequency of 2,000 fresh simulations a data set that no method saw;
 data sets whose answers share φ* share them. The φ* of M in Case 3 lie along one valley, hardly
@@ -28,9 +29,11 @@ import argparse
 import json
 import time
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -41,6 +44,7 @@ from pspgen_pyro.training import STAGES, train
 
 TRIADS, MORE, TRUTH = 2500, 500, 2000
 REPLICATES, FIRST, BATCH = 25, 24, 8
+RESTARTS, RAW = 4, 128
 METHODS = (
     "one-shot 2,500",
     "one-shot 3,000",
@@ -50,6 +54,7 @@ METHODS = (
     "closed loop, all calls",
     "BoTorch 3,000",
 )
+RIVALS = ("BoTorch 3,000", "BoFire 3,000")
 PAIRS = [
     (loop, rival)
     for loop in ("closed loop", "closed loop, all calls")
@@ -156,9 +161,50 @@ def closed(model, data, study, target, calls, seed, precision=0.03):
     return answer(loop.phi, p.value, p.standard_error, total, loop.seconds, **more)
 
 
+class Frequencies:
+    """What the Gaussian processes see: the share of 25 simulations that lie in the target.
+
+    Arguments:
+        study: The case.
+        target: The target.
+        seed: Seeds the simulations and the first settings.
+    """
+
+    def __init__(self, study, target, seed):
+        self.study, self.target, self.seed, self.used = study, target, seed, 0
+        low, high = np.array(study.process.lower), np.array(study.process.upper)
+        self.low, self.width = low, high - low
+        engine = torch.quasirandom.SobolEngine(len(low), scramble=True, seed=seed)
+        self.first = engine.draw(FIRST, dtype=torch.float64)
+
+    def settings(self, unit):
+        """Settings from coordinates between 0 and 1."""
+        return np.clip(self.low + self.width * unit.numpy(), self.low, self.low + self.width)
+
+    def __call__(self, unit):
+        phi = np.repeat(self.settings(unit), REPLICATES, axis=0)
+        seeds = [
+            np.random.SeedSequence(60_000 + self.seed, spawn_key=(0xB0, self.used + i))
+            for i in range(len(phi))
+        ]
+        self.used += len(phi)
+        hits = self.target.contains(self.study.chain.simulate(phi, seeds).m)
+        return torch.tensor(hits.reshape(-1, REPLICATES).mean(axis=1))[:, None]
+
+    def best(self, model, bounds):
+        """Where the posterior mean is highest, that mean and its standard deviation."""
+        from botorch.acquisition import PosteriorMean
+        from botorch.optim import optimize_acqf
+
+        options = {"num_restarts": 2 * RESTARTS, "raw_samples": 2 * RAW}
+        x, _ = optimize_acqf(PosteriorMean(model), bounds, q=1, **options)
+        posterior = model.posterior(x)
+        return x, posterior.mean.item(), posterior.variance.item() ** 0.5
+
+
 def botorch(study, target, calls, seed):
     """Noisy expected improvement on the simulated frequency, the last φ by the posterior mean."""
-    from botorch.acquisition import PosteriorMean, qLogNoisyExpectedImprovement
+    from botorch.acquisition import qLogNoisyExpectedImprovement
     from botorch.fit import fit_gpytorch_mll
     from botorch.models import SingleTaskGP
     from botorch.models.transforms import Standardize
@@ -167,73 +213,99 @@ def botorch(study, target, calls, seed):
 
     start = time.process_time()
     torch.manual_seed(seed)
-    low, high = np.array(study.process.lower), np.array(study.process.upper)
-    each, used = REPLICATES, 0
-    unit_box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, len(low))
-
-    def observe(unit):
-        nonlocal used
-        phi = np.repeat(np.clip(low + (high - low) * unit.numpy(), low, high), each, axis=0)
-        seeds = [
-            np.random.SeedSequence(60_000 + seed, spawn_key=(0xB0, used + i))
-            for i in range(len(phi))
-        ]
-        used += len(phi)
-        hits = target.contains(study.chain.simulate(phi, seeds).m).reshape(-1, each).sum(axis=1)
-        return torch.tensor(hits / each)[:, None]
+    observe = Frequencies(study, target, seed)
+    unit_box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, len(observe.low))
 
     def model():
         gp = SingleTaskGP(x, y, outcome_transform=Standardize(1))
         fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
         return gp
 
-    engine = torch.quasirandom.SobolEngine(len(low), scramble=True, seed=seed)
-    x = engine.draw(FIRST, dtype=torch.float64)
-    y = observe(x)
-    while used < calls:
+    x, y = observe.first, observe(observe.first)
+    while observe.used < calls:
         acquisition = qLogNoisyExpectedImprovement(model(), x, prune_baseline=True)
-        size = min(BATCH, (calls - used) // each)
-        new, _ = optimize_acqf(acquisition, unit_box, q=size, num_restarts=4, raw_samples=128)
+        size = min(BATCH, (calls - observe.used) // REPLICATES)
+        options = {"num_restarts": RESTARTS, "raw_samples": RAW}
+        new, _ = optimize_acqf(acquisition, unit_box, q=size, **options)
         x, y = torch.cat([x, new]), torch.cat([y, observe(new)])
-    gp = model()
-    best, _ = optimize_acqf(PosteriorMean(gp), unit_box, q=1, num_restarts=8, raw_samples=256)
-    posterior = gp.posterior(best)
-    phi = np.clip(low + (high - low) * best.numpy()[0], low, high)
-    error = posterior.variance.item() ** 0.5
-    return answer(phi, posterior.mean.item(), error, used, time.process_time() - start)
+    x, p, error = observe.best(model(), unit_box)
+    return answer(observe.settings(x)[0], p, error, observe.used, time.process_time() - start)
+
+
+def bofire(study, target, calls, seed):
+    """The same first settings and the same effort for the acquisition, asked by BoFire."""
+    from bofire.data_models.domain.api import Domain, Inputs, Outputs
+    from bofire.data_models.features.api import ContinuousInput, ContinuousOutput
+    from bofire.data_models.objectives.api import MaximizeObjective
+    from bofire.data_models.strategies.api import BotorchOptimizer, SoboStrategy
+    from bofire.strategies.api import map as made
+
+    start = time.process_time()
+    torch.manual_seed(seed)
+    observe, names = Frequencies(study, target, seed), list(study.process.names)
+    inputs = [ContinuousInput(key=name, bounds=(0.0, 1.0)) for name in names]
+    outputs = [ContinuousOutput(key="P", objective=MaximizeObjective())]
+    domain = Domain(inputs=Inputs(features=inputs), outputs=Outputs(features=outputs))
+    climbs = BotorchOptimizer(n_restarts=RESTARTS, n_raw_samples=RAW)
+    strategy = made(SoboStrategy(domain=domain, acquisition_optimizer=climbs, seed=seed))
+    x, y = observe.first, observe(observe.first)
+
+    def tell():
+        table = pd.DataFrame(x.numpy(), columns=names).assign(P=y.numpy(), valid_P=1)
+        strategy.tell(table, replace=True)
+
+    tell()
+    while observe.used < calls:
+        asked = strategy.ask(min(BATCH, (calls - observe.used) // REPLICATES))
+        new = torch.tensor(asked[names].to_numpy(dtype=float))
+        x, y = torch.cat([x, new]), torch.cat([y, observe(new)])
+        tell()
+    unit_box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, len(names))
+    x, p, error = observe.best(strategy.model, unit_box)
+    return answer(observe.settings(x)[0], p, error, observe.used, time.process_time() - start)
 
 
 def answers(work, study, seed, methods):
     """Every method's answer to every target, for one data set."""
     rows = []
-    a = triads(work, study, TRIADS, seed)
-    b = joined(a, triads(work, study, MORE, 1000 + seed))
-    small, small_seconds = trained(work, study, a, seed)
-    large, large_seconds = trained(work, study, b, seed)
+
+    @cache
+    def data(calls):
+        first = triads(work, study, TRIADS, seed)
+        return first if calls == TRIADS else joined(first, triads(work, study, MORE, 1000 + seed))
+
+    @cache
+    def model(calls):
+        return trained(work, study, data(calls), seed)
+
+    def loop(target, *precision):
+        return closed(model(TRIADS)[0], data(TRIADS), study, target, TRIADS, seed, *precision)
+
+    def shot(target, calls):
+        return one_shot(model(calls)[0], target, calls, seed)
+
     for name, ends in study.targets.items():
         target, found = Box(*ends), {}
         runs = {
-            "one-shot 2,500": lambda t=target: one_shot(small, t, TRIADS, seed),
-            "one-shot 3,000": lambda t=target: one_shot(large, t, TRIADS + MORE, seed),
+            "one-shot 2,500": lambda t=target: shot(t, TRIADS),
+            "one-shot 3,000": lambda t=target: shot(t, TRIADS + MORE),
             METHODS[2]: lambda t=target, f=found: verified(f[METHODS[0]], study, t, seed),
             METHODS[3]: lambda f=found: combined(f[METHODS[0]], f[METHODS[2]], study),
-            "closed loop": lambda t=target: closed(small, a, study, t, TRIADS, seed),
-            "closed loop, all calls": lambda t=target: closed(
-                small, a, study, t, TRIADS, seed, 0.001
-            ),
+            "closed loop": lambda t=target: loop(t),
+            "closed loop, all calls": lambda t=target: loop(t, 0.001),
             "BoTorch 3,000": lambda t=target: botorch(study, t, TRIADS + MORE, seed),
+            "BoFire 3,000": lambda t=target: bofire(study, t, TRIADS + MORE, seed),
         }
         for method in methods:
-            number = METHODS.index(method)
+            number = list(runs).index(method)
             found[method] = remembered(work / f"answer_{number}_{name}_{seed}.json", runs[method])
             at = found[method]["phi"]
             setting = f"{name}_" + "_".join(f"{value:.4f}" for value in at)
             path = work / f"truth_{setting}_{seed}.json"
             hits = remembered(path, lambda t=target, at=at: true_hits(study, t, at, seed))
-            training = {"one-shot 3": large_seconds, "BoTorch": 0.0}
-            seconds = next((v for k, v in training.items() if method[: len(k)] == k), None)
             row = {"seed": seed, "target": name, "method": method} | found[method]
-            row["training_cpu_seconds"] = small_seconds if seconds is None else seconds
+            learned = TRIADS + MORE if method == "one-shot 3,000" else TRIADS
+            row["training_cpu_seconds"] = 0.0 if method in RIVALS else model(learned)[1]
             rows.append(row | {"setting": setting, "hits": hits})
             phi = " ".join(f"{value:5.2f}" for value in at)
             print(
