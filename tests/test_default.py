@@ -70,7 +70,8 @@ def test_two_properties_of_any_units_have_the_probability_that_they_have(scales)
 @given(power=st.floats(-15, 15), sign=st.sampled_from([1, -1]), shift=st.floats(-3, 3))
 def test_probability_does_not_depend_on_the_unit(power, sign, shift):
     found = of_unit(sign * 10.0**power, shift * 10.0**power)
-    assert found == pytest.approx(of_unit(1.0, 0.0), abs=0.02 if sign < 0 else 5e-3)
+    # a shift by 1e-9 moves it by 0.005 too: rounding decides which length of training is best
+    assert found == pytest.approx(of_unit(1.0, 0.0), abs=0.02 if sign < 0 else 0.01)
 
 
 @cache
