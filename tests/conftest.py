@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-# the package is imported where it is used: the process that hands out the tests runs none
+# the package is imported where it is used: the process that hands out the tests needs none of it
 
 # the libraries hold a million objects: looking through them took a tenth of the time
 gc.set_threshold(100_000, 50, 1000)

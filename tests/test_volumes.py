@@ -167,7 +167,7 @@ def test_a_chain_of_volumes_conducts_along_three_directions():
 
 
 def planks(phi, seeds):
-    """Void between two planks, which a wall closes in none, one or two directions."""
+    """A plate of void as wide as the cell in both, one or neither of its directions."""
     x = np.zeros((len(phi), 6, 5, 4), dtype=np.uint8)
     for i, (share,) in enumerate(phi):
         x[i, :3, : 5 if share < 0.7 else 2, : 4 if share < 0.3 else 2] = 1
