@@ -64,13 +64,15 @@ def property_cloud(
         _histogram(axes[0, 0], m[:, 0], branches, boxes or {}, labels[0])
         axes[0, 0].legend(title=title, **_BESIDE)
         return figure
+    # a hundred points are to be seen as well as ten thousand
+    size, alpha = np.clip(8_000 / len(m), 5, 30), np.clip(500 / len(m), 0.35, 0.8)
     for ax, (i, j) in zip(axes[0], pairs, strict=True):
         for (label, chosen), colour in zip(branches, CYCLE, strict=False):
-            style = {"s": 5, "alpha": 0.35, "lw": 0, "color": colour, "rasterized": True}
+            style = {"s": size, "alpha": alpha, "lw": 0, "color": colour, "rasterized": True}
             ax.scatter(*m[chosen][:, (i, j)].T, label=label, **style)
         _boxes(ax, boxes or {}, i, j)
         ax.set(xlabel=labels[i], ylabel=labels[j])
-        legend = ax.legend(title=title, markerscale=3, **_BESIDE)
+        legend = ax.legend(title=title, markerscale=(45 / size) ** 0.5, **_BESIDE)
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1)
